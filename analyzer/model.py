@@ -1,0 +1,340 @@
+"""The report, as types. Field names are those of the JSON contract; `analyzer.reports.json` writes them as they are.
+
+Everything is frozen, printable and free of secrets: nothing in here can leak a key by being shown.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Literal
+
+from dissectors.events import Direction, Fact, How, Status
+
+
+class Certainty(StrEnum):
+    """PROVEN follows from the protocol's own redundancy with a key in hand, or from public facts; INFERRED from shape,
+    timing or silence; UNDETERMINED: more than one cause fits."""
+
+    PROVEN = "proven"
+    INFERRED = "inferred"
+    UNDETERMINED = "undetermined"
+
+    @property
+    def rank(self) -> int:
+        """0 for the weakest."""
+        return ("undetermined", "inferred", "proven").index(self.value)
+
+
+class Code(StrEnum):
+    """The closed list of verdicts (contract, section 4)."""
+
+    HEALTHY = "healthy"
+    SERVER_KEY_MISMATCH = "server-key-mismatch"
+    SERVER_KEY_ERASED = "server-key-erased"
+    SERVER_SIGNATURE_MISMATCH = "server-signature-mismatch"
+    DEVICE_KEY_MISMATCH = "device-key-mismatch"
+    DEVICE_UNKNOWN = "device-unknown"
+    DEVICE_KEY_CORRUPT = "device-key-corrupt"
+    IDENTITY_REJECTED = "identity-rejected"
+    SESSION_KEY_UNUSABLE = "session-key-unusable"
+    NONCE_MISMATCH = "nonce-mismatch"
+    NOT_THE_CLOUD = "not-the-cloud"
+    NO_NONCE = "no-nonce"
+    CLOSED_BEFORE_NONCE = "closed-before-nonce"
+    NO_IDENTITY = "no-identity"
+    NO_SESSION_KEY = "no-session-key"
+    SESSION_KEY_TRUNCATED = "session-key-truncated"
+    HELLO_UNANSWERED = "hello-unanswered"
+    CONNECT_REFUSED = "connect-refused"
+    CONNECT_UNANSWERED = "connect-unanswered"
+    HANDSHAKE_REJECTED = "handshake-rejected"
+    HANDSHAKE_STALLED = "handshake-stalled"
+    PROFILE_MISMATCH = "profile-mismatch"
+    RECORD_CORRUPT = "record-corrupt"
+    SESSION_LOST = "session-lost"
+    SESSION_DISPLACED = "session-displaced"
+    SESSION_DROPPED = "session-dropped"
+    SERVER_FAULT = "server-fault"
+    CAPTURE_INCOMPLETE = "capture-incomplete"
+
+
+class Outcome(StrEnum):
+    """What came of trying a key on a stage."""
+
+    PROVED = "proved"
+    REFUTED = "refuted"
+    NO_KEY = "no-key"
+    NOT_REACHED = "not-reached"
+    UNDECIDED = "undecided"
+
+
+class Proof(StrEnum):
+    """The redundancy an outcome rests on. PROVED and REFUTED never come with NONE."""
+
+    NONE = "none"
+    NONCE_ECHO = "nonce-echo"
+    PADDING = "padding"
+    RANGE = "range"
+    SIGNATURE = "signature"
+    HMAC = "hmac"
+    MAC = "mac"
+    PARSED = "parsed"
+    FINGERPRINT = "fingerprint"
+    BLANK_KEY = "blank-key"
+    CHECKSUM = "checksum"
+
+
+class Role(StrEnum):
+    """What a key is in this story (contract, section 2)."""
+
+    DEVICE_PRIVATE = "device-private"
+    DEVICE_PUBLIC = "device-public"
+    CLOUD_COPY = "cloud-copy"
+    CLOUD_PRIVATE = "cloud-private"
+    CLOUD_PUBLIC = "cloud-public"
+    DEVICE_SERVER_KEY = "device-server-key"
+    SESSION_SECRETS = "session-secrets"
+    UNKNOWN = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """An address (as text) and a port."""
+
+    address: str
+    port: int
+
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if ":" in self.address else f"{self.address}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """The device's side; ``id`` is 24 hex digits when known, ``id_source`` says how it is known."""
+
+    address: str
+    port: int
+    id: str | None = None
+    id_source: str | None = None
+    #: How it was decided which side is the device: "content", "syn" or "port".
+    role_source: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Cloud:
+    """The cloud's side; ``host`` is the name it was looked up by, when that is in the capture."""
+
+    address: str
+    port: int
+    host: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Stage:
+    """A row of the ladder. ``time`` is RFC 3339, ``offset_s`` counts from the session's start."""
+
+    stage: str
+    status: Status
+    direction: Direction
+    frames: tuple[int, ...] = ()
+    time: str | None = None
+    offset_s: float | None = None
+    bytes: int = 0
+    fields: Mapping[str, Fact] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One key tried on one stage. ``key`` names a file (and role), never key material."""
+
+    stage: str
+    key: str
+    outcome: Outcome
+    proof: Proof = Proof.NONE
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One decrypted message (or one that would not decrypt, as type ``undecryptable``)."""
+
+    direction: Direction
+    frames: tuple[int, ...]
+    time: str
+    type: str
+    summary: str
+    offset_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Who ended it and how; ``after_s`` counts from the last payload before it."""
+
+    by: Literal["device", "cloud", "network", "capture"]
+    how: How
+    frame: int | None = None
+    after_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """One claim and the frames that show it."""
+
+    text: str
+    frames: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Remedy:
+    """What to do, in words and as commands."""
+
+    text: str
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The answer for one session."""
+
+    code: Code
+    certainty: Certainty
+    stage: str | None
+    frames: tuple[int, ...]
+    summary: str
+    alternatives: tuple[Code, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    would_settle: tuple[str, ...] = ()
+    remedy: tuple[Remedy, ...] = ()
+    device_shows: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """An addition to a verdict; ``code`` is stable kebab-case."""
+
+    code: str
+    certainty: Certainty
+    summary: str
+    frames: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Session:
+    """Everything said of one session."""
+
+    id: str
+    transport: Literal["tcp", "udp"]
+    protocol: Literal["lightssl", "dtls", "coap", "unknown"]
+    stream: int | None
+    filter: str
+    device: Device
+    cloud: Cloud
+    first_frame: int
+    last_frame: int
+    start_time: str
+    duration_s: float
+    history: str
+    stages: tuple[Stage, ...]
+    attempts: tuple[Attempt, ...]
+    messages: tuple[Message, ...]
+    ending: Ending
+    verdict: Verdict
+    findings: tuple[Finding, ...] = ()
+    #: Lines of the device's own log that belong to stages of this session.
+    log: tuple[LogLine, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class LogLine:
+    """A device-log line beside the stage it belongs to; ``time_ms`` is the device's own clock, since boot."""
+
+    file: str
+    line: int
+    time_ms: int | None
+    stage: str | None
+    text: str
+    agrees: bool | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """All attempts of one device, in time order."""
+
+    device: str
+    sessions: tuple[str, ...]
+    attempts: int
+    cadence_s: tuple[float, ...]
+    summary: str
+    #: True when no id or key ties the sessions together and only an address does.
+    guess: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class KeyRow:
+    """A key of the folder as the report names it."""
+
+    file: str
+    role: Role
+    device_id: str | None
+    kind: str
+    bits: int | None
+    fingerprint: str | None
+    status: Literal["ok", "unusable"]
+    problem: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class InputProblem:
+    """Something that limits what can be said about a capture."""
+
+    code: str
+    message: str
+    frame: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureReport:
+    """One capture file."""
+
+    path: str
+    sha256: str | None
+    format: str | None
+    status: Literal["ok", "partial", "failed"]
+    problems: tuple[InputProblem, ...]
+    packets: int
+    bytes: int
+    link_types: tuple[str, ...]
+    first_time: str | None
+    last_time: str | None
+    sessions: tuple[Session, ...]
+    stories: tuple[Story, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Tool:
+    """Who made the report."""
+
+    name: str
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Totals:
+    """Counts over all captures."""
+
+    captures: int
+    sessions: int
+    verdicts: Mapping[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """The whole report; ``schema`` names its JSON form."""
+
+    schema: str
+    tool: Tool
+    keys: tuple[KeyRow, ...]
+    captures: tuple[CaptureReport, ...]
+    totals: Totals
