@@ -1,0 +1,53 @@
+"""One session on its way from bytes to a verdict, whatever its transport."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from analyzer.model import Attempt, Endpoint, Ending, Finding
+from dissectors.events import Direction, Step, Transcript
+
+
+@dataclass(frozen=True, slots=True)
+class MessageRow:
+    """A decrypted message before its time is written out."""
+
+    direction: Direction
+    frames: tuple[int, ...]
+    time_ns: int
+    type: str
+    summary: str
+
+
+@dataclass(slots=True)
+class Case:
+    """Everything known of one session. ``detail`` belongs to the transport (its decryption and its facts)."""
+
+    transport: Literal["tcp", "udp"]
+    protocol: Literal["lightssl", "dtls", "coap", "unknown"]
+    stream: int | None
+    filter: str
+    device: Endpoint
+    cloud: Endpoint
+    role_source: str
+    first_frame: int
+    last_frame: int
+    start_ns: int
+    end_ns: int
+    transcript: Transcript
+    ending: Ending
+    detail: Any = None
+    attempts: list[Attempt] = field(default_factory=list)
+    messages: list[MessageRow] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    #: Steps before the transport's own (name resolution, connect).
+    prelude: list[Step] = field(default_factory=list)
+    device_id: str | None = None
+    id_source: str | None = None
+    host: str | None = None
+
+    @property
+    def steps(self) -> tuple[Step, ...]:
+        """All rows of the ladder, in order."""
+        return (*self.prelude, *self.transcript.steps)

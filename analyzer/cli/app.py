@@ -1,0 +1,56 @@
+"""The command tree. Sub-commands live in modules of their own; whatever is heavy is imported when a command runs."""
+
+from __future__ import annotations
+
+import signal
+import sys
+from typing import Any
+
+import typer
+from typer.core import TyperGroup
+
+from analyzer.cli import default, schema
+from analyzer.cli.exits import UNREADABLE
+from analyzer.errors import InputError
+from analyzer.reports.safe import printable
+
+_OWN_OPTIONS = frozenset({"-h", "--help", "--version", "--install-completion", "--show-completion"})
+
+
+class DefaultGroup(TyperGroup):
+    """A group whose first word, when it names no sub-command, belongs to the default action.
+
+    typer knows either one command or a group without a default (a second command makes `analyze a.pcap` exit 2,
+    "No such command"), so the default's name is put in front.
+    """
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's context, which typer hides
+        if args and args[0] not in self.commands and args[0] not in _OWN_OPTIONS:
+            args = [default.NAME, *args]
+        return super().parse_args(ctx, args)
+
+
+app = typer.Typer(
+    cls=DefaultGroup,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help=default.GROUP_HELP,
+)
+default.register(app)
+schema.register(app)
+
+
+def run() -> None:
+    """Run `analyze`; every foreseeable end is a status of the contract, never a traceback."""
+    if hasattr(signal, "SIGPIPE"):
+        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `analyze ... | head` ends quietly, as its neighbours do
+    try:
+        app(prog_name="analyze")
+    except InputError as error:
+        print(f"analyze: {printable(str(error))}", file=sys.stderr)
+        sys.exit(UNREADABLE)
+    except KeyboardInterrupt:
+        print("analyze: interrupted", file=sys.stderr)
+        sys.exit(130)

@@ -1,0 +1,306 @@
+"""The keys in hand against one lightssl (RSA/AES over TCP) session.
+
+How it works. Nothing here trusts a library's "decrypted without error": OpenSSL's implicit rejection returns junk for a
+wrong key. A cloud private key is proved by the nonce that the device echoes; a device private key by the HMAC inside the
+signature or, where no server key is at hand, by the next record parsing; a server public key by the shape of the
+signature block (233 bytes of FF). What fails these checks is refuted only when the ciphertext is complete.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+from analyzer.keys import Key, KeyRing, RsaKey, repair
+from analyzer.model import Attempt, Outcome, Proof, Role
+from dissectors import coap, particle
+from dissectors.events import Direction, Record, Status, Step, Transcript
+from dissectors.lightssl import crypto
+from dissectors.lightssl.messages import Credentials, IdentityPlaintext, SessionKeyMessage
+
+_SERVER_BITS = 2048
+_DEVICE_BITS = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class IdentityOpening:
+    """The device's 256 bytes, opened: by ``key``, or by the factors of a blank slot when ``key`` is None."""
+
+    plaintext: IdentityPlaintext = field(repr=False)
+    key: Key | None
+    nonce_echoed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SessionOpening:
+    """The cloud's 128-byte ciphertext, opened with a device key.
+
+    ``hmac`` tells whether the signed digest is the HMAC of this ciphertext under these credentials (None: no server key
+    at hand opens the signature). ``repaired`` marks a key that was rebuilt from the intact parts of a damaged slot: the
+    device itself cannot use it.
+    """
+
+    credentials: Credentials = field(repr=False)
+    key: Key
+    hmac: bool | None
+    repaired: bool
+
+
+@dataclass(frozen=True, slots=True)
+class OpenedRecord:
+    """One record after decryption. ``plaintext`` is None when it does not decrypt, and ``error`` says why."""
+
+    record: Record
+    plaintext: bytes | None = field(repr=False)
+    message: coap.Message | None
+    summary: particle.MessageSummary | None
+    error: str | None = None
+
+
+@dataclass(slots=True)
+class LightSslDecryption:
+    """Everything the keys say about one session."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    identity: IdentityOpening | None = None
+    #: Cloud keys that provably do not open the (complete) identity.
+    identity_refuted: list[Key] = field(default_factory=list)
+    session: SessionOpening | None = None
+    #: Sound device keys that provably do not open the (complete) session key.
+    session_refuted: list[Key] = field(default_factory=list)
+    #: Damaged device slots that were tried as the firmware would use them, and failed.
+    session_damaged: list[Key] = field(default_factory=list)
+    #: Who signed: the key under which the signature block has its shape.
+    signer: Key | None = None
+    signature_refuted: list[Key] = field(default_factory=list)
+    records: list[OpenedRecord] = field(default_factory=list)
+    #: The first record that should decrypt and does not.
+    bad_record: OpenedRecord | None = None
+    family: str | None = None
+
+
+def decrypt(transcript: Transcript, ring: KeyRing, *, likely_device: str | None = None, preferred: Sequence[Key] = ()) -> LightSslDecryption:
+    """Try the keys of ``ring`` on ``transcript``.
+
+    ``likely_device`` is a device id known from elsewhere (a name, an address): its keys are tried first when the identity
+    does not open. ``preferred`` are cloud keys that opened other sessions with this cloud: tried first. Never raises on
+    any bytes.
+    """
+    result = LightSslDecryption()
+    _open_identity(transcript, ring, preferred, result)
+    device_id = result.identity.plaintext.device_id if result.identity else likely_device
+    _open_session_key(transcript, ring, device_id, result)
+    if result.session is not None:
+        _open_records(transcript, result)
+    elif transcript.records:
+        result.attempts.append(Attempt("session", "-", Outcome.NOT_REACHED, detail="no session key in hand"))
+    return result
+
+
+def complete(step: Step | None) -> bool:
+    """Whether every byte of the step is there."""
+    return step is not None and step.status is Status.SEEN and step.missing == 0
+
+
+def server_keys(ring: KeyRing) -> Iterable[Key]:
+    """Every server public key at hand (each public half once), folder keys first, then the published ones."""
+    seen: set[str | None] = set()
+    for role in (Role.DEVICE_SERVER_KEY, Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC):
+        for key in ring.by_role(role, "rsa"):
+            if key.rsa is not None and key.bits == _SERVER_BITS and key.fingerprint not in seen:
+                seen.add(key.fingerprint)
+                yield key
+    for key in ring.published:
+        if key.rsa is not None and key.fingerprint not in seen:
+            yield key
+
+
+# --- the device's 256 bytes -----------------------------------------------------------------------------------------
+
+
+def _open_identity(transcript: Transcript, ring: KeyRing, preferred: Sequence[Key], result: LightSslDecryption) -> None:
+    step = transcript.step("identity")
+    if step is None or step.status is Status.ABSENT:
+        return
+    if not complete(step) or len(step.data) != crypto.IDENTITY_SIZE:
+        result.attempts.append(Attempt("identity", "-", Outcome.UNDECIDED, detail="the 256 bytes are not complete in the capture"))
+        return
+    nonce_step = transcript.step("nonce")
+    nonce = nonce_step.data if complete(nonce_step) and nonce_step is not None else None
+    tried = False
+    for key in _cloud_private(ring, preferred):
+        tried = True
+        opening = _try_identity(step.data, nonce, key, result)
+        if opening is not None:
+            result.identity = opening
+            return
+    blank = crypto.open_with_blank_key(step.data)
+    if isinstance(blank, IdentityPlaintext):
+        echoed = nonce is not None and blank.nonce == nonce
+        result.identity = IdentityOpening(blank, None, echoed)
+        result.attempts.append(
+            Attempt("identity", "blank server key (all 0xFF)", Outcome.PROVED if echoed else Outcome.UNDECIDED,
+                    Proof.BLANK_KEY if echoed else Proof.NONE,
+                    "opens with the factors of 2^2048-1" + (" and echoes the nonce" if echoed else "")))  # fmt: skip
+    elif not tried:
+        result.attempts.append(Attempt("identity", "-", Outcome.NO_KEY, detail="no cloud private key in hand"))
+    value = int.from_bytes(step.data, "big")
+    for key in ring.by_role(Role.DEVICE_SERVER_KEY, "rsa"):
+        if key.rsa is not None and value >= key.rsa.n:
+            result.attempts.append(
+                Attempt("identity", key.file, Outcome.REFUTED, Proof.RANGE, "the 256 bytes are larger than this key's modulus: not encrypted with it"))
+
+
+def _cloud_private(ring: KeyRing, preferred: Sequence[Key]) -> Iterable[Key]:
+    seen: set[int] = set()
+    for key in (*preferred, *ring.by_role(Role.CLOUD_PRIVATE, "rsa")):
+        if key.rsa is not None and key.rsa.has_private and key.bits == _SERVER_BITS and id(key) not in seen:
+            seen.add(id(key))
+            yield key
+
+
+def _try_identity(data: bytes, nonce: bytes | None, key: Key, result: LightSslDecryption) -> IdentityOpening | None:
+    rsa = key.rsa
+    assert rsa is not None
+    opened = crypto.open_identity(data, rsa.raw_private, rsa.n)
+    if not isinstance(opened, IdentityPlaintext):
+        result.identity_refuted.append(key)
+        result.attempts.append(Attempt("identity", key.file, Outcome.REFUTED, Proof.PADDING, opened.reason))
+        return None
+    if nonce is None:
+        result.attempts.append(Attempt("identity", key.file, Outcome.PROVED, Proof.PADDING, "opens; the nonce it echoes is not in the capture"))
+        return IdentityOpening(opened, key, nonce_echoed=False)
+    echoed = opened.nonce == nonce
+    detail = "opens and echoes the nonce" if echoed else "opens, but the nonce in it is not the one that was sent"
+    result.attempts.append(Attempt("identity", key.file, Outcome.PROVED, Proof.NONCE_ECHO if echoed else Proof.PADDING, detail))
+    return IdentityOpening(opened, key, echoed)
+
+
+# --- the cloud's 384 bytes ------------------------------------------------------------------------------------------
+
+
+def _open_session_key(transcript: Transcript, ring: KeyRing, device_id: str | None, result: LightSslDecryption) -> None:
+    step = transcript.step("session-key")
+    if step is None or step.status is Status.ABSENT:
+        return
+    if not complete(step) or len(step.data) != crypto.SESSION_KEY_SIZE:
+        result.attempts.append(Attempt("session-key", "-", Outcome.UNDECIDED, detail="the 384 bytes are not complete in the capture"))
+        return
+    message = SessionKeyMessage.from_wire(step.data)
+    digests = _open_signature(message, ring, result)
+    tried = False
+    damaged: list[Key] = []
+    for key in _device_private(ring, device_id):
+        rsa = key.rsa
+        if rsa is None or not rsa.has_private:
+            continue
+        tried = True
+        opened = crypto.open_session_key(message.ciphertext, rsa.raw_private, rsa.n)
+        if isinstance(opened, Credentials):
+            hmac = _hmac(opened, message, digests)
+            if hmac is None and not _next_record_parses(transcript, opened) and not opened.plausible:
+                continue
+            result.session = SessionOpening(opened, key, hmac, repaired=False)
+            proof = Proof.HMAC if hmac else Proof.PADDING
+            told = {True: "opens, and the signed HMAC is over it", False: "opens, but the signature is not over it", None: "opens; no server key at hand to check the signature"}
+            result.attempts.append(Attempt("session-key", key.file, Outcome.PROVED, proof, told[hmac]))
+            return
+        if key.status == "ok" and rsa.consistent:
+            result.session_refuted.append(key)
+        else:
+            damaged.append(key)
+        result.attempts.append(Attempt("session-key", key.file, Outcome.REFUTED, Proof.PADDING, opened.reason))
+    result.session_damaged = damaged
+    for key in damaged:
+        whole = repair(key.slot) if key.slot is not None else None
+        if whole is None:
+            continue
+        opened = crypto.open_session_key(message.ciphertext, whole.raw_private, whole.n)
+        if isinstance(opened, Credentials):
+            hmac = _hmac(opened, message, digests)
+            result.session = SessionOpening(opened, key, hmac, repaired=True)
+            result.attempts.append(
+                Attempt("session-key", key.file, Outcome.PROVED, Proof.HMAC if hmac else Proof.PADDING, "opens only after the damaged parts of the key are rebuilt from the intact ones"))
+            return
+    if not tried:
+        result.attempts.append(Attempt("session-key", "-", Outcome.NO_KEY, detail="no device private key in hand"))
+
+
+def _device_private(ring: KeyRing, device_id: str | None) -> Iterable[Key]:
+    own = ring.for_device(device_id, Role.DEVICE_PRIVATE) if device_id else []
+    yield from own
+    if not own:
+        yield from ring.trial_order(Role.DEVICE_PRIVATE, "rsa")
+
+
+def _open_signature(message: SessionKeyMessage, ring: KeyRing, result: LightSslDecryption) -> list[tuple[Key, bytes]]:
+    digests: list[tuple[Key, bytes]] = []
+    for key in server_keys(ring):
+        rsa = key.rsa
+        assert rsa is not None
+        digest = crypto.open_signature(message.signature, rsa.n)
+        if digest is None:
+            result.signature_refuted.append(key)
+            result.attempts.append(Attempt("session-key", key.file, Outcome.REFUTED, Proof.SIGNATURE, "the signature is not by this server key"))
+        else:
+            digests.append((key, digest))
+            if result.signer is None:
+                result.signer = key
+            result.attempts.append(Attempt("session-key", key.file, Outcome.PROVED, Proof.SIGNATURE, "signed with this server key"))
+    return digests
+
+
+def _hmac(credentials: Credentials, message: SessionKeyMessage, digests: list[tuple[Key, bytes]]) -> bool | None:
+    if not digests:
+        return None
+    expected = crypto.session_hmac(credentials, message.ciphertext)
+    return any(digest == expected for _, digest in digests)
+
+
+# --- records --------------------------------------------------------------------------------------------------------
+
+
+def _next_record_parses(transcript: Transcript, credentials: Credentials) -> bool:
+    for record in transcript.records[:4]:
+        if record.index == 0 and record.status is Status.SEEN:
+            try:
+                coap.parse(crypto.RecordCipher(credentials.key, credentials.iv).decrypt(record.fragment))
+            except ValueError:
+                continue
+            return True
+    return False
+
+
+def _open_records(transcript: Transcript, result: LightSslDecryption) -> None:
+    session = result.session
+    assert session is not None
+    ciphers = {direction: crypto.RecordCipher(session.credentials.key, session.credentials.iv) for direction in Direction}
+    for record in transcript.records:
+        opened = _open_record(record, ciphers[record.direction])
+        result.records.append(opened)
+        if opened.plaintext is None and opened.error and result.bad_record is None and record.status is Status.SEEN and not record.after_gap:
+            result.bad_record = opened
+    if result.records:
+        result.family = crypto.firmware_family(session.credentials, [r.message for r in result.records if r.message and r.record.direction is Direction.UP][:1])
+
+
+def _open_record(record: Record, cipher: crypto.RecordCipher) -> OpenedRecord:
+    if record.status is not Status.SEEN:
+        cipher.lost()
+        return OpenedRecord(record, None, None, None, "not complete in the capture" if record.status is Status.PARTIAL else "its length is not possible")
+    if record.after_gap:
+        cipher.lost()
+    try:
+        plaintext = cipher.decrypt(record.fragment)
+    except crypto.RecordError as error:
+        return OpenedRecord(record, None, None, None, str(error))
+    try:
+        message = coap.parse(plaintext)
+    except ValueError as error:
+        return OpenedRecord(record, None, None, None, f"decrypts, but is no CoAP: {error}")
+    return OpenedRecord(record, plaintext, message, particle.describe(message, record.direction))
+
+
+def is_sound(rsa: RsaKey) -> bool:
+    """Whether all parts of a private key agree."""
+    return bool(rsa.consistent)

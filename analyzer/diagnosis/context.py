@@ -1,0 +1,72 @@
+"""What one session can learn from the others of its capture, and from the key folder.
+
+Everything in here is computed once, after all sessions are decrypted and before the first verdict.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+
+from analyzer.case import Case
+from analyzer.keys import Key, KeyRing
+from analyzer.model import Endpoint, Role
+
+
+@dataclass(frozen=True, slots=True)
+class CloudKey:
+    """The key a cloud is known to hold, and why: "session" (it used it in this capture) or "folder" (the only one)."""
+
+    key: Key
+    why: str
+    frames: tuple[int, ...] = ()
+
+
+@dataclass(slots=True)
+class Context:
+    """The capture around one session."""
+
+    ring: KeyRing
+    #: Time of the capture's last packet: silence is only as long as the capture watches.
+    end_ns: int
+    cases: list[Case] = field(default_factory=list)
+    #: Cloud keys shown at work, by cloud address and port.
+    shown: dict[Endpoint, list[CloudKey]] = field(default_factory=lambda: defaultdict(list))
+    by_device: dict[str, list[Case]] = field(default_factory=lambda: defaultdict(list))
+    by_address: dict[str, list[Case]] = field(default_factory=lambda: defaultdict(list))
+
+    def cloud_key(self, cloud: Endpoint) -> CloudKey | None:
+        """The RSA key the cloud at this address holds, when that is known without doubt."""
+        shown = self.shown.get(cloud, [])
+        if shown:
+            prints = {item.key.fingerprint for item in shown}
+            return shown[0] if len(prints) == 1 else None
+        private = [key for key in self.ring.by_role(Role.CLOUD_PRIVATE, "rsa") if key.rsa is not None and key.bits == 2048]
+        if len({key.fingerprint for key in private}) == 1:
+            return CloudKey(private[0], "folder")
+        return None
+
+    def same_device(self, case: Case) -> list[Case]:
+        """Other sessions of the same device: by id where it is known, else by address."""
+        if case.device_id is not None:
+            return [other for other in self.by_device[case.device_id] if other is not case]
+        return [other for other in self.by_address[case.device.address] if other is not case and other.device_id is None]
+
+    def register(self, case: Case) -> None:
+        """Add a decrypted session."""
+        self.cases.append(case)
+        self.by_address[case.device.address].append(case)
+        if case.device_id is not None:
+            self.by_device[case.device_id].append(case)
+
+
+def own_keys(ring: KeyRing, device_id: str | None, role: Role, algorithm: str) -> list[Key]:
+    """Keys of one role that belong to this device; for an unknown device, those of the folder's only device.
+
+    Unusable files are included: that a slot is damaged or blank is evidence of its own.
+    """
+    if device_id is not None:
+        return ring.for_device(device_id, role, algorithm)
+    found = ring.by_role(role, algorithm)
+    owners = {key.device_id for key in found}
+    return list(found) if len(owners) == 1 else []

@@ -1,0 +1,1 @@
+"""Verdict rules for the RSA/AES handshake over TCP."""

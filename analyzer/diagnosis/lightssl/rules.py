@@ -1,0 +1,63 @@
+"""All verdict rules of the TCP handshake, in the order in which they are asked. The first that answers is the verdict.
+
+A rule returns None when it has nothing to say. The groups follow the stages: a rule of a later group is asked only when
+its stage was reached, so that a cause found late never hides one found early.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from analyzer.diagnosis.draft import Draft
+from analyzer.diagnosis.lightssl import identity, opening, session, sessionkey
+from analyzer.diagnosis.lightssl.view import View
+
+Rule = Callable[[View], Draft | None]
+
+#: Asked first, whatever was reached.
+ALWAYS: tuple[Rule, ...] = (opening.refused, opening.unanswered, opening.not_all_there, opening.somebody_else)
+#: (what the group needs, rules), latest stage first: the first group whose stage was reached decides.
+STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
+    ("cloud-hello", (session.displaced, session.corrupt_record, session.cut, session.dumb_server, session.healthy)),
+    ("device-hello", (session.unanswered_hello,)),
+    (
+        "session-key",
+        (
+            sessionkey.damaged_device_key,
+            sessionkey.unusable_device_key,
+            sessionkey.wrong_signature,
+            sessionkey.wrong_device_key,
+            sessionkey.gave_up,
+        ),
+    ),
+    (
+        "identity",
+        (
+            sessionkey.truncated,
+            identity.erased_server_key,
+            identity.wrong_nonce,
+            identity.opened,
+            identity.not_opened,
+            identity.silent_cloud,
+            identity.rejected,
+        ),
+    ),
+    ("nonce", (opening.no_identity,)),
+    ("", (opening.before_nonce,)),
+)
+
+
+def judge(view: View) -> Draft:
+    """The verdict of the first rule that answers."""
+    for rule in ALWAYS:
+        draft = rule(view)
+        if draft is not None:
+            return draft
+    for stage, rules in STAGES:
+        if stage and not view.seen(stage):
+            continue
+        for rule in rules:
+            draft = rule(view)
+            if draft is not None:
+                return draft
+    raise AssertionError("a session reached no stage and no rule answered")

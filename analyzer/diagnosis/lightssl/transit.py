@@ -1,0 +1,53 @@
+"""Could a byte that changed on the way explain it? A flipped byte looks like a wrong key, so a wrong key is not proven before this is excluded."""
+
+from __future__ import annotations
+
+from analyzer.diagnosis.lightssl.view import View
+from analyzer.keys import Key
+from dissectors.lightssl import crypto
+from dissectors.lightssl.messages import IdentityPlaintext
+
+#: RSA operations one search may cost: all 2,048 single bits of an identity, all 1,024 of a session key.
+_BUDGET = 2_100
+
+
+def could_be_transit(view: View, key: Key) -> bool:
+    """Whether the identity may have been damaged: its TCP checksum fails, or one flipped bit makes it open."""
+    if set(view.conversation.facts.checksum_bad) & set(view.frames("identity")):
+        return True
+    return identity_flip(view, key) is not None
+
+
+def identity_flip(view: View, key: Key) -> str | None:
+    """The single changed bit or byte under which the identity opens and echoes the nonce, in words."""
+    nonce, data = view.step("nonce").data, view.step("identity").data
+    rsa = key.rsa
+    if rsa is None or not view.whole("nonce") or not view.whole("identity"):
+        return None
+
+    def opens(candidate: bytes) -> bool:
+        opened = crypto.open_identity(candidate, rsa.raw_private, rsa.n)
+        return isinstance(opened, IdentityPlaintext) and opened.nonce == nonce
+
+    return _described(crypto.search_flip(data, opens, _BUDGET))
+
+
+def session_key_flip(view: View, key: Key) -> str | None:
+    """The single changed bit or byte under which the session key opens, in words."""
+    data = view.step("session-key").data
+    rsa = key.rsa
+    if rsa is None or not view.whole("session-key"):
+        return None
+    digests = [digest for server in view.server_keys if server.rsa and (digest := crypto.open_signature(data[128:], server.rsa.n)) is not None]
+
+    def opens(candidate: bytes) -> bool:
+        opened = crypto.open_session_key(candidate, rsa.raw_private, rsa.n)
+        if not isinstance(opened, crypto.Credentials):
+            return False
+        return crypto.session_hmac(opened, candidate) in digests if digests else opened.plausible
+
+    return _described(crypto.search_flip(data[:128], opens, _BUDGET))
+
+
+def _described(flip: crypto.Flip | None) -> str | None:
+    return None if flip is None else f"byte {flip.offset} reads {flip.found:02x} and was {flip.sent:02x}"

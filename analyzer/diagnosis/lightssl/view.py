@@ -1,0 +1,146 @@
+"""A session as the rules see it: named facts, so that a rule reads like the sentence it stands for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+from analyzer.case import Case
+from analyzer.conversations import Close, TcpConversation
+from analyzer.decrypt.lightssl import LightSslDecryption
+from analyzer.diagnosis.context import CloudKey, Context, own_keys
+from analyzer.keys import Key
+from analyzer.model import Evidence, Role
+from dissectors.events import Direction, How, Status, Step
+
+_SIZES = {"nonce": 40, "identity": 256, "session-key": 384}
+
+
+def reached(step: Step | None, size: int) -> bool:
+    """Whether all ``size`` bytes went over the wire, captured or not."""
+    return step is not None and step.status is not Status.ABSENT and len(step.data) + step.missing >= size
+
+
+class View:
+    """One lightssl session, its keys and its neighbours."""
+
+    def __init__(self, case: Case, conversation: TcpConversation, decryption: LightSslDecryption, context: Context) -> None:
+        self.case = case
+        self.conversation = conversation
+        self.decryption = decryption
+        self.context = context
+        self.ring = context.ring
+
+    # -- stages ------------------------------------------------------------------------------------------------------
+
+    def step(self, stage: str) -> Step:
+        """The row of that stage, absent or not."""
+        found = self.case.transcript.step(stage)
+        return found if found is not None else Step(stage, Status.ABSENT, Direction.DOWN)
+
+    def seen(self, stage: str) -> bool:
+        """Whether the stage went over the wire completely (its bytes may be cut in the capture)."""
+        step = self.step(stage)
+        size = _SIZES.get(stage)
+        return reached(step, size) if size else step.status in (Status.SEEN, Status.PARTIAL)
+
+    def whole(self, stage: str) -> bool:
+        """Whether every byte of the stage is in the capture."""
+        step = self.step(stage)
+        return step.status is Status.SEEN and step.missing == 0
+
+    def frames(self, *stages: str) -> tuple[int, ...]:
+        """Frames of these stages."""
+        return tuple(sorted({frame for stage in stages for frame in self.step(stage).frames}))
+
+    # -- how it ended --------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def closes(self) -> tuple[Close, ...]:
+        return tuple(piece for piece in self.conversation.pieces if isinstance(piece, Close))
+
+    @property
+    def first_close(self) -> Close | None:
+        return self.closes[0] if self.closes else None
+
+    @property
+    def closer(self) -> Direction | None:
+        """Who closed first."""
+        return self.closes[0].direction if self.closes else None
+
+    @property
+    def reset(self) -> Close | None:
+        """The reset that ended the session, if one came before both sides had closed."""
+        before: set[Direction] = set()
+        for close in self.closes:
+            if close.how is How.RST:
+                return close if len(before) < 2 and Direction.UP not in before else None
+            before.add(close.direction)
+        return None
+
+    @cached_property
+    def last_payload_ns(self) -> int:
+        times = [piece.mark.time_ns for piece in self.conversation.pieces if not isinstance(piece, Close)]
+        return max(times, default=self.conversation.start_ns)
+
+    @property
+    def watched_s(self) -> float:
+        """Seconds between the last payload and the end of what the capture shows of this session."""
+        until = self.first_close.mark.time_ns if self.first_close else self.context.end_ns
+        return max(0.0, (until - self.last_payload_ns) / 1e9)
+
+    def close_evidence(self) -> Evidence:
+        """Who closed, how, how long after the last payload."""
+        close = self.first_close
+        if close is None:
+            return Evidence(f"the capture ends {self.watched_s:.1f} s later with the connection still open", (self.conversation.last_frame,))
+        who = "the device" if close.direction is Direction.UP else "the cloud"
+        how = "reset the connection" if close.how is How.RST else "closed the connection"
+        return Evidence(f"{who} {how} {self.watched_s:.3f} s after the last data", close.mark.frames)
+
+    # -- keys ----------------------------------------------------------------------------------------------------------
+
+    @property
+    def device_id(self) -> str | None:
+        return self.case.device_id
+
+    def own(self, role: Role) -> list[Key]:
+        """This device's keys of that role (usable or not)."""
+        return own_keys(self.ring, self.device_id, role, "rsa")
+
+    @cached_property
+    def device_private(self) -> Key | None:
+        return next(iter(self.own(Role.DEVICE_PRIVATE)), None)
+
+    @cached_property
+    def cloud_copy(self) -> Key | None:
+        return next((key for key in self.own(Role.CLOUD_COPY) if key.fingerprint), None)
+
+    @cached_property
+    def stored_server_key(self) -> Key | None:
+        return next(iter(self.own(Role.DEVICE_SERVER_KEY)), None)
+
+    @cached_property
+    def cloud_key(self) -> CloudKey | None:
+        return self.context.cloud_key(self.case.cloud)
+
+    @property
+    def tail_fingerprint(self) -> str | None:
+        """Fingerprint of the public key the device sends inside its identity."""
+        opening = self.decryption.identity
+        return opening.plaintext.tail_fingerprint if opening else None
+
+    @cached_property
+    def healthy_siblings(self) -> list[Case]:
+        """Other sessions of this device with this cloud that got through: they clear the keys."""
+        return [other for other in self.context.same_device(self.case) if other.cloud == self.case.cloud and established(other)]
+
+
+def established(case: Case) -> bool:
+    """Whether both Hellos went over the wire: the keys of both sides were accepted."""
+    transcript = case.transcript
+    return all((step := transcript.step(stage)) is not None and step.status is Status.SEEN for stage in ("device-hello", "cloud-hello"))
+
+
+def name(key: Key) -> str:
+    """A key as evidence names it: file and short fingerprint."""
+    return f"{key.file} (SHA256:{key.fingerprint[:16]})" if key.fingerprint else key.file

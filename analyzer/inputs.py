@@ -1,0 +1,55 @@
+"""From the words on the command line to the capture files they mean."""
+
+from __future__ import annotations
+
+import glob
+from collections.abc import Iterable
+from pathlib import Path
+
+from analyzer.errors import InputError
+
+#: First bytes of what may be a capture: pcap in both byte orders and precisions, its modified form, pcapng, gzip.
+_MAGICS = (
+    b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1",
+    b"\xa1\xb2\xcd\x34", b"\x34\xcd\xb2\xa1", b"\x0a\x0d\x0d\x0a",
+)  # fmt: skip
+_GZIP = b"\x1f\x8b"
+_NAMES = (".pcap", ".pcapng", ".cap", ".dmp", ".ntar", ".pcap.gz", ".pcapng.gz", ".cap.gz")
+
+
+def expand(words: Iterable[str]) -> tuple[str, ...]:
+    """The capture paths ``words`` mean, in order, each once; ``-`` stays.
+
+    A folder is searched recursively for files that begin like a capture (or are called like one: those are
+    then reported when they are not). Raises InputError for a path that does not exist and for a folder without captures.
+    """
+    found: dict[str, None] = {}
+    for word in words:
+        if word == "-":
+            found[word] = None
+            continue
+        path = Path(word)
+        if path.is_dir():
+            inside = [str(item) for item in sorted(path.rglob("*")) if item.is_file() and _looks_like_capture(item)]
+            if not inside:
+                raise InputError(word, "no captures in this folder", "captures are .pcap or .pcapng files, also .gz")
+            found.update(dict.fromkeys(inside))
+        elif path.exists():
+            found[word] = None
+        else:
+            matches = sorted(glob.glob(word, recursive=True)) if glob.has_magic(word) else []
+            if not matches:
+                raise InputError(word, "no such file or folder")
+            found.update(dict.fromkeys(expand(matches)))
+    return tuple(found)
+
+
+def _looks_like_capture(path: Path) -> bool:
+    if path.name.lower().endswith(_NAMES):
+        return True
+    try:
+        with path.open("rb") as stream:
+            head = stream.read(4)
+    except OSError:
+        return False
+    return head in _MAGICS

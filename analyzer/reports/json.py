@@ -1,0 +1,68 @@
+"""The JSON report (contract, section 3) and its one-session-per-line form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import fields, is_dataclass
+from enum import Enum
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+from analyzer.model import CaptureReport, Report
+
+
+@cache
+def _names(kind: type) -> tuple[str, ...]:
+    return tuple(field.name for field in fields(kind))
+
+
+def plain(value: Any) -> Any:  # noqa: ANN401 - any model value in, plain JSON values out
+    """A model value as dicts, lists, strings, numbers; field names are the contract's."""
+    if value is None or isinstance(value, str | int | float):
+        return value.value if isinstance(value, Enum) else value
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, tuple | list):
+        return [plain(item) for item in value]
+    if is_dataclass(value):
+        return {name: plain(getattr(value, name)) for name in _names(type(value))}
+    if isinstance(value, Path):
+        return str(value)
+    if hasattr(value, "items"):
+        return {key: plain(item) for key, item in value.items()}
+    raise TypeError(f"{type(value).__name__} has no place in a report")
+
+
+def _dump(value: Any, indent: int | None = None) -> str:  # noqa: ANN401
+    # ASCII only: control, bidirectional and zero-width characters from a capture arrive escaped.
+    return json.dumps(plain(value), ensure_ascii=True, indent=indent, allow_nan=False)
+
+
+def format_json(report: Report) -> Iterator[str]:
+    """The whole report, a capture at a time, so that a large one is never one string."""
+    yield "{\n"
+    for name in ("schema", "tool", "keys"):
+        yield f' "{name}": {_dump(getattr(report, name))},\n'
+    yield ' "captures": ['
+    for index, capture in enumerate(report.captures):
+        yield ("," if index else "") + "\n  "
+        yield from _capture(capture)
+    yield "\n ],\n"
+    yield f' "totals": {_dump(report.totals)}\n}}\n'
+
+
+def _capture(capture: CaptureReport) -> Iterator[str]:
+    head = {name: getattr(capture, name) for name in _names(CaptureReport) if name not in ("sessions", "stories")}
+    yield _dump(head)[:-1] + ',\n   "sessions": ['
+    for index, session in enumerate(capture.sessions):
+        yield ("," if index else "") + "\n    " + _dump(session)
+    yield '],\n   "stories": ' + _dump(capture.stories) + "}"
+
+
+def format_jsonl(report: Report) -> Iterator[str]:
+    """One line per session, each with the path of its capture."""
+    for capture in report.captures:
+        for session in capture.sessions:
+            yield _dump({"capture": capture.path, **plain(session)}) + "\n"
