@@ -1,0 +1,5 @@
+"""The recipes, one module per theme; importing them fills the list of cases."""
+
+from captures.synth.recipes import tcp_keys, tcp_stages
+
+MODULES = (tcp_keys, tcp_stages)
