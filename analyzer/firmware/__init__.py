@@ -1,6 +1,15 @@
 """Facts about firmware, servers and tools, as tables; and what follows from them for a verdict."""
 
-from analyzer.firmware.remedies import RemedyContext, remedy
+from analyzer.firmware.case import RemedyContext, capture_filter
+from analyzer.firmware.evidence import kinds_of_missing_evidence, missing_evidence
+from analyzer.firmware.remedies import remedy
 from analyzer.firmware.shows import device_shows
 
-__all__ = ["RemedyContext", "device_shows", "remedy"]
+__all__ = [
+    "RemedyContext",
+    "capture_filter",
+    "device_shows",
+    "kinds_of_missing_evidence",
+    "missing_evidence",
+    "remedy",
+]

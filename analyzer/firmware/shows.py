@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
-from analyzer.firmware.remedies import Transport
+from analyzer.firmware.case import Transport
 from analyzer.firmware.tables import strings, table
 from analyzer.model import Code
 from dissectors.events import How

@@ -1,0 +1,140 @@
+"""The case at hand, and its names put into the templates of the tables.
+
+Names from a capture or a folder are data from strangers that a person will paste into a shell: they are quoted, or
+replaced by a placeholder in capitals when they look wrong.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+Transport = Literal["tcp", "udp"]
+ServerKind = Literal["brewskey", "spark-server"]
+
+_ID = re.compile(r"[0-9a-fA-F]{24}")
+_HOST = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.:_-]{0,252}[0-9A-Za-z])?")
+#: A file name that may stand in a command: printable, nothing a terminal could act on; the shell is kept off by quotes.
+_FILE = re.compile(r"[\w .,@%+=:/()\[\]~-]{1,400}")
+_KEY_FILES = ("device_private", "device_public", "cloud_copy", "cloud_private", "cloud_public", "device_server_key")
+_DEFAULT_PORT: Mapping[str, int] = {"tcp": 5683, "udp": 5684}
+
+
+@dataclass(frozen=True, slots=True)
+class RemedyContext:
+    """What is known about the case; every field but ``transport`` may stay None.
+
+    Key fields are file names as the report shows them (never key material). ``host`` and ``port`` are those of the
+    server the device should reach; ``stored_address`` is what it has stored. ``is_particle_cloud`` None means not
+    known: both ways are then given. ``missing`` names absent evidence (the names of evidence.toml).
+    """
+
+    transport: Transport = "tcp"
+    device_id: str | None = None
+    device_private: str | None = None
+    device_public: str | None = None
+    cloud_copy: str | None = None
+    cloud_private: str | None = None
+    cloud_public: str | None = None
+    device_server_key: str | None = None
+    host: str | None = None
+    port: int | None = None
+    stored_address: str | None = None
+    device_address: str | None = None
+    is_particle_cloud: bool | None = None
+    family: str | None = None
+    platform: str | None = None
+    missing: tuple[str, ...] = ()
+
+    @property
+    def server(self) -> ServerKind | None:
+        """Which open server this is, when the key folder's layout tells."""
+        names = " ".join(name for name in (self.cloud_copy, self.cloud_private) if name)
+        if "deviceKeys" in names:
+            return "brewskey"
+        return "spark-server" if "core_keys" in names else None
+
+
+def capture_filter(context: RemedyContext) -> str:
+    """A capture filter (tcpdump and Wireshark alike) that keeps what matters for this device: cloud, names, ICMP."""
+    wanted = f"port {_port(context)} or port 53 or icmp"
+    address = _matching(_HOST, context.device_address)
+    return f"host {address} and ({wanted})" if address else wanted
+
+
+class Filler:
+    """Puts the case's names into templates; ``known`` says which facts are in hand (the names of remedies.toml)."""
+
+    def __init__(self, context: RemedyContext) -> None:
+        files = {name: _file(getattr(context, name)) for name in _KEY_FILES}
+        device_id = _matching(_ID, context.device_id)
+        host = _matching(_HOST, context.host)
+        self.known: dict[str, bool] = {name: value is not None for name, value in files.items()} | {
+            "id": device_id is not None,
+            "host": host is not None,
+            "port": context.port is not None,
+            "stored_address": context.stored_address is not None,
+            "device_address": context.device_address is not None,
+            "electron": context.transport == "tcp" and "electron" in f"{context.platform} {context.family}".lower(),
+        }
+        shown_id = device_id.lower() if device_id else "ID"
+        tool = "rsa" if context.transport == "tcp" else "ec"
+        port = _port(context)
+        public_der, make_public = _cloud_public(files["cloud_public"], files["cloud_private"], tool)
+        own_public = files["device_public"] if not files["device_private"] else None
+        self._values: dict[str, str] = {name: value or name.upper() for name, value in files.items()} | {
+            "id": shown_id,
+            "host": host or "HOST",
+            "port": str(port),
+            "port_option": "" if port == _DEFAULT_PORT[context.transport] else f" --port {port}",
+            "stored_address": _matching(_HOST, context.stored_address) or "another address",
+            "device_address": _matching(_HOST, context.device_address) or "DEVICE_ADDRESS",
+            "key_tool": tool,
+            "form": "PEM" if (context.device_private or "").lower().endswith(".pem") else "DER",
+            "public_source": own_public or f"{shown_id}.device.pub.pem",
+            "cloud_public_der": public_der,
+            "make_cloud_public_der": make_public,
+            "store": "core_keys" if context.server == "spark-server" else "data/deviceKeys",
+            "capture_filter": capture_filter(context),
+        }
+
+    def text(self, template: str) -> str:
+        """The template with this case's names. Raises KeyError for a name no case has: a mistake in the tables."""
+        return template.format_map(self._values)
+
+    def commands(self, templates: Iterable[str]) -> tuple[str, ...]:
+        """As `text`, line by line; lines that need no doing in this case fall away."""
+        return tuple(line for line in map(self.text, templates) if line)
+
+
+def _port(context: RemedyContext) -> int:
+    return context.port if context.port and 0 < context.port < 65536 else _DEFAULT_PORT[context.transport]
+
+
+def _matching(pattern: re.Pattern[str], value: str | None) -> str | None:
+    return value if value and pattern.fullmatch(value) else None
+
+
+def _file(name: str | None) -> str | None:
+    """The name, quoted for a shell; None when it is unknown or holds what a terminal could act on."""
+    if not name or name.startswith("-") or not _FILE.fullmatch(name):
+        return None
+    return shlex.quote(name)
+
+
+def _cloud_public(public: str | None, private: str | None, tool: str) -> tuple[str, str]:
+    """The cloud's public key as a DER file, and the command that makes it (empty when it is one already).
+
+    particle-cli takes a PEM too, but since 3.16 loses the name of the file it makes of it (src/cmd/keys.js,
+    _getDERPublicKey); so the DER file is made beforehand.
+    """
+    if public and public.strip("'").lower().endswith(".der"):
+        return public, ""
+    source, option = (public, "-pubin ") if public else (private, "") if private else ("default_key.pub.pem", "-pubin ")
+    bare = source.strip("'").rsplit("/", 1)[-1].rsplit(".", 1)[0]
+    target = shlex.quote((bare if bare.endswith(".pub") else f"{bare}.pub") + ".der")
+    form = " -inform DER" if source.strip("'").lower().endswith(".der") else ""
+    return target, f"openssl {tool}{form} {option}-in {source} -pubout -outform DER -out {target}"
