@@ -1,0 +1,97 @@
+"""The pcap file format: records in, nothing understood of what they hold.
+
+Source: IETF draft-ietf-opsawg-pcap; the modified form of Kuznetsov's patches: libpcap sf-pcap.c (KUZNETZOV_TCPDUMP_MAGIC).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from struct import Struct
+from typing import NamedTuple
+
+from analyzer.capture.records import BIG_LINK_TYPES, MAX_PACKET, MAX_PACKET_RARE, Notes, Record
+from analyzer.capture.source import Source
+
+HEADER = 24
+#: Magic number as read with little-endian order -> (nanoseconds, bytes of a record header).
+_KINDS = {
+    0xA1B2C3D4: (False, 16),
+    0xA1B23C4D: (True, 16),
+    0xA1B2CD34: (False, 24),
+}
+
+
+class Header(NamedTuple):
+    """The file header."""
+
+    order: str
+    nanoseconds: bool
+    record_header: int
+    link_type: int
+    #: Very old writers (before version 2.3) put the two lengths of a record the other way round.
+    swapped: bool
+
+
+def read_header(head: bytes) -> Header | None:
+    """The file header at the start of ``head`` (at least 24 bytes), or None when this is not a pcap file."""
+    for order in "<>":
+        kind = _KINDS.get(int.from_bytes(head[:4], "little" if order == "<" else "big"))
+        if kind is not None and len(head) >= HEADER:
+            _, _, minor, _, _, _, link = Struct(order + "IHHiIII").unpack_from(head)
+            # The upper bits of the link type say how long a frame check sequence is (FCSLEN), not what the link is.
+            return Header(order, kind[0], kind[1], link & 0xFFFF, minor < 3)
+    return None
+
+
+def looks_like(head: bytes) -> bool:
+    """The magic number is pcap's."""
+    return int.from_bytes(head[:4], "little") in _KINDS or int.from_bytes(head[:4], "big") in _KINDS
+
+
+def read(source: Source, data: bytes, header: Header, notes: Notes) -> Iterator[Record]:
+    """The records of a file whose first bytes (from the file header on) are ``data``."""
+    link = header.link_type
+    notes.add_link_type(link)
+    notes.digits = 9 if header.nanoseconds else 6
+    fraction = 1 if header.nanoseconds else 1000
+    size = header.record_header
+    unpack = Struct(header.order + "IIII").unpack_from
+    most = MAX_PACKET_RARE if link in BIG_LINK_TYPES else MAX_PACKET
+    at, end, number = HEADER, len(data), 0
+    while True:
+        if end - at < size:
+            data = data[at:] + source.more(size - (end - at))
+            at, end = 0, len(data)
+            if end < size:
+                if end:
+                    notes.cut_short(number + 1)
+                return
+        seconds, ticks, captured, length = unpack(data, at)
+        if header.swapped and captured > length:
+            captured, length = length, captured
+        if captured > most:
+            notes.add(
+                "damaged-record",
+                f"the record of frame {number + 1} claims {captured:,} captured bytes; "
+                "it and everything behind it was not used",
+                number + 1,
+            )
+            return
+        number += 1
+        at += size
+        if end - at < captured:
+            if captured > MAX_PACKET:
+                rest = source.skip(captured - (end - at))
+                if rest is None:
+                    notes.cut_short(number)
+                    return
+                yield number, seconds * 1_000_000_000 + ticks * fraction, link, b"", length
+                data, at, end = rest, 0, len(rest)
+                continue
+            data = data[at:] + source.more(captured - (end - at))
+            at, end = 0, len(data)
+            if end < captured:
+                notes.cut_short(number)
+                return
+        yield number, seconds * 1_000_000_000 + ticks * fraction, link, data[at : at + captured], length
+        at += captured

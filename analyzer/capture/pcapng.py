@@ -1,0 +1,261 @@
+"""The pcapng file format: records in; interfaces, names and secrets noted on the way.
+
+Source: IETF draft-ietf-opsawg-pcapng (blocks, options); which blocks are frames: Wireshark 4.0 wiretap/pcapng.c,
+checked against tshark (tests/analyzer/capture/test_pcapng.py).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from struct import Struct
+
+from analyzer.capture.records import MAX_PACKET, Notes, Record
+from analyzer.capture.source import Source
+
+MAGIC = b"\x0a\x0d\x0d\x0a"
+_ORDER = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
+
+_SECTION = 0x0A0D0D0A
+_INTERFACE, _OLD_PACKET, _SIMPLE, _NAMES, _STATISTICS, _ENHANCED, _SECRETS = 1, 2, 3, 4, 5, 6, 10
+#: Blocks that are no packets, but frames to Wireshark all the same, so they take a number:
+#: systemd journal entries, Sysdig events, custom blocks.
+_OTHER_FRAMES = frozenset({9, 0x204, 0x208, 0x216, 0x217, 0x221, 0x222, 0x223, 0xBAD, 0x40000BAD})
+_TLS_KEY_LOG = 0x544C534B
+
+#: A longer block is skipped without keeping it; a packet in one is a damaged header.
+_MAX_BLOCK = 16 * 1024 * 1024
+_MAX_INTERFACES = 65_536
+_MAX_NAMES = 65_536
+_MAX_SECRETS = 16 * 1024 * 1024
+#: 9999-12-31T23:59:59.999999999Z: no calendar goes further.
+_END_OF_TIME = 253_402_300_799_999_999_999
+
+
+class _Interface:
+    """One interface of the section: its link type and how its ticks become nanoseconds."""
+
+    __slots__ = ("divide", "link_type", "multiply", "offset", "snap", "simple")
+
+    def __init__(self, link_type: int, snap: int, resolution: int, offset_s: int) -> None:
+        self.link_type = link_type
+        self.snap = snap
+        per_second = 2 ** (resolution & 0x7F) if resolution & 0x80 else 10**resolution
+        whole = 1_000_000_000 % per_second == 0
+        self.multiply = 1_000_000_000 // per_second if whole else 1_000_000_000
+        self.divide = 1 if whole else per_second
+        self.offset = offset_s * 1_000_000_000
+
+
+def looks_like(head: bytes) -> bool:
+    """A section header block starts ``head``."""
+    return head.startswith(MAGIC) and head[8:12] in _ORDER
+
+
+def read(source: Source, data: bytes, notes: Notes) -> Iterator[Record]:
+    """The records of a file whose first bytes are ``data``; the first is a section header (`looks_like`)."""
+    return _Reader(source, data, notes).records()
+
+
+class _Reader:
+    def __init__(self, source: Source, data: bytes, notes: Notes) -> None:
+        self._source = source
+        self._data = data
+        self._at = 0
+        self._notes = notes
+        self._interfaces: list[_Interface] = []
+        self._secret_bytes = 0
+        self._number = 0
+        self._time_ns = 0
+
+    def _need(self, length: int) -> bool:
+        """At least ``length`` bytes are in the window; False when the input ends before."""
+        missing = length - (len(self._data) - self._at)
+        if missing > 0:
+            self._data = self._data[self._at :] + self._source.more(missing)
+            self._at = 0
+            return len(self._data) >= length
+        return True
+
+    def records(self) -> Iterator[Record]:
+        order = "<"
+        word2, word5 = Struct("<II"), Struct("<IIIII")
+        while True:
+            if not self._need(12):
+                if len(self._data) - self._at:
+                    self._notes.cut_short(self._number + 1)
+                return
+            data, at = self._data, self._at
+            if data[at : at + 4] == MAGIC:
+                new = _ORDER.get(data[at + 8 : at + 12])
+                if new is None:
+                    self._damaged("a section header without its byte-order magic")
+                    return
+                order = new
+                word2, word5 = Struct(order + "II"), Struct(order + "IIIII")
+            kind, total = word2.unpack_from(data, at)
+            if total < 12 or (kind == _ENHANCED and total < 32):
+                self._damaged(f"a block that claims {total} bytes")
+                return
+            length = (total + 3) & ~3  # some writers forget the padding in the length, none in the file
+            if total > _MAX_BLOCK:
+                if kind in (_ENHANCED, _OLD_PACKET, _SIMPLE):
+                    self._damaged(f"a packet block that claims {total:,} bytes")
+                    return
+                if not self._pass_over(length):
+                    return
+                continue
+            if not self._need(length):
+                self._notes.cut_short(self._number + 1)
+                return
+            data, at = self._data, self._at
+            self._at = at + length
+            if word2.unpack_from(data, at + length - 8)[1] not in (total, length):
+                self._damaged("a block whose two lengths differ")
+                return
+            if kind == _ENHANCED:
+                self._number += 1
+                interface, high, low, captured, wire = word5.unpack_from(data, at + 8)
+                if captured > total - 32 or captured > MAX_PACKET:
+                    self._damaged(f"a packet that claims {captured:,} captured bytes", self._number)
+                    return
+                if interface < len(self._interfaces):
+                    known = self._interfaces[interface]
+                    time_ns = (high << 32 | low) * known.multiply // known.divide + known.offset
+                    if not 0 <= time_ns <= _END_OF_TIME:
+                        time_ns = self._absurd_time()
+                    self._time_ns = time_ns
+                    yield self._number, time_ns, known.link_type, data[at + 28 : at + 28 + captured], wire
+                else:
+                    self._unknown_interface(interface)
+                    yield self._number, self._time_ns, -1, b"", wire
+            elif kind in _OTHER_FRAMES:
+                self._number += 1
+                yield self._number, self._time_ns, -1, b"", 0
+            elif kind in (_OLD_PACKET, _SIMPLE):
+                self._number += 1
+                record = (self._simple if kind == _SIMPLE else self._old)(order, data, at, total)
+                if record is None:
+                    return
+                yield record
+            elif kind == _SECTION:
+                self._interfaces.clear()
+            elif kind in _HANDLERS:
+                _HANDLERS[kind](self, order, data[at + 8 : at + total - 4])
+
+    def _damaged(self, what: str, frame: int | None = None) -> None:
+        frame = self._number + 1 if frame is None else frame
+        self._notes.add("damaged-record", f"{what} at frame {frame}; it and everything behind it was not used", frame)
+
+    def _absurd_time(self) -> int:
+        self._notes.add_once("absurd-time", f"frame {self._number} has a time outside every calendar", self._number)
+        return self._time_ns
+
+    def _unknown_interface(self, interface: int) -> None:
+        self._notes.add_once(
+            "unknown-interface",
+            f"frame {self._number} is from interface {interface}, which the file does not describe",
+            self._number,
+        )
+
+    def _pass_over(self, length: int) -> bool:
+        """Drops a block that is too long to keep; False when the input ends inside it."""
+        have = len(self._data) - self._at
+        if have >= length:
+            self._at += length
+            return True
+        rest = self._source.skip(length - have)
+        if rest is None:
+            self._notes.cut_short(self._number + 1)
+            return False
+        self._data, self._at = rest, 0
+        return True
+
+    def _simple(self, order: str, data: bytes, at: int, total: int) -> Record | None:
+        """A simple packet block: no interface (the first is meant), no time, cut at that interface's snap length."""
+        wire = Struct(order + "I").unpack_from(data, at + 8)[0] if total >= 16 else 0
+        if not self._interfaces:
+            self._unknown_interface(0)
+            return self._number, self._time_ns, -1, b"", wire
+        first = self._interfaces[0]
+        captured = min(wire, first.snap or wire, total - 16)
+        self._notes.add_once("no-time", f"frame {self._number} has no time; the one before it is used", self._number)
+        return self._number, self._time_ns, first.link_type, data[at + 12 : at + 12 + captured], wire
+
+    def _old(self, order: str, data: bytes, at: int, total: int) -> Record | None:
+        """The obsolete packet block (appendix A of the draft)."""
+        if total < 32:
+            self._damaged(f"a block that claims {total} bytes", self._number)
+            return None
+        interface, _, high, low, captured, wire = Struct(order + "HHIIII").unpack_from(data, at + 8)
+        if captured > total - 32 or captured > MAX_PACKET:
+            self._damaged(f"a packet that claims {captured:,} captured bytes", self._number)
+            return None
+        if interface >= len(self._interfaces):
+            self._unknown_interface(interface)
+            return self._number, self._time_ns, -1, b"", wire
+        known = self._interfaces[interface]
+        time_ns = (high << 32 | low) * known.multiply // known.divide + known.offset
+        if not 0 <= time_ns <= _END_OF_TIME:
+            time_ns = self._absurd_time()
+        self._time_ns = time_ns
+        return self._number, time_ns, known.link_type, data[at + 28 : at + 28 + captured], wire
+
+    def _interface(self, order: str, body: bytes) -> None:
+        if len(body) < 8:
+            self._interfaces.append(_Interface(-1, 0, 6, 0))
+            return
+        if len(self._interfaces) >= _MAX_INTERFACES:
+            return
+        link_type, _, snap = Struct(order + "HHI").unpack_from(body)
+        resolution, offset = 6, 0
+        for code, value in _options(order, body, 8):
+            if code == 9 and len(value) == 1:
+                resolution = value[0]
+            elif code == 14 and len(value) == 8:
+                offset = int.from_bytes(value, "little" if order == "<" else "big", signed=True)
+        self._interfaces.append(_Interface(link_type, snap, resolution, offset))
+        self._notes.add_link_type(link_type)
+        if (resolution & 0x80 and resolution & 0x7F > 20) or 6 < resolution < 0x80:
+            self._notes.digits = 9
+
+    def _names(self, order: str, body: bytes) -> None:
+        """A name resolution block: addresses with the names they were seen under; the first name counts."""
+        pair = Struct(order + "HH")
+        at = 0
+        while at + 4 <= len(body):
+            kind, length = pair.unpack_from(body, at)
+            if kind == 0:
+                break
+            value = body[at + 4 : at + 4 + length]
+            size = {1: 4, 2: 16}.get(kind)
+            if size is not None and len(value) > size and len(self._notes.names) < _MAX_NAMES:
+                name = value[size:].split(b"\0", 1)[0].decode("utf-8", "replace")
+                self._notes.names.setdefault(value[:size], name)
+            at += 4 + ((length + 3) & ~3)
+
+    def _secrets(self, order: str, body: bytes) -> None:
+        """A decryption secrets block; TLS key logs are kept, other kinds are not ours."""
+        if len(body) < 8:
+            return
+        kind, length = Struct(order + "II").unpack_from(body)
+        self._secret_bytes += length
+        if kind == _TLS_KEY_LOG and self._secret_bytes <= _MAX_SECRETS:
+            self._notes.secrets.append(body[8 : 8 + length])
+
+
+_HANDLERS: dict[int, Callable[[_Reader, str, bytes], None]] = {
+    _INTERFACE: _Reader._interface,
+    _NAMES: _Reader._names,
+    _SECRETS: _Reader._secrets,
+}
+
+
+def _options(order: str, body: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+    """The options of a block from ``at`` on, as (code, value)."""
+    pair = Struct(order + "HH")
+    while at + 4 <= len(body):
+        code, length = pair.unpack_from(body, at)
+        if code == 0:
+            return
+        yield code, body[at + 4 : at + 4 + length]
+        at += 4 + ((length + 3) & ~3)

@@ -1,0 +1,168 @@
+"""A capture as the rest of the program sees it: packets once through, and afterwards what was wrong with the file."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from pathlib import Path
+from typing import BinaryIO, Literal
+
+from analyzer.capture import links, pcap, pcapng
+from analyzer.capture.decode import Decoder
+from analyzer.capture.records import FATAL, Limits, Notes, Record
+from analyzer.capture.source import Source
+from analyzer.errors import InputError
+from analyzer.packet import Packet, Problem
+
+_DEFAULT_LIMITS = Limits()
+#: Enough for either file header.
+_HEAD = 32
+#: What else people hand in by mistake, by its first bytes, and what helps.
+_OTHERS = (
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd", "unpack it first: zstd -d"),
+    (b"\x04\x22\x4d\x18", "compressed with lz4", "unpack it first: lz4 -d"),
+    (b"\xfd7zXZ\x00", "compressed with xz", "unpack it first: xz -d"),
+    (b"BZh", "compressed with bzip2", "unpack it first: bzip2 -d"),
+    (b"PK\x03\x04", "a zip archive", "unpack it first"),
+    (b"\x1f\x8b", "gzip inside gzip", "unpack it once: gzip -d"),
+    (b"snoop\x00\x00\x00", "a snoop capture", "convert it: editcap -F pcapng IN OUT.pcapng"),
+    (b"GMBU", "a Network Monitor capture", "convert it: editcap -F pcapng IN OUT.pcapng"),
+    (b"RTSS", "a Network Monitor capture", "convert it: editcap -F pcapng IN OUT.pcapng"),
+    (b"\x0a\x0d\x0d\x0a", "a damaged pcapng file: no section header", ""),
+    (b"-----BEGIN ", "a key or certificate, not a capture", "give it with --keys"),
+)
+
+
+def open_capture(source: Path | BinaryIO, *, name: str, limits: Limits = _DEFAULT_LIMITS) -> Capture:
+    """Opens a pcap or pcapng file, gzip'ed or not, or a stream of one; ``name`` is what messages call it.
+
+    A path is opened here and closed when the packets have been read (or `Capture.close`); a stream stays the caller's.
+    Raises `InputError` when it cannot be opened, is empty or is no capture.
+    """
+    if not isinstance(source, Path):
+        return Capture(source, name=name, limits=limits)
+    try:
+        file = source.open("rb", buffering=0)
+    except OSError as error:
+        problem = "is a folder" if source.is_dir() else (error.strerror or str(error)).lower()
+        raise InputError(name, problem) from error
+    try:
+        return Capture(file, name=name, limits=limits, owned=True)
+    except InputError:
+        file.close()
+        raise
+
+
+class Capture:
+    """One capture file, iterable once over its TCP, UDP and ICMP packets; the attributes are final afterwards.
+
+    ``records()`` gives the raw layer instead (also once). Iterating never raises for what is in the file.
+    """
+
+    def __init__(self, file: BinaryIO | io.RawIOBase, *, name: str, limits: Limits, owned: bool = False) -> None:
+        self.name = name
+        self._file = file
+        self._owned = owned
+        self._limits = limits
+        self._notes = Notes()
+        self._source = Source(file, self._notes, limits)
+        self._decoder = Decoder(self._notes)
+        #: Records read, bytes of them on the wire, and the earliest and latest time.
+        self.packets = 0
+        self.bytes = 0
+        self.first_ns: int | None = None
+        self.last_ns: int | None = None
+        head = self._source.more(_HEAD)
+        header = pcap.read_header(head)
+        self.format: Literal["pcap", "pcapng"] = "pcap" if header else "pcapng"
+        if header:
+            self._records = pcap.read(self._source, head, header, self._notes)
+        elif pcapng.looks_like(head):
+            self._records = pcapng.read(self._source, head, self._notes)
+        else:
+            raise self._no_capture(head)
+
+    def _no_capture(self, head: bytes) -> InputError:
+        for problem in self._notes.problems:
+            if problem.code == "read-error":
+                return InputError(self.name, problem.message)
+        if not head:
+            return InputError(self.name, "empty file", "the capture never started or was not copied")
+        if pcap.looks_like(head):
+            return InputError(self.name, f"cut off: a pcap file header has 24 bytes, this file {len(head)}")
+        for magic, what, hint in _OTHERS:
+            if head.startswith(magic):
+                return InputError(self.name, what, hint)
+        return InputError(self.name, "not a capture file", "pcap and pcapng are read, also gzip'ed")
+
+    @property
+    def status(self) -> Literal["ok", "partial"]:
+        """Partial: something in the file was not used. (What cannot be opened at all is an `InputError`.)"""
+        return "partial" if any(problem.code in FATAL for problem in self._notes.problems) else "ok"
+
+    @property
+    def problems(self) -> list[Problem]:
+        return self._notes.problems
+
+    @property
+    def link_types(self) -> list[str]:
+        """Names of the link types the file declares, in order."""
+        return list(dict.fromkeys(links.name(link_type) for link_type in self._notes.link_types))
+
+    @property
+    def digits(self) -> int:
+        """Decimal digits of its time stamps: 6 or 9."""
+        return self._notes.digits
+
+    @property
+    def secrets(self) -> list[bytes]:
+        """TLS key logs that the file carries. Secret."""
+        return self._notes.secrets
+
+    @property
+    def names(self) -> dict[bytes, str]:
+        """Host names the file carries, by address."""
+        return self._notes.names
+
+    @property
+    def sha256(self) -> str | None:
+        """Hex digest of the file as stored; None for a stream that was not read to its end."""
+        return self._source.sha256()
+
+    def close(self) -> None:
+        """Closes what `open_capture` opened."""
+        if self._owned:
+            self._file.close()
+
+    def records(self) -> Iterator[Record]:
+        """The raw layer: every record of the file."""
+        most = self._limits.packets
+        low, high, size, number = None, None, 0, 0
+        try:
+            for record in self._records:
+                if most is not None and number >= most:
+                    self._notes.add("limit-packets", f"only the first {most:,} packets were read", record[0])
+                    break
+                number = record[0]
+                size += record[4]
+                time_ns = record[1]
+                if low is None or high is None:
+                    low = high = time_ns
+                elif time_ns > high:
+                    high = time_ns
+                elif time_ns < low:
+                    low = time_ns
+                yield record
+            # A pipe that was left early may never end; a file's hash is over all of it.
+            if self.status == "ok" or self._file.seekable():
+                self._source.drain()
+        finally:
+            self.packets, self.bytes, self.first_ns, self.last_ns = number, size, low, high
+            self.close()
+
+    def __iter__(self) -> Iterator[Packet]:
+        decode = self._decoder.decode
+        for record in self.records():
+            packet = decode(*record)
+            if packet is not None:
+                yield packet

@@ -1,0 +1,70 @@
+"""What every file reader yields, and what it may note on the way.
+
+How it works: the *raw* layer (`pcap`, `pcapng`) turns a file into records and knows nothing of networks; the *decode*
+layer (`decode`) turns a record into a `Packet` and knows nothing of files. A record is a plain tuple, because one is
+made for every packet of the file, wanted or not. An index that walks millions of headers at once takes the place of
+the first layer only.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from analyzer.packet import Problem
+
+#: (frame number, time in ns since 1970, link type, captured bytes, length on the wire)
+Record = tuple[int, int, int, bytes, int]
+
+#: Wireshark's limits (wiretap/wtap.h WTAP_MAX_PACKET_SIZE_*): a longer packet is a damaged header, not a packet.
+MAX_PACKET = 262_144
+MAX_PACKET_RARE = 128 * 1024 * 1024
+#: Link types that may hold the rare, bigger ones: D-Bus, USBPcap, EBHSCR. None is ours, so they are skipped unread.
+BIG_LINK_TYPES = frozenset({231, 249, 279})
+
+#: Problem codes after which the file was not used to its end.
+FATAL = frozenset({"cut-short", "damaged-record", "read-error", "damaged-gzip", "limit-packets", "limit-bytes"})
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """How much of an input is read at most. None: no limit.
+
+    ``packets``: records. ``expanded``: bytes that come out of a gzip file.
+    """
+
+    packets: int | None = None
+    expanded: int | None = 64 * 1024**3
+
+
+@dataclass(slots=True)
+class Notes:
+    """What the layers learn about the file while it streams by."""
+
+    problems: list[Problem] = field(default_factory=list)
+    link_types: list[int] = field(default_factory=list)
+    #: Decimal digits of the finest time stamp: 6 or 9.
+    digits: int = 6
+    #: TLS key logs of pcapng secrets blocks; secret.
+    secrets: list[bytes] = field(default_factory=list, repr=False)
+    #: Address (4 or 16 bytes) -> host name, from pcapng name blocks.
+    names: dict[bytes, str] = field(default_factory=dict)
+
+    def add(self, code: str, message: str, frame: int | None = None) -> None:
+        self.problems.append(Problem(code, message, frame))
+
+    def add_once(self, code: str, message: str, frame: int | None = None) -> None:
+        """For what may happen at every packet: the first one is named."""
+        if all(problem.code != code for problem in self.problems):
+            self.add(code, message, frame)
+
+    def add_link_type(self, link_type: int) -> None:
+        if link_type not in self.link_types:
+            self.link_types.append(link_type)
+
+    def cut_short(self, frame: int) -> None:
+        """The input ended inside ``frame``. When the reason is known already (a read error), it only learns the frame."""
+        for index, problem in enumerate(self.problems):
+            if problem.code in FATAL:
+                self.problems[index] = problem._replace(frame=frame)
+                return
+        self.add("cut-short", f"the file ends in the middle of frame {frame}; everything before it was used", frame)
