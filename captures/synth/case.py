@@ -124,8 +124,11 @@ class Lab:
         return bytes((a, 0, b, 0, 0x11)) + b"G43" + f"{self.rng.randrange(10**4):04d}".encode()
 
     def rsa(self, name: str = "device") -> RsaKey:
-        """A device's RSA-1024 key, this case's own."""
-        return RsaKey.generate(Random(f"{self.name}/{name}"), 1024)
+        """A device's RSA-1024 key, this case's own; not one of the few that the firmware's reader stumbles over."""
+        rng = Random(f"{self.name}/{name}")
+        while not (key := RsaKey.generate(rng, 1024)).regular:
+            pass
+        return key
 
     def ec(self, name: str = "device") -> EcKey:
         """A device's P-256 key, this case's own."""

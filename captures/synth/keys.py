@@ -135,6 +135,13 @@ class RsaKey:
         return der(0x30, *(integer(number) for number in numbers))
 
     @property
+    def regular(self) -> bool:
+        """Whether every number of the PKCS#1 form has its full length, as the firmware's positional reader needs."""
+        d, p, q = self.d, self.p, self.q
+        parts = (d % (p - 1), d % (q - 1), pow(q, -1, p))
+        return d.bit_length() > self.size * 8 - 8 and all(part.bit_length() > self.size * 4 - 8 for part in parts)
+
+    @property
     def pkcs8(self) -> bytes:
         """PrivateKeyInfo (RFC 5208), what `openssl rsa -outform DER` of OpenSSL 3 writes."""
         return der(0x30, integer(0), der(0x30, RSA_OID), der(4, self.pkcs1))

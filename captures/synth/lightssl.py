@@ -59,7 +59,8 @@ class Credentials:
 class Device:
     """A device with what its flash holds.
 
-    ``slot`` is the private key's (612 bytes), ``server`` the cloud's key and address (512 bytes). ``short`` is the Spark Core's 52-byte identity; ``little`` seeds message ids the LightSSL way (tcp.md 1.4).
+    ``slot`` is the private key's (612 bytes), ``server`` the cloud's key and address (512 bytes). ``short`` is the
+    Spark Core's 52-byte identity; ``little`` seeds message ids the LightSSL way (tcp.md 1.4).
     """
 
     id: bytes

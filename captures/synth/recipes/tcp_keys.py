@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from random import Random
+
 from captures.synth.case import Case, Lab, case, cloud_key, expect, pcap
-from captures.synth.keys import rsa_spki, server_slot, slot
+from captures.synth.keys import RsaKey, rsa_spki, server_slot, slot
 from captures.synth.lightssl import Server, ec_in_rsa_slot
 from captures.synth.scene import Scene, sound, ticket
 from captures.synth.talk import CLOUD, DEVICE
@@ -164,6 +166,23 @@ def prime(lab: Lab) -> Case:
     truth = "one bit of a prime is damaged in the device's flash: the CRT result is wrong, the modulus is intact"
     proven = expect("device-key-corrupt", "proven")
     return Case(truth, pcap(scene.trace), ticket(device, server.key, key), proven, UNUSABLE)
+
+
+@case("synth-device-key-short-integer", "Orange flash, although openssl finds nothing wrong with the device's key.")
+def irregular(lab: Lab) -> Case:
+    device, server, _ = sound(lab)
+    rng = Random(f"{lab.name}/irregular")
+    while (key := RsaKey.generate(rng, 1024)).regular:
+        pass
+    device.slot = slot(key.pkcs1, 612)
+    scene = Scene(lab, device, server, key.n, kind="sp").connect().nonce().identity().session_key()
+    assert device.accept(scene.sealed) == "decryption"
+    scene.given_up()
+    truth = (
+        "a number of the PKCS#1 form is a byte shorter than usual: the firmware's positional reader misreads the key"
+    )
+    answer = expect("device-key-corrupt session-key-unusable")
+    return Case(truth, pcap(scene.trace), ticket(device, server.key, key), answer, UNUSABLE)
 
 
 @case("synth-identity-rejected", "-19, and only the device's own files are at hand.")
