@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from analyzer.model import Attempt, Endpoint, Ending, Finding
+from analyzer.model import Attempt, Ending, Endpoint, Finding
 from dissectors.events import Direction, Step, Transcript
 
 
@@ -22,7 +22,7 @@ class MessageRow:
 
 @dataclass(slots=True)
 class Case:
-    """Everything known of one session. ``detail`` belongs to the transport (its decryption and its facts)."""
+    """Everything known of one session."""
 
     transport: Literal["tcp", "udp"]
     protocol: Literal["lightssl", "dtls", "coap", "unknown"]
@@ -37,7 +37,9 @@ class Case:
     end_ns: int
     transcript: Transcript
     ending: Ending
-    detail: Any = None
+    #: The transport's own view: the conversation it came from and what the keys say about it.
+    conversation: Any = None
+    decryption: Any = None
     attempts: list[Attempt] = field(default_factory=list)
     messages: list[MessageRow] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)

@@ -10,9 +10,14 @@ from analyzer.errors import InputError
 
 #: First bytes of what may be a capture: pcap in both byte orders and precisions, its modified form, pcapng, gzip.
 _MAGICS = (
-    b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1",
-    b"\xa1\xb2\xcd\x34", b"\x34\xcd\xb2\xa1", b"\x0a\x0d\x0d\x0a",
-)  # fmt: skip
+    b"\xa1\xb2\xc3\xd4",
+    b"\xd4\xc3\xb2\xa1",
+    b"\xa1\xb2\x3c\x4d",
+    b"\x4d\x3c\xb2\xa1",
+    b"\xa1\xb2\xcd\x34",
+    b"\x34\xcd\xb2\xa1",
+    b"\x0a\x0d\x0d\x0a",
+)
 _GZIP = b"\x1f\x8b"
 _NAMES = (".pcap", ".pcapng", ".cap", ".dmp", ".ntar", ".pcap.gz", ".pcapng.gz", ".cap.gz")
 

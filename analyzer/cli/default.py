@@ -52,11 +52,17 @@ def register(app: typer.Typer) -> None:
 
 
 def capture(
-    paths: Annotated[list[str], typer.Argument(metavar="PATH...", help="Captures, folders, globs, or - for standard input.")],
-    keys: Annotated[list[Path] | None, typer.Option("--keys", help="Key folder or file; may be given several times.")] = None,
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Captures, folders, globs, or - for standard input.")
+    ],
+    keys: Annotated[
+        list[Path] | None, typer.Option("--keys", help="Key folder or file; may be given several times.")
+    ] = None,
     format: Annotated[Format, typer.Option("--format", help="How to write the report.")] = Format.TEXT,
     output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the report here.")] = None,
-    log: Annotated[list[Path] | None, typer.Option("--log", help="The device's serial log; may be given several times.")] = None,
+    log: Annotated[
+        list[Path] | None, typer.Option("--log", help="The device's serial log; may be given several times.")
+    ] = None,
     port: Annotated[list[str] | None, typer.Option("--port", help="Further cloud port, tcp/N or udp/N.")] = None,
     engine: Annotated[Engine, typer.Option("--engine", help="Who reads link and network layers.")] = Engine.AUTO,
     jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes for several captures.")] = None,
@@ -64,7 +70,9 @@ def capture(
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Show session keys in the report.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="One line per session.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
-    passphrase_file: Annotated[Path | None, typer.Option("--passphrase-file", help="Passphrases for encrypted PEM, one a line.")] = None,
+    passphrase_file: Annotated[
+        Path | None, typer.Option("--passphrase-file", help="Passphrases for encrypted PEM, one a line.")
+    ] = None,
 ) -> None:
     """Read captures and say what is wrong."""
     from analyzer.inputs import expand
@@ -104,4 +112,6 @@ def _passphrases(path: Path | None) -> tuple[bytes, ...]:
     try:
         return tuple(line for line in path.read_bytes().splitlines() if line)
     except OSError as error:
-        raise InputError(str(path), error.strerror or "cannot be read", "--passphrase-file names a file with one passphrase a line") from error
+        raise InputError(
+            str(path), error.strerror or "cannot be read", "--passphrase-file names a file with one passphrase a line"
+        ) from error

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from analyzer.keys import Key, KeyRing, RsaKey, repair
 from analyzer.model import Attempt, Outcome, Proof, Role
 from dissectors import coap, particle
+from dissectors.errors import WireError
 from dissectors.events import Direction, Record, Status, Step, Transcript
-from dissectors.lightssl import crypto
-from dissectors.lightssl.messages import Credentials, IdentityPlaintext, SessionKeyMessage
+from dissectors.lightssl import cipher, crypto
+from dissectors.lightssl.messages import CLOUD_BLOCK, DEVICE_BLOCK, Credentials, IdentityPlaintext, SessionKeyMessage
 
-_SERVER_BITS = 2048
-_DEVICE_BITS = 1024
+_SERVER_BITS = 8 * CLOUD_BLOCK
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +48,16 @@ class SessionOpening:
 
 @dataclass(frozen=True, slots=True)
 class OpenedRecord:
-    """One record after decryption. ``plaintext`` is None when it does not decrypt, and ``error`` says why."""
+    """One record after decryption. ``message`` is None when it does not decrypt or parse, and ``error`` says why.
+
+    ``damaged`` says that the record itself is at fault, not the capture.
+    """
 
     record: Record
-    plaintext: bytes | None = field(repr=False)
-    message: coap.Message | None
+    message: coap.Message | None = field(repr=False)
     summary: particle.MessageSummary | None
     error: str | None = None
+    damaged: bool = False
 
 
 @dataclass(slots=True)
@@ -79,7 +82,9 @@ class LightSslDecryption:
     family: str | None = None
 
 
-def decrypt(transcript: Transcript, ring: KeyRing, *, likely_device: str | None = None, preferred: Sequence[Key] = ()) -> LightSslDecryption:
+def decrypt(
+    transcript: Transcript, ring: KeyRing, *, likely_device: str | None = None, preferred: Sequence[Key] = ()
+) -> LightSslDecryption:
     """Try the keys of ``ring`` on ``transcript``.
 
     ``likely_device`` is a device id known from elsewhere (a name, an address): its keys are tried first when the identity
@@ -122,8 +127,10 @@ def _open_identity(transcript: Transcript, ring: KeyRing, preferred: Sequence[Ke
     step = transcript.step("identity")
     if step is None or step.status is Status.ABSENT:
         return
-    if not complete(step) or len(step.data) != crypto.IDENTITY_SIZE:
-        result.attempts.append(Attempt("identity", "-", Outcome.UNDECIDED, detail="the 256 bytes are not complete in the capture"))
+    if not complete(step) or len(step.data) != CLOUD_BLOCK:
+        result.attempts.append(
+            Attempt("identity", "-", Outcome.UNDECIDED, detail="the 256 bytes are not complete in the capture")
+        )
         return
     nonce_step = transcript.step("nonce")
     nonce = nonce_step.data if complete(nonce_step) and nonce_step is not None else None
@@ -139,16 +146,28 @@ def _open_identity(transcript: Transcript, ring: KeyRing, preferred: Sequence[Ke
         echoed = nonce is not None and blank.nonce == nonce
         result.identity = IdentityOpening(blank, None, echoed)
         result.attempts.append(
-            Attempt("identity", "blank server key (all 0xFF)", Outcome.PROVED if echoed else Outcome.UNDECIDED,
-                    Proof.BLANK_KEY if echoed else Proof.NONE,
-                    "opens with the factors of 2^2048-1" + (" and echoes the nonce" if echoed else "")))  # fmt: skip
+            Attempt(
+                "identity",
+                "blank server key (all 0xFF)",
+                Outcome.PROVED if echoed else Outcome.UNDECIDED,
+                Proof.BLANK_KEY if echoed else Proof.NONE,
+                "opens with the factors of 2^2048-1" + (" and echoes the nonce" if echoed else ""),
+            )
+        )
     elif not tried:
         result.attempts.append(Attempt("identity", "-", Outcome.NO_KEY, detail="no cloud private key in hand"))
     value = int.from_bytes(step.data, "big")
     for key in ring.by_role(Role.DEVICE_SERVER_KEY, "rsa"):
         if key.rsa is not None and value >= key.rsa.n:
             result.attempts.append(
-                Attempt("identity", key.file, Outcome.REFUTED, Proof.RANGE, "the 256 bytes are larger than this key's modulus: not encrypted with it"))
+                Attempt(
+                    "identity",
+                    key.file,
+                    Outcome.REFUTED,
+                    Proof.RANGE,
+                    "the 256 bytes are larger than this key's modulus: not encrypted with it",
+                )
+            )
 
 
 def _cloud_private(ring: KeyRing, preferred: Sequence[Key]) -> Iterable[Key]:
@@ -165,14 +184,28 @@ def _try_identity(data: bytes, nonce: bytes | None, key: Key, result: LightSslDe
     opened = crypto.open_identity(data, rsa.raw_private, rsa.n)
     if not isinstance(opened, IdentityPlaintext):
         result.identity_refuted.append(key)
-        result.attempts.append(Attempt("identity", key.file, Outcome.REFUTED, Proof.PADDING, opened.reason))
+        result.attempts.append(
+            Attempt(
+                "identity",
+                key.file,
+                Outcome.REFUTED,
+                Proof.RANGE if opened.reason is crypto.Reason.RANGE else Proof.PADDING,
+                opened.detail,
+            )
+        )
         return None
     if nonce is None:
-        result.attempts.append(Attempt("identity", key.file, Outcome.PROVED, Proof.PADDING, "opens; the nonce it echoes is not in the capture"))
+        result.attempts.append(
+            Attempt(
+                "identity", key.file, Outcome.PROVED, Proof.PADDING, "opens; the nonce it echoes is not in the capture"
+            )
+        )
         return IdentityOpening(opened, key, nonce_echoed=False)
     echoed = opened.nonce == nonce
     detail = "opens and echoes the nonce" if echoed else "opens, but the nonce in it is not the one that was sent"
-    result.attempts.append(Attempt("identity", key.file, Outcome.PROVED, Proof.NONCE_ECHO if echoed else Proof.PADDING, detail))
+    result.attempts.append(
+        Attempt("identity", key.file, Outcome.PROVED, Proof.NONCE_ECHO if echoed else Proof.PADDING, detail)
+    )
     return IdentityOpening(opened, key, echoed)
 
 
@@ -183,8 +216,10 @@ def _open_session_key(transcript: Transcript, ring: KeyRing, device_id: str | No
     step = transcript.step("session-key")
     if step is None or step.status is Status.ABSENT:
         return
-    if not complete(step) or len(step.data) != crypto.SESSION_KEY_SIZE:
-        result.attempts.append(Attempt("session-key", "-", Outcome.UNDECIDED, detail="the 384 bytes are not complete in the capture"))
+    if not complete(step) or len(step.data) != DEVICE_BLOCK + CLOUD_BLOCK:
+        result.attempts.append(
+            Attempt("session-key", "-", Outcome.UNDECIDED, detail="the 384 bytes are not complete in the capture")
+        )
         return
     message = SessionKeyMessage.from_wire(step.data)
     digests = _open_signature(message, ring, result)
@@ -195,35 +230,70 @@ def _open_session_key(transcript: Transcript, ring: KeyRing, device_id: str | No
         if rsa is None or not rsa.has_private:
             continue
         tried = True
-        opened = crypto.open_session_key(message.ciphertext, rsa.raw_private, rsa.n)
+        opened = _credentials(message.ciphertext, rsa)
         if isinstance(opened, Credentials):
             hmac = _hmac(opened, message, digests)
-            if hmac is None and not _next_record_parses(transcript, opened) and not opened.plausible:
+            if hmac is not True and _first_records_parse(transcript, opened) is False:
+                result.attempts.append(
+                    Attempt(
+                        "session-key",
+                        key.file,
+                        Outcome.UNDECIDED,
+                        detail="opens, but the records that follow are not encrypted with what is inside",
+                    )
+                )
                 continue
             result.session = SessionOpening(opened, key, hmac, repaired=False)
             proof = Proof.HMAC if hmac else Proof.PADDING
-            told = {True: "opens, and the signed HMAC is over it", False: "opens, but the signature is not over it", None: "opens; no server key at hand to check the signature"}
+            told = {
+                True: "opens, and the signed HMAC is over it",
+                False: "opens, but the signature is not over it",
+                None: "opens; no server key at hand to check the signature",
+            }
             result.attempts.append(Attempt("session-key", key.file, Outcome.PROVED, proof, told[hmac]))
             return
         if key.status == "ok" and rsa.consistent:
             result.session_refuted.append(key)
         else:
             damaged.append(key)
-        result.attempts.append(Attempt("session-key", key.file, Outcome.REFUTED, Proof.PADDING, opened.reason))
+        result.attempts.append(
+            Attempt(
+                "session-key",
+                key.file,
+                Outcome.REFUTED,
+                Proof.RANGE if opened.reason is crypto.Reason.RANGE else Proof.PADDING,
+                opened.detail,
+            )
+        )
     result.session_damaged = damaged
     for key in damaged:
         whole = repair(key.slot) if key.slot is not None else None
         if whole is None:
             continue
-        opened = crypto.open_session_key(message.ciphertext, whole.raw_private, whole.n)
+        opened = _credentials(message.ciphertext, whole)
         if isinstance(opened, Credentials):
             hmac = _hmac(opened, message, digests)
             result.session = SessionOpening(opened, key, hmac, repaired=True)
             result.attempts.append(
-                Attempt("session-key", key.file, Outcome.PROVED, Proof.HMAC if hmac else Proof.PADDING, "opens only after the damaged parts of the key are rebuilt from the intact ones"))
+                Attempt(
+                    "session-key",
+                    key.file,
+                    Outcome.PROVED,
+                    Proof.HMAC if hmac else Proof.PADDING,
+                    "opens only after the damaged parts of the key are rebuilt from the intact ones",
+                )
+            )
             return
     if not tried:
         result.attempts.append(Attempt("session-key", "-", Outcome.NO_KEY, detail="no device private key in hand"))
+
+
+def _credentials(ciphertext: bytes, rsa: RsaKey) -> Credentials | crypto.OpenFailure:
+    if not crypto.in_range(ciphertext, rsa.n):
+        return crypto.OpenFailure(
+            crypto.Reason.RANGE, "the 128 bytes are larger than this key's modulus: not encrypted for it"
+        )
+    return crypto.open_session_key(ciphertext, rsa.raw_private)
 
 
 def _device_private(ring: KeyRing, device_id: str | None) -> Iterable[Key]:
@@ -241,12 +311,18 @@ def _open_signature(message: SessionKeyMessage, ring: KeyRing, result: LightSslD
         digest = crypto.open_signature(message.signature, rsa.n)
         if digest is None:
             result.signature_refuted.append(key)
-            result.attempts.append(Attempt("session-key", key.file, Outcome.REFUTED, Proof.SIGNATURE, "the signature is not by this server key"))
+            result.attempts.append(
+                Attempt(
+                    "session-key", key.file, Outcome.REFUTED, Proof.SIGNATURE, "the signature is not by this server key"
+                )
+            )
         else:
             digests.append((key, digest))
             if result.signer is None:
                 result.signer = key
-            result.attempts.append(Attempt("session-key", key.file, Outcome.PROVED, Proof.SIGNATURE, "signed with this server key"))
+            result.attempts.append(
+                Attempt("session-key", key.file, Outcome.PROVED, Proof.SIGNATURE, "signed with this server key")
+            )
     return digests
 
 
@@ -260,47 +336,60 @@ def _hmac(credentials: Credentials, message: SessionKeyMessage, digests: list[tu
 # --- records --------------------------------------------------------------------------------------------------------
 
 
-def _next_record_parses(transcript: Transcript, credentials: Credentials) -> bool:
-    for record in transcript.records[:4]:
-        if record.index == 0 and record.status is Status.SEEN:
-            try:
-                coap.parse(crypto.RecordCipher(credentials.key, credentials.iv).decrypt(record.fragment))
-            except ValueError:
-                continue
-            return True
-    return False
+def _first_records_parse(transcript: Transcript, credentials: Credentials) -> bool | None:
+    """Whether the first record of a direction parses under these credentials; None when there is none to try."""
+    firsts = [
+        record
+        for record in transcript.records
+        if record.index == 0 and record.status is Status.SEEN and not record.after_gap
+    ]
+    if not firsts:
+        return None
+    return any(_parsed(item) is not None for item in cipher.open_records(credentials, firsts))
+
+
+def _parsed(item: cipher.OpenedRecord) -> coap.Message | None:
+    if item.data is None or not item.whole:
+        return None
+    try:
+        return coap.parse(item.data)
+    except WireError:
+        return None
 
 
 def _open_records(transcript: Transcript, result: LightSslDecryption) -> None:
     session = result.session
     assert session is not None
-    ciphers = {direction: crypto.RecordCipher(session.credentials.key, session.credentials.iv) for direction in Direction}
-    for record in transcript.records:
-        opened = _open_record(record, ciphers[record.direction])
+    hello: coap.Message | None = None
+    for item in cipher.open_records(session.credentials, transcript.records):
+        opened = _read(item)
         result.records.append(opened)
-        if opened.plaintext is None and opened.error and result.bad_record is None and record.status is Status.SEEN and not record.after_gap:
+        if opened.damaged and result.bad_record is None:
             result.bad_record = opened
-    if result.records:
-        result.family = crypto.firmware_family(session.credentials, [r.message for r in result.records if r.message and r.record.direction is Direction.UP][:1])
+        if (
+            hello is None
+            and opened.message is not None
+            and item.record.direction is Direction.UP
+            and item.record.index == 0
+        ):
+            hello = opened.message
+    if hello is not None:
+        result.family = cipher.firmware_family(session.credentials.salt, hello.message_id)
 
 
-def _open_record(record: Record, cipher: crypto.RecordCipher) -> OpenedRecord:
-    if record.status is not Status.SEEN:
-        cipher.lost()
-        return OpenedRecord(record, None, None, None, "not complete in the capture" if record.status is Status.PARTIAL else "its length is not possible")
-    if record.after_gap:
-        cipher.lost()
-    try:
-        plaintext = cipher.decrypt(record.fragment)
-    except crypto.RecordError as error:
-        return OpenedRecord(record, None, None, None, str(error))
-    try:
-        message = coap.parse(plaintext)
-    except ValueError as error:
-        return OpenedRecord(record, None, None, None, f"decrypts, but is no CoAP: {error}")
-    return OpenedRecord(record, plaintext, message, particle.describe(message, record.direction))
-
-
-def is_sound(rsa: RsaKey) -> bool:
-    """Whether all parts of a private key agree."""
-    return bool(rsa.consistent)
+def _read(item: cipher.OpenedRecord) -> OpenedRecord:
+    record = item.record
+    if item.problem is cipher.Problem.CUT:
+        return OpenedRecord(record, None, None, "not complete in the capture")
+    if item.problem is cipher.Problem.LENGTH:
+        return OpenedRecord(record, None, None, "its length is not possible", damaged=True)
+    if item.data is None:
+        return OpenedRecord(record, None, None, "does not decrypt: the padding is wrong", damaged=not record.after_gap)
+    if not item.whole:
+        return OpenedRecord(
+            record, None, None, "its first 16 bytes need the record before it, which is not in the capture"
+        )
+    message = _parsed(item)
+    if message is None:
+        return OpenedRecord(record, None, None, "decrypts, but is no CoAP message", damaged=True)
+    return OpenedRecord(record, message, particle.describe(message, record.direction))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from analyzer.case import Case
 from analyzer.keys import Key, KeyRing
 from analyzer.model import Endpoint, Role
+from dissectors.events import Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +42,9 @@ class Context:
         if shown:
             prints = {item.key.fingerprint for item in shown}
             return shown[0] if len(prints) == 1 else None
-        private = [key for key in self.ring.by_role(Role.CLOUD_PRIVATE, "rsa") if key.rsa is not None and key.bits == 2048]
+        private = [
+            key for key in self.ring.by_role(Role.CLOUD_PRIVATE, "rsa") if key.rsa is not None and key.bits == 2048
+        ]
         if len({key.fingerprint for key in private}) == 1:
             return CloudKey(private[0], "folder")
         return None
@@ -50,7 +53,20 @@ class Context:
         """Other sessions of the same device: by id where it is known, else by address."""
         if case.device_id is not None:
             return [other for other in self.by_device[case.device_id] if other is not case]
-        return [other for other in self.by_address[case.device.address] if other is not case and other.device_id is None]
+        return [
+            other for other in self.by_address[case.device.address] if other is not case and other.device_id is None
+        ]
+
+    def settle(self) -> None:
+        """Once all sessions are registered: which cloud was seen using which key."""
+        for case in self.cases:
+            if case.transport != "tcp":
+                continue
+            decryption = case.decryption
+            step = case.transcript.step("session-key")
+            answered = step is not None and step.status is not Status.ABSENT
+            if answered and decryption.identity is not None and decryption.identity.key is not None:
+                self.shown[case.cloud].append(CloudKey(decryption.identity.key, "session", (case.first_frame,)))
 
     def register(self, case: Case) -> None:
         """Add a decrypted session."""

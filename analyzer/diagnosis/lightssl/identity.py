@@ -5,18 +5,37 @@ Six different faults share the picture "40 down, 256 up, closed by the cloud"; o
 
 from __future__ import annotations
 
+from analyzer.case import Case
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl import transit
 from analyzer.diagnosis.lightssl.view import View, name
 from analyzer.keys import Key
 from analyzer.model import Certainty, Code, Evidence, Finding
 from dissectors.events import Direction
+from dissectors.lightssl.messages import TailKind
 
 #: How long a cloud may take for the session key before its silence counts (spark-protocol and Brewskey answer in
 #: milliseconds; the device gives up after 20 s: dev:communication/src all tags).
 _ANSWER_WATCH = 5.0
 
-_CAUSES = (Code.SERVER_KEY_MISMATCH, Code.DEVICE_KEY_MISMATCH, Code.DEVICE_UNKNOWN, Code.DEVICE_KEY_CORRUPT, Code.SERVER_FAULT)
+_CAUSES = (
+    Code.SERVER_KEY_MISMATCH,
+    Code.DEVICE_KEY_MISMATCH,
+    Code.DEVICE_UNKNOWN,
+    Code.DEVICE_KEY_CORRUPT,
+    Code.SERVER_FAULT,
+)
+
+
+#: What the 128 bytes at slot offset 11 tell about the slot (tcp.md 1.3).
+_SLOT = {
+    TailKind.ERASED: "blank flash (all 0xFF)",
+    TailKind.ZEROED: "all zero",
+    TailKind.PKCS8: "a PKCS#8 structure (what OpenSSL 3 writes), where the firmware reads PKCS#1 by position",
+    TailKind.EC: "an EC key (the UDP kind), where this transport needs RSA",
+    TailKind.DAMAGED: "damaged, what stands in the modulus' place is no RSA modulus",
+    TailKind.NOT_FRAMED: "the public key around it is not framed as firmware frames it",
+}
 
 
 def erased_server_key(view: View) -> Draft | None:
@@ -27,16 +46,29 @@ def erased_server_key(view: View) -> Draft | None:
     frames = view.frames("nonce", "identity")
     certainty = Certainty.PROVEN if opening.nonce_echoed else Certainty.INFERRED
     evidence = [
-        Evidence("the 256 bytes open with the modulus 2^2048-1, which is what a blank (all 0xFF) slot reads as; its factors are public", view.frames("identity")),
-        Evidence("what is inside echoes the nonce" if opening.nonce_echoed else "the nonce it should echo is not complete in the capture", view.frames("nonce")),
+        Evidence(
+            "the 256 bytes open with the modulus 2^2048-1, which is what a blank (all 0xFF) slot reads as; its factors are public",
+            view.frames("identity"),
+        ),
+        Evidence(
+            "what is inside echoes the nonce"
+            if opening.nonce_echoed
+            else "the nonce it should echo is not complete in the capture",
+            view.frames("nonce"),
+        ),
         Evidence(f"it names device {opening.plaintext.device_id}", view.frames("identity")),
     ]
     stored = view.stored_server_key
     if stored is not None and stored.status != "ok":
         evidence.append(Evidence(f"the slot dump {stored.file} says the same: {stored.problem}"))
-    return Draft(Code.SERVER_KEY_ERASED, certainty, "identity", frames,
-                 "The slot for the cloud's public key is blank flash on this device: it encrypts with a key that is no key, and no cloud can read it.",
-                 tuple(evidence))  # fmt: skip
+    return Draft(
+        Code.SERVER_KEY_ERASED,
+        certainty,
+        "identity",
+        frames,
+        "The slot for the cloud's public key is blank flash on this device: it encrypts with a key that is no key, and no cloud can read it.",
+        tuple(evidence),
+    )
 
 
 def wrong_nonce(view: View) -> Draft | None:
@@ -44,10 +76,18 @@ def wrong_nonce(view: View) -> Draft | None:
     opening = view.decryption.identity
     if opening is None or opening.key is None or opening.nonce_echoed or not view.whole("nonce"):
         return None
-    return Draft(Code.NONCE_MISMATCH, Certainty.PROVEN, "identity", view.frames("nonce", "identity"),
-                 "The device echoes another nonce than the one that was sent: its answer belongs to another connection, or the nonce was changed on the way.",
-                 (Evidence(f"the 256 bytes open with {name(opening.key)}", view.frames("identity")),
-                  Evidence("the 40 bytes inside are not those of the nonce", view.frames("nonce")), view.close_evidence()))  # fmt: skip
+    return Draft(
+        Code.NONCE_MISMATCH,
+        Certainty.PROVEN,
+        "identity",
+        view.frames("nonce", "identity"),
+        "The device echoes another nonce than the one that was sent: its answer belongs to another connection, or the nonce was changed on the way.",
+        (
+            Evidence(f"the 256 bytes open with {name(opening.key)}", view.frames("identity")),
+            Evidence("the 40 bytes inside are not those of the nonce", view.frames("nonce")),
+            view.close_evidence(),
+        ),
+    )
 
 
 def opened(view: View) -> Draft | None:
@@ -59,17 +99,41 @@ def opened(view: View) -> Draft | None:
     key = opening.key
     here = view.cloud_key
     if here is not None and here.why == "session" and here.key.fingerprint != key.fingerprint:
-        return Draft(Code.SERVER_KEY_MISMATCH, Certainty.PROVEN, "identity", view.frames("nonce", "identity"),
-                     "The device encrypts for another cloud than the one it talks to.",
-                     (Evidence(f"the 256 bytes open with {name(key)} and echo the nonce", view.frames("identity")),
-                      Evidence(f"the cloud at {view.case.cloud} holds {name(here.key)}: it used it in this capture", here.frames), view.close_evidence()))  # fmt: skip
-    evidence = [Evidence(f"opens with {name(key)} and echoes the nonce: the server key on the device is right", view.frames("nonce", "identity"))]
+        return Draft(
+            Code.SERVER_KEY_MISMATCH,
+            Certainty.PROVEN,
+            "identity",
+            view.frames("nonce", "identity"),
+            "The device encrypts for another cloud than the one it talks to.",
+            (
+                Evidence(f"the 256 bytes open with {name(key)} and echo the nonce", view.frames("identity")),
+                Evidence(
+                    f"the cloud at {view.case.cloud} holds {name(here.key)}: it used it in this capture", here.frames
+                ),
+                view.close_evidence(),
+            ),
+        )
+    evidence = [
+        Evidence(
+            f"opens with {name(key)} and echoes the nonce: the server key on the device is right",
+            view.frames("nonce", "identity"),
+        )
+    ]
     frames = view.frames("identity")
-    tail = plaintext.tail_kind
-    if plaintext.tail is not None and tail not in (None, "modulus"):
-        return Draft(Code.DEVICE_KEY_CORRUPT, Certainty.PROVEN, "identity", frames,
-                     f"The device's private-key slot holds no usable key: {plaintext.tail_text}.",
-                     (*evidence, Evidence(f"the public key the device derives from its slot shows it: {plaintext.tail_text}", frames), view.close_evidence()))  # fmt: skip
+    if plaintext.tail is not None and plaintext.tail.kind is not TailKind.MODULUS:
+        text = _SLOT[plaintext.tail.kind]
+        return Draft(
+            Code.DEVICE_KEY_CORRUPT,
+            Certainty.PROVEN,
+            "identity",
+            frames,
+            f"The device's private-key slot holds no usable key: {text}.",
+            (
+                *evidence,
+                Evidence(f"the public key that the device reads out of its slot and sends shows it: {text}", frames),
+                view.close_evidence(),
+            ),
+        )
     corrupt = _damaged_modulus(view, evidence)
     if corrupt is not None:
         return corrupt
@@ -80,12 +144,26 @@ def opened(view: View) -> Draft | None:
     if copy is not None and mine is not None and copy.fingerprint != mine:
         return _stale_copy(view, evidence, copy, mine)
     if copy is None:
-        return Draft(Code.DEVICE_UNKNOWN, Certainty.INFERRED, "identity", frames,
-                     f"The cloud has no public key on file for device {plaintext.device_id}.",
-                     (*evidence, Evidence(f"it names device {plaintext.device_id}", frames),
-                      Evidence(f"no file in the key folder holds the cloud's copy of that device's key ({plaintext.device_id}.pub.pem)"), view.close_evidence()),
-                     alternatives=(Code.DEVICE_KEY_MISMATCH, Code.SERVER_FAULT),
-                     would_settle=(f"the server's own key folder: is there a {plaintext.device_id}.pub.pem?", "the server's log line at that moment"))  # fmt: skip
+        return Draft(
+            Code.DEVICE_UNKNOWN,
+            Certainty.INFERRED,
+            "identity",
+            frames,
+            f"The cloud has no public key on file for device {plaintext.device_id}.",
+            (
+                *evidence,
+                Evidence(f"it names device {plaintext.device_id}", frames),
+                Evidence(
+                    f"no file in the key folder holds the cloud's copy of that device's key ({plaintext.device_id}.pub.pem)"
+                ),
+                view.close_evidence(),
+            ),
+            alternatives=(Code.DEVICE_KEY_MISMATCH, Code.SERVER_FAULT),
+            would_settle=(
+                f"the server's own key folder: is there a {plaintext.device_id}.pub.pem?",
+                "the server's log line at that moment",
+            ),
+        )
     return _server_fault(view, evidence, copy)
 
 
@@ -96,13 +174,24 @@ def _damaged_modulus(view: View, evidence: list[Evidence]) -> Draft | None:
     assert opening is not None
     if private is None or private.slot is None or opening.plaintext.tail is None or private.status == "ok":
         return None
-    if private.slot[11:139] != opening.plaintext.tail_modulus:
+    if not view.tail_is_slot(private):
         return None
     frames = view.frames("identity")
-    return Draft(Code.DEVICE_KEY_CORRUPT, Certainty.PROVEN, "identity", frames,
-                 f"The private key in the device is damaged: {private.problem}.",
-                 (*evidence, Evidence(f"the public key in it is what {private.file} yields, so that file is what the device holds", frames),
-                  Evidence(f"{private.file}: {private.problem}"), view.close_evidence()))  # fmt: skip
+    return Draft(
+        Code.DEVICE_KEY_CORRUPT,
+        Certainty.PROVEN,
+        "identity",
+        frames,
+        f"The private key in the device is damaged: {private.problem}.",
+        (
+            *evidence,
+            Evidence(
+                f"the public key in it is what {private.file} yields, so that file is what the device holds", frames
+            ),
+            Evidence(f"{private.file}: {private.problem}"),
+            view.close_evidence(),
+        ),
+    )
 
 
 def _stale_copy(view: View, evidence: list[Evidence], copy: Key, mine: str) -> Draft:
@@ -116,9 +205,14 @@ def _stale_copy(view: View, evidence: list[Evidence], copy: Key, mine: str) -> D
         shown += f" is SHA256:{mine[:16]}"
     said = Evidence(f"the cloud's {copy.file} is another key (SHA256:{(copy.fingerprint or '')[:16]})")
     certainty = Certainty.PROVEN if tail or (private is not None and private.status == "ok") else Certainty.INFERRED
-    return Draft(Code.DEVICE_KEY_MISMATCH, certainty, "identity", frames,
-                 "The cloud has another public key on file for this device, and gave up when it saw the difference.",
-                 (*evidence, Evidence(shown, frames if tail else ()), said, view.close_evidence()))  # fmt: skip
+    return Draft(
+        Code.DEVICE_KEY_MISMATCH,
+        certainty,
+        "identity",
+        frames,
+        "The cloud has another public key on file for this device, and gave up when it saw the difference.",
+        (*evidence, Evidence(shown, frames if tail else ()), said, view.close_evidence()),
+    )
 
 
 def _server_fault(view: View, evidence: list[Evidence], copy: Key) -> Draft | None:
@@ -129,7 +223,10 @@ def _server_fault(view: View, evidence: list[Evidence], copy: Key) -> Draft | No
     evidence = list(evidence)
     if mine is not None:
         evidence.append(Evidence(f"the public key inside is the one the cloud has on file, {name(copy)}", frames))
-    why, summary = "", "Every key in hand fits and what the device sent is right, yet the cloud ends the connection: the fault is in the server."
+    why, summary = (
+        "",
+        "Every key in hand fits and what the device sent is right, yet the cloud ends the connection: the fault is in the server.",
+    )
     opening = view.decryption.identity
     pieces = view.identity_segments
     if len(pieces) > 1:
@@ -140,9 +237,19 @@ def _server_fault(view: View, evidence: list[Evidence], copy: Key) -> Draft | No
         why = "newer Brewskey servers refuse the 52-byte identity of Spark Core firmware"
         evidence.append(Evidence(f"the identity carries no public key (Spark Core era); {why}", frames))
     evidence.append(view.close_evidence())
-    return Draft(Code.SERVER_FAULT, Certainty.INFERRED, "identity", frames, summary, tuple(evidence),
-                 alternatives=(Code.DEVICE_UNKNOWN, Code.DEVICE_KEY_MISMATCH),
-                 would_settle=("the server's log line at that moment", "the key file the running server really reads (a restart makes it read it again)"))  # fmt: skip
+    return Draft(
+        Code.SERVER_FAULT,
+        Certainty.INFERRED,
+        "identity",
+        frames,
+        summary,
+        tuple(evidence),
+        alternatives=(Code.DEVICE_UNKNOWN, Code.DEVICE_KEY_MISMATCH),
+        would_settle=(
+            "the server's log line at that moment",
+            "the key file the running server really reads (a restart makes it read it again)",
+        ),
+    )
 
 
 def not_opened(view: View) -> Draft | None:
@@ -152,30 +259,53 @@ def not_opened(view: View) -> Draft | None:
     if here is None or all(key.fingerprint != here.key.fingerprint for key in refuted):
         return None
     frames = view.frames("nonce", "identity")
-    evidence = [Evidence(f"the 256 bytes do not open with {name(here.key)}, the key of the cloud at {view.case.cloud}", view.frames("identity"))]
+    evidence = [
+        Evidence(
+            f"the 256 bytes do not open with {name(here.key)}, the key of the cloud at {view.case.cloud}",
+            view.frames("identity"),
+        )
+    ]
     if here.why == "session":
-        evidence.append(Evidence("that this cloud holds that key is shown by another session of this capture", here.frames))
+        evidence.append(
+            Evidence("that this cloud holds that key is shown by another session of this capture", here.frames)
+        )
     stored = view.stored_server_key
     summary = "The server public key stored in the device is not this cloud's: the cloud cannot open what the device encrypts for somebody else."
     if stored is not None and stored.fingerprint is not None and stored.fingerprint != here.key.fingerprint:
-        evidence += [Evidence(f"what the device has stored as the cloud's key, {name(stored)}, is another key"), view.close_evidence()]
+        evidence += [
+            Evidence(f"what the device has stored as the cloud's key, {name(stored)}, is another key"),
+            view.close_evidence(),
+        ]
         return Draft(Code.SERVER_KEY_MISMATCH, Certainty.PROVEN, "identity", frames, summary, tuple(evidence))
     if stored is not None and stored.fingerprint == here.key.fingerprint:
         return _changed_in_transit(view, here.key, evidence)
-    alike = [other for other in view.context.same_device(view.case) if other.cloud == view.case.cloud and _refuted(other, here.key)]
+    alike = [
+        other
+        for other in view.context.same_device(view.case)
+        if other.cloud == view.case.cloud and _refuted(other, here.key)
+    ]
     if alike:
-        evidence.append(Evidence(f"the same in {len(alike)} more sessions of this device: not a byte that changed on the way", tuple(sorted(other.first_frame for other in alike))[:8]))
+        evidence.append(
+            Evidence(
+                f"the same in {len(alike)} more sessions of this device: not a byte that changed on the way",
+                tuple(sorted(other.first_frame for other in alike))[:8],
+            )
+        )
     elif transit.could_be_transit(view, here.key):
         return _changed_in_transit(view, here.key, evidence)
     else:
-        evidence.append(Evidence("no single changed bit explains it, and the TCP checksum of the segment holds: not damage on the way", view.frames("identity")))
+        evidence.append(
+            Evidence(
+                "no single changed bit explains it, and the TCP checksum of the segment holds: not damage on the way",
+                view.frames("identity"),
+            )
+        )
     evidence.append(view.close_evidence())
     return Draft(Code.SERVER_KEY_MISMATCH, Certainty.PROVEN, "identity", frames, summary, tuple(evidence))
 
 
-def _refuted(case: object, key: Key) -> bool:
-    detail = getattr(case, "detail", None)
-    return detail is not None and any(other.fingerprint == key.fingerprint for other in getattr(detail, "identity_refuted", ()))
+def _refuted(case: Case, key: Key) -> bool:
+    return any(other.fingerprint == key.fingerprint for other in case.decryption.identity_refuted)
 
 
 def _changed_in_transit(view: View, key: Key, evidence: list[Evidence]) -> Draft:
@@ -187,9 +317,17 @@ def _changed_in_transit(view: View, key: Key, evidence: list[Evidence]) -> Draft
         evidence.append(Evidence(f"{flip}: put back, the message opens and echoes the nonce", view.frames("identity")))
     else:
         summary = "The 256 bytes do not open although the device stores the right server key: they were changed on the way, or the device holds another key than its file."
-    return Draft(Code.IDENTITY_REJECTED, Certainty.INFERRED if flip else Certainty.UNDETERMINED, "identity", view.frames("nonce", "identity"), summary,
-                 (*evidence, view.close_evidence()), alternatives=() if flip else (Code.SERVER_KEY_MISMATCH, Code.SERVER_FAULT),
-                 would_settle=("further attempts of the same device: a wrong key fails every time, damage on the way does not",), findings=findings)  # fmt: skip
+    return Draft(
+        Code.IDENTITY_REJECTED,
+        Certainty.INFERRED if flip else Certainty.UNDETERMINED,
+        "identity",
+        view.frames("nonce", "identity"),
+        summary,
+        (*evidence, view.close_evidence()),
+        alternatives=() if flip else (Code.SERVER_KEY_MISMATCH, Code.SERVER_FAULT),
+        would_settle=("further attempts of the same device: a wrong key fails every time, damage on the way does not",),
+        findings=findings,
+    )
 
 
 def silent_cloud(view: View) -> Draft | None:
@@ -198,15 +336,29 @@ def silent_cloud(view: View) -> Draft | None:
         return None
     frames = view.frames("nonce", "identity")
     if view.first_close is None and view.watched_s < _ANSWER_WATCH:
-        return Draft(Code.CAPTURE_INCOMPLETE, Certainty.INFERRED, "session-key", frames,
-                     f"The capture ends {view.watched_s:.1f} s after the device identified itself: too early to say what the cloud answers.",
-                     (Evidence("the session is still open when the capture ends", (view.conversation.last_frame,)),),
-                     would_settle=("a capture that goes on for a minute after the device starts to connect",))  # fmt: skip
+        return Draft(
+            Code.CAPTURE_INCOMPLETE,
+            Certainty.INFERRED,
+            "session-key",
+            frames,
+            f"The capture ends {view.watched_s:.1f} s after the device identified itself: too early to say what the cloud answers.",
+            (Evidence("the session is still open when the capture ends", (view.conversation.last_frame,)),),
+            would_settle=("a capture that goes on for a minute after the device starts to connect",),
+        )
     evidence = [Evidence("the device's 256 bytes", view.frames("identity")), *_delivery(view), view.close_evidence()]
-    return Draft(Code.NO_SESSION_KEY, Certainty.INFERRED, "session-key", frames,
-                 f"The cloud takes the device's identity and falls silent: no session key in {view.watched_s:.0f} s.", tuple(evidence),
-                 alternatives=(Code.SERVER_FAULT, Code.SERVER_KEY_MISMATCH, Code.DEVICE_UNKNOWN),
-                 would_settle=("the cloud's private key: it opens the 256 bytes and tells whether they were right", "the server's log at that moment"))  # fmt: skip
+    return Draft(
+        Code.NO_SESSION_KEY,
+        Certainty.INFERRED,
+        "session-key",
+        frames,
+        f"The cloud takes the device's identity and falls silent: no session key in {view.watched_s:.0f} s.",
+        tuple(evidence),
+        alternatives=(Code.SERVER_FAULT, Code.SERVER_KEY_MISMATCH, Code.DEVICE_UNKNOWN),
+        would_settle=(
+            "the cloud's private key: it opens the 256 bytes and tells whether they were right",
+            "the server's log at that moment",
+        ),
+    )
 
 
 def _delivery(view: View) -> list[Evidence]:
@@ -222,18 +374,41 @@ def rejected(view: View) -> Draft | None:
     if view.healthy_siblings:
         other = view.healthy_siblings[0]
         causes = (Code.SERVER_FAULT,)
-        evidence.append(Evidence("the same device gets through with this cloud elsewhere in the capture: its keys are right", (other.first_frame,)))
+        evidence.append(
+            Evidence(
+                "the same device gets through with this cloud elsewhere in the capture: its keys are right",
+                (other.first_frame,),
+            )
+        )
     elif view.decryption.identity is not None:
         causes = (Code.DEVICE_KEY_MISMATCH, Code.DEVICE_UNKNOWN, Code.SERVER_FAULT)
-        evidence.insert(1, Evidence("the identity opens and echoes the nonce: the server key on the device is right", view.frames("identity")))
+        evidence.insert(
+            1,
+            Evidence(
+                "the identity opens and echoes the nonce: the server key on the device is right",
+                view.frames("identity"),
+            ),
+        )
     files = _files_alone(view)
     evidence += files
-    settle = ["the cloud's private key (default_key.pem on a custom server): it opens the 256 bytes and tells which", "the server's log line at that moment"]
+    settle = [
+        "the cloud's private key (default_key.pem on a custom server): it opens the 256 bytes and tells which",
+        "the server's log line at that moment",
+    ]
     if not view.whole("identity"):
-        settle.insert(0, "a capture with whole packets (no snap length, nothing lost): parts of the 256 bytes are missing here")
-    return Draft(Code.IDENTITY_REJECTED, Certainty.UNDETERMINED, "identity", view.frames("nonce", "identity"),
-                 "The cloud ended the connection right after the device identified itself, and the evidence in hand cannot say why.",
-                 tuple(evidence), alternatives=causes, would_settle=tuple(settle))  # fmt: skip
+        settle.insert(
+            0, "a capture with whole packets (no snap length, nothing lost): parts of the 256 bytes are missing here"
+        )
+    return Draft(
+        Code.IDENTITY_REJECTED,
+        Certainty.UNDETERMINED,
+        "identity",
+        view.frames("nonce", "identity"),
+        "The cloud ended the connection right after the device identified itself, and the evidence in hand cannot say why.",
+        tuple(evidence),
+        alternatives=causes,
+        would_settle=tuple(settle),
+    )
 
 
 def _files_alone(view: View) -> list[Evidence]:

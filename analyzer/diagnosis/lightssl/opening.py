@@ -20,14 +20,32 @@ def refused(view: View) -> Draft | None:
     rst = next((close for close in view.closes if close.how is How.RST and close.direction is Direction.DOWN), None)
     syn = facts.syn[0]
     if rst is not None:
-        evidence = (Evidence(f"SYN to {view.case.cloud}", syn.frames), Evidence("answered with RST: nothing listens there, or a firewall refuses", rst.mark.frames))
-        return Draft(Code.CONNECT_REFUSED, Certainty.INFERRED, "connect", (*syn.frames, *rst.mark.frames),
-                     f"{view.case.cloud} refuses the connection: nothing listens on that port, or a firewall says no in its place.", evidence)  # fmt: skip
+        evidence = (
+            Evidence(f"SYN to {view.case.cloud}", syn.frames),
+            Evidence("answered with RST: nothing listens there, or a firewall refuses", rst.mark.frames),
+        )
+        return Draft(
+            Code.CONNECT_REFUSED,
+            Certainty.INFERRED,
+            "connect",
+            (*syn.frames, *rst.mark.frames),
+            f"{view.case.cloud} refuses the connection: nothing listens on that port, or a firewall says no in its place.",
+            evidence,
+        )
     if facts.icmp:
         first = facts.icmp[0]
-        evidence = (Evidence(f"SYN to {view.case.cloud}", syn.frames), Evidence(f"answered with ICMP {first.text}", (first.frame,)))
-        return Draft(Code.CONNECT_REFUSED, Certainty.INFERRED, "connect", (*syn.frames, first.frame),
-                     f"The network reports that {view.case.cloud} cannot be reached ({first.text}).", evidence)  # fmt: skip
+        evidence = (
+            Evidence(f"SYN to {view.case.cloud}", syn.frames),
+            Evidence(f"answered with ICMP {first.text}", (first.frame,)),
+        )
+        return Draft(
+            Code.CONNECT_REFUSED,
+            Certainty.INFERRED,
+            "connect",
+            (*syn.frames, first.frame),
+            f"The network reports that {view.case.cloud} cannot be reached ({first.text}).",
+            evidence,
+        )
     return None
 
 
@@ -39,14 +57,25 @@ def unanswered(view: View) -> Draft | None:
     frames = tuple(frame for mark in facts.syn for frame in mark.frames)
     watched = (view.context.end_ns - facts.syn[0].time_ns) / 1e9
     if len(facts.syn) == 1 and watched < _CONNECT_WATCH:
-        return Draft(Code.CAPTURE_INCOMPLETE, Certainty.INFERRED, "connect", frames,
-                     f"The capture ends {watched:.1f} s after the SYN: too early to say whether it is answered.",
-                     (Evidence("a single SYN, then the capture ends", frames),), would_settle=("a capture that goes on for a minute",))  # fmt: skip
+        return Draft(
+            Code.CAPTURE_INCOMPLETE,
+            Certainty.INFERRED,
+            "connect",
+            frames,
+            f"The capture ends {watched:.1f} s after the SYN: too early to say whether it is answered.",
+            (Evidence("a single SYN, then the capture ends", frames),),
+            would_settle=("a capture that goes on for a minute",),
+        )
     tries = f"{len(facts.syn)} SYNs" if len(facts.syn) > 1 else "one SYN"
-    return Draft(Code.CONNECT_UNANSWERED, Certainty.INFERRED, "connect", frames,
-                 f"Nothing answers at {view.case.cloud}: {tries} in {watched:.0f} s, no reply of any kind.",
-                 (Evidence(f"{tries}, no SYN-ACK, no RST, no ICMP", frames),),
-                 would_settle=("a capture on the cloud's side: does the SYN arrive there?",))  # fmt: skip
+    return Draft(
+        Code.CONNECT_UNANSWERED,
+        Certainty.INFERRED,
+        "connect",
+        frames,
+        f"Nothing answers at {view.case.cloud}: {tries} in {watched:.0f} s, no reply of any kind.",
+        (Evidence(f"{tries}, no SYN-ACK, no RST, no ICMP", frames),),
+        would_settle=("a capture on the cloud's side: does the SYN arrive there?",),
+    )
 
 
 def not_all_there(view: View) -> Draft | None:
@@ -54,15 +83,39 @@ def not_all_there(view: View) -> Draft | None:
     facts = view.conversation.facts
     frames = (view.conversation.first_frame, view.conversation.last_frame)
     if facts.one_direction_only:
-        return Draft(Code.CAPTURE_INCOMPLETE, Certainty.INFERRED, None, frames,
-                     "Only one direction of this session is in the capture: what the other side said decides, and it is not there.",
-                     (Evidence("every packet of this session comes from the same side, and they acknowledge data of the other", frames),),
-                     would_settle=("a capture at a point where both directions pass (mirror port set to both, no asymmetric route)",))  # fmt: skip
-    if "mid-session-start" in view.case.transcript.notes or (not facts.syn and not view.seen("nonce") and view.case.transcript.records):
-        return Draft(Code.CAPTURE_INCOMPLETE, Certainty.INFERRED, None, frames,
-                     "The capture starts after the handshake: encrypted records go both ways, but what led to them is not there.",
-                     (Evidence("the first data are encrypted records; there is no nonce, identity or session key before them", frames[:1]),),
-                     would_settle=("a capture that starts before the device connects (reset the device after starting it)",))  # fmt: skip
+        return Draft(
+            Code.CAPTURE_INCOMPLETE,
+            Certainty.INFERRED,
+            None,
+            frames,
+            "Only one direction of this session is in the capture: what the other side said decides, and it is not there.",
+            (
+                Evidence(
+                    "every packet of this session comes from the same side, and they acknowledge data of the other",
+                    frames,
+                ),
+            ),
+            would_settle=(
+                "a capture at a point where both directions pass (mirror port set to both, no asymmetric route)",
+            ),
+        )
+    if "mid-session-start" in view.case.transcript.notes or (
+        not facts.syn and not view.seen("nonce") and view.case.transcript.records
+    ):
+        return Draft(
+            Code.CAPTURE_INCOMPLETE,
+            Certainty.INFERRED,
+            None,
+            frames,
+            "The capture starts after the handshake: encrypted records go both ways, but what led to them is not there.",
+            (
+                Evidence(
+                    "the first data are encrypted records; there is no nonce, identity or session key before them",
+                    frames[:1],
+                ),
+            ),
+            would_settle=("a capture that starts before the device connects (reset the device after starting it)",),
+        )
     return None
 
 
@@ -76,8 +129,14 @@ def somebody_else(view: View) -> Draft | None:
     for fact, label in (("http_status", "HTTP status"), ("location", "it redirects to"), ("title", "page title")):
         if nonce.fields.get(fact):
             evidence.append(Evidence(f"{label} {nonce.fields[fact]}", nonce.frames))
-    return Draft(Code.NOT_THE_CLOUD, Certainty.INFERRED, "nonce", nonce.frames,
-                 f"Something that is not a Particle cloud answers at {view.case.cloud}: {what}.", tuple(evidence))  # fmt: skip
+    return Draft(
+        Code.NOT_THE_CLOUD,
+        Certainty.INFERRED,
+        "nonce",
+        nonce.frames,
+        f"Something that is not a Particle cloud answers at {view.case.cloud}: {what}.",
+        tuple(evidence),
+    )
 
 
 def before_nonce(view: View) -> Draft | None:
@@ -88,25 +147,48 @@ def before_nonce(view: View) -> Draft | None:
     connect = view.frames("connect") or (view.conversation.first_frame,)
     have = len(nonce.data) + nonce.missing
     if nonce.status is Status.MALFORMED:
-        return Draft(Code.NOT_THE_CLOUD, Certainty.INFERRED, "nonce", nonce.frames,
-                     f"What answers at {view.case.cloud} does not begin with a nonce: this is not a Particle cloud.",
-                     (Evidence(f"the first {have} bytes are not the 40 random bytes a cloud begins with", nonce.frames),))  # fmt: skip
+        return Draft(
+            Code.NOT_THE_CLOUD,
+            Certainty.INFERRED,
+            "nonce",
+            nonce.frames,
+            f"What answers at {view.case.cloud} does not begin with a nonce: this is not a Particle cloud.",
+            (Evidence(f"the first {have} bytes are not the 40 random bytes a cloud begins with", nonce.frames),),
+        )
     if view.first_close is not None and view.closer is Direction.DOWN:
         close = view.first_close
         how = "resets" if close.how is How.RST else "closes"
-        return Draft(Code.CLOSED_BEFORE_NONCE, Certainty.INFERRED, "nonce", (*connect, *close.mark.frames),
-                     f"{view.case.cloud} accepts the connection and {how} it before sending a nonce: a server that is up but does not serve, or a middlebox.",
-                     (Evidence("the connection is accepted", connect), view.close_evidence()),
-                     would_settle=("the server's log at that time", "a capture on the server's side: does it see this connection?"))  # fmt: skip
+        return Draft(
+            Code.CLOSED_BEFORE_NONCE,
+            Certainty.INFERRED,
+            "nonce",
+            (*connect, *close.mark.frames),
+            f"{view.case.cloud} accepts the connection and {how} it before sending a nonce: a server that is up but does not serve, or a middlebox.",
+            (Evidence("the connection is accepted", connect), view.close_evidence()),
+            would_settle=(
+                "the server's log at that time",
+                "a capture on the server's side: does it see this connection?",
+            ),
+        )
     if view.first_close is None and view.watched_s < _ANSWER_WATCH:
         return _too_short(view, "nonce", "the connection is accepted")
     if have:
         summary = f"Only {have} of the 40 bytes of the nonce arrive from {view.case.cloud}, then nothing."
     else:
         summary = f"{view.case.cloud} accepts the connection and never says a word: no nonce in {view.watched_s:.0f} s."
-    return Draft(Code.NO_NONCE, Certainty.INFERRED, "nonce", (*connect, *nonce.frames), summary,
-                 (Evidence("the connection is accepted", connect), Evidence(f"{have} of 40 bytes of a nonce", nonce.frames), view.close_evidence()),
-                 would_settle=("a connection to that address from another network: does it get 40 bytes at once?",))  # fmt: skip
+    return Draft(
+        Code.NO_NONCE,
+        Certainty.INFERRED,
+        "nonce",
+        (*connect, *nonce.frames),
+        summary,
+        (
+            Evidence("the connection is accepted", connect),
+            Evidence(f"{have} of 40 bytes of a nonce", nonce.frames),
+            view.close_evidence(),
+        ),
+        would_settle=("a connection to that address from another network: does it get 40 bytes at once?",),
+    )
 
 
 def no_identity(view: View) -> Draft | None:
@@ -125,16 +207,29 @@ def no_identity(view: View) -> Draft | None:
     stored = view.stored_server_key
     if stored is not None and stored.status != "ok":
         evidence.append(Evidence(f"the stored server key in the folder, {stored.file}, is unusable: {stored.problem}"))
-    return Draft(Code.NO_IDENTITY, Certainty.INFERRED, "identity", frames,
-                 "The device receives the nonce and never answers: it could not encrypt its identity, or it stopped running.",
-                 tuple(evidence), alternatives=(Code.SERVER_KEY_ERASED, Code.SESSION_DROPPED),
-                 would_settle=("a dump of the device's server-key slot: a zero or even modulus makes the device stop here",
-                               "the device's log: \"RSA encrypt error\" (server key) or no further line (crash)"))  # fmt: skip
+    return Draft(
+        Code.NO_IDENTITY,
+        Certainty.INFERRED,
+        "identity",
+        frames,
+        "The device receives the nonce and never answers: it could not encrypt its identity, or it stopped running.",
+        tuple(evidence),
+        alternatives=(Code.SERVER_KEY_ERASED, Code.SESSION_DROPPED),
+        would_settle=(
+            "a dump of the device's server-key slot: a zero or even modulus makes the device stop here",
+            'the device\'s log: "RSA encrypt error" (server key) or no further line (crash)',
+        ),
+    )
 
 
 def _too_short(view: View, stage: str, so_far: str) -> Draft:
     frames = (view.conversation.first_frame, view.conversation.last_frame)
-    return Draft(Code.CAPTURE_INCOMPLETE, Certainty.INFERRED, stage, frames,
-                 f"The capture ends {view.watched_s:.1f} s after {so_far}: too early to say what comes next.",
-                 (Evidence("the session is still open when the capture ends", frames[1:]),),
-                 would_settle=("a capture that goes on for a minute after the device starts to connect",))  # fmt: skip
+    return Draft(
+        Code.CAPTURE_INCOMPLETE,
+        Certainty.INFERRED,
+        stage,
+        frames,
+        f"The capture ends {view.watched_s:.1f} s after {so_far}: too early to say what comes next.",
+        (Evidence("the session is still open when the capture ends", frames[1:]),),
+        would_settle=("a capture that goes on for a minute after the device starts to connect",),
+    )

@@ -24,19 +24,33 @@ def unanswered_hello(view: View) -> Draft | None:
     if bad is not None and bad.record.direction is Direction.UP:
         return _corrupt(view, bad)
     if view.first_close is None and view.watched_s < _HELLO_WATCH:
-        return Draft(Code.CAPTURE_INCOMPLETE, Certainty.INFERRED, "cloud-hello", frames,
-                     f"The capture ends {view.watched_s:.1f} s after the device's Hello: too early to say whether it is answered.",
-                     (Evidence("the session is still open when the capture ends", (view.conversation.last_frame,)),),
-                     would_settle=("a capture that goes on for a minute after the device starts to connect",))  # fmt: skip
+        return Draft(
+            Code.CAPTURE_INCOMPLETE,
+            Certainty.INFERRED,
+            "cloud-hello",
+            frames,
+            f"The capture ends {view.watched_s:.1f} s after the device's Hello: too early to say whether it is answered.",
+            (Evidence("the session is still open when the capture ends", (view.conversation.last_frame,)),),
+            would_settle=("a capture that goes on for a minute after the device starts to connect",),
+        )
     evidence = [Evidence("the device used the session key: its first record is its Hello", frames)]
     opened = next((item for item in view.decryption.records if item.record.direction is Direction.UP), None)
     if opened is not None and opened.summary is not None:
         evidence.append(Evidence(f"it decrypts: {opened.summary.summary}", frames))
     evidence.append(view.close_evidence())
-    return Draft(Code.HELLO_UNANSWERED, Certainty.INFERRED, "cloud-hello", frames,
-                 "The keys on both sides fit and the device says Hello; the cloud does not answer it.", tuple(evidence),
-                 alternatives=(Code.SERVER_FAULT, Code.SESSION_DROPPED),
-                 would_settle=("the server's log at that moment (\"failed to parse hello\", \"get_hello timed out\")", "a capture on the cloud's side: does the Hello arrive?"))  # fmt: skip
+    return Draft(
+        Code.HELLO_UNANSWERED,
+        Certainty.INFERRED,
+        "cloud-hello",
+        frames,
+        "The keys on both sides fit and the device says Hello; the cloud does not answer it.",
+        tuple(evidence),
+        alternatives=(Code.SERVER_FAULT, Code.SESSION_DROPPED),
+        would_settle=(
+            'the server\'s log at that moment ("failed to parse hello", "get_hello timed out")',
+            "a capture on the cloud's side: does the Hello arrive?",
+        ),
+    )
 
 
 def displaced(view: View) -> Draft | None:
@@ -45,7 +59,10 @@ def displaced(view: View) -> Draft | None:
     if close is None or close.direction is not Direction.DOWN:
         return None
     for other in view.context.same_device(view.case):
-        if (other.device.address, other.device.port) == (view.case.device.address, view.case.device.port) or other.cloud != view.case.cloud:
+        if (other.device.address, other.device.port) == (
+            view.case.device.address,
+            view.case.device.port,
+        ) or other.cloud != view.case.cloud:
             continue
         lead = close.mark.time_ns - other.start_ns
         if not (established(other) and view.case.start_ns < other.start_ns and 0 <= lead <= _DISPLACED_WITHIN_NS):
@@ -53,10 +70,20 @@ def displaced(view: View) -> Draft | None:
         proven = view.case.id_source == "identity" and other.id_source == "identity"
         frames = (other.first_frame, *close.mark.frames)
         elsewhere = other.device.address != view.case.device.address
-        return Draft(Code.SESSION_DISPLACED, Certainty.PROVEN if proven else Certainty.INFERRED, "session", frames,
-                     f"The cloud ended this session because device id {view.case.device_id} connected again" + (f" from {other.device.address}: two devices share one id." if elsewhere else " on a new connection."),
-                     (Evidence(f"the same device id connects from {other.device} while this session is up", (other.first_frame,)),
-                      Evidence(f"{lead / 1e9:.1f} s later the cloud closes this session", close.mark.frames)))  # fmt: skip
+        return Draft(
+            Code.SESSION_DISPLACED,
+            Certainty.PROVEN if proven else Certainty.INFERRED,
+            "session",
+            frames,
+            f"The cloud ended this session because device id {view.case.device_id} connected again"
+            + (f" from {other.device.address}: two devices share one id." if elsewhere else " on a new connection."),
+            (
+                Evidence(
+                    f"the same device id connects from {other.device} while this session is up", (other.first_frame,)
+                ),
+                Evidence(f"{lead / 1e9:.1f} s later the cloud closes this session", close.mark.frames),
+            ),
+        )
     return None
 
 
@@ -70,30 +97,45 @@ def corrupt_record(view: View) -> Draft | None:
     if malformed is None:
         return None
     who = "device" if malformed.direction is Direction.UP else "cloud"
-    return Draft(Code.RECORD_CORRUPT, Certainty.INFERRED, "session", malformed.frames,
-                 f"A record of the {who} begins with a length that no record can have: the stream is damaged from there on.",
-                 (*_keys_fit(view), Evidence("impossible record length", malformed.frames), view.close_evidence()),
-                 alternatives=() if session else (Code.SESSION_DROPPED,))  # fmt: skip
+    return Draft(
+        Code.RECORD_CORRUPT,
+        Certainty.INFERRED,
+        "session",
+        malformed.frames,
+        f"A record of the {who} begins with a length that no record can have: the stream is damaged from there on.",
+        (*_keys_fit(view), Evidence("impossible record length", malformed.frames), view.close_evidence()),
+        alternatives=() if session else (Code.SESSION_DROPPED,),
+    )
 
 
 def _corrupt(view: View, bad: OpenedRecord) -> Draft:
     session = view.decryption.session
     assert session is not None
-    good = [item for item in view.decryption.records if item.plaintext is not None]
+    good = [item for item in view.decryption.records if item.message is not None]
     sure = session.hmac is True or len(good) >= 2
     who = "device" if bad.record.direction is Direction.UP else "cloud"
     frames = bad.record.frames
-    return Draft(Code.RECORD_CORRUPT, Certainty.PROVEN if sure else Certainty.INFERRED, "session", frames,
-                 f"The session key is right, but record {bad.record.index + 1} of the {who} does not decrypt: it was damaged on the way, or the two sides lost step.",
-                 (*_keys_fit(view), Evidence(f"{bad.error}", frames), view.close_evidence()))  # fmt: skip
+    return Draft(
+        Code.RECORD_CORRUPT,
+        Certainty.PROVEN if sure else Certainty.INFERRED,
+        "session",
+        frames,
+        f"The session key is right, but record {bad.record.index + 1} of the {who} does not decrypt: it was damaged on the way, or the two sides lost step.",
+        (*_keys_fit(view), Evidence(f"{bad.error}", frames), view.close_evidence()),
+    )
 
 
 def _keys_fit(view: View) -> list[Evidence]:
     session = view.decryption.session
     if session is None:
         return []
-    good = sum(1 for item in view.decryption.records if item.plaintext is not None)
-    return [Evidence(f"the session key opens with {name(session.key)}; {good} of {len(view.decryption.records)} records decrypt", view.frames("session-key"))]
+    good = sum(1 for item in view.decryption.records if item.message is not None)
+    return [
+        Evidence(
+            f"the session key opens with {name(session.key)}; {good} of {len(view.decryption.records)} records decrypt",
+            view.frames("session-key"),
+        )
+    ]
 
 
 def cut(view: View) -> Draft | None:
@@ -101,16 +143,27 @@ def cut(view: View) -> Draft | None:
     reset = view.reset
     if reset is not None:
         who = "the device's side" if reset.direction is Direction.UP else "the cloud's side"
-        return Draft(Code.SESSION_DROPPED, Certainty.INFERRED, "session", reset.mark.frames,
-                     f"The session was up and is reset from {who}.", (*_keys_fit(view), Evidence(f"RST from {who}", reset.mark.frames)),
-                     would_settle=("a capture on the other side: was the RST sent by the peer or by something in between?",))  # fmt: skip
+        return Draft(
+            Code.SESSION_DROPPED,
+            Certainty.INFERRED,
+            "session",
+            reset.mark.frames,
+            f"The session was up and is reset from {who}.",
+            (*_keys_fit(view), Evidence(f"RST from {who}", reset.mark.frames)),
+            would_settle=("a capture on the other side: was the RST sent by the peer or by something in between?",),
+        )
     lost = view.conversation.facts.unacknowledged
     if lost and view.first_close is None:
         direction, frames = lost[0], lost[1]
         who, other = ("device", "cloud") if direction is Direction.UP else ("cloud", "device")
-        return Draft(Code.SESSION_DROPPED, Certainty.INFERRED, "session", frames,
-                     f"The session was up; then the {who}'s data is sent again and again and the {other} no longer acknowledges it.",
-                     (*_keys_fit(view), Evidence(f"{len(frames)} transmissions without acknowledgement", frames)))  # fmt: skip
+        return Draft(
+            Code.SESSION_DROPPED,
+            Certainty.INFERRED,
+            "session",
+            frames,
+            f"The session was up; then the {who}'s data is sent again and again and the {other} no longer acknowledges it.",
+            (*_keys_fit(view), Evidence(f"{len(frames)} transmissions without acknowledgement", frames)),
+        )
     return None
 
 
@@ -126,30 +179,64 @@ def dumb_server(view: View) -> Draft | None:
         return None
     frames = tuple(frame for record in ignored for frame in record.frames)[:12]
     session = view.decryption.session
-    waiting = [item for item in view.decryption.records if item.record in ignored and item.message is not None and item.message.confirmable]
-    evidence = [*_keys_fit(view), Evidence(f"the cloud's last record", answered[-1].frames), Evidence(f"{len(ignored)} records of the device after that are acknowledged by TCP and never answered", frames), view.close_evidence()]
+    waiting = [
+        item
+        for item in view.decryption.records
+        if item.record in ignored and item.message is not None and item.message.confirmable
+    ]
+    evidence = [
+        *_keys_fit(view),
+        Evidence("the cloud's last record", answered[-1].frames),
+        Evidence(f"{len(ignored)} records of the device after that are acknowledged by TCP and never answered", frames),
+        view.close_evidence(),
+    ]
     if session is not None:
         text = f"; {len(waiting)} of them ask for an acknowledgement" if waiting else ""
-        return Draft(Code.SERVER_FAULT, Certainty.INFERRED, "session", frames,
-                     f"Every key fits and the device's records are right{text}, yet the cloud goes dumb after its Hello: it can no longer read them (an old server on a new Node does this).",
-                     tuple(evidence), alternatives=(Code.SESSION_DROPPED,), would_settle=("the server's log at that moment",))  # fmt: skip
-    return Draft(Code.SESSION_DROPPED, Certainty.INFERRED, "session", frames,
-                 "The session was up; then the cloud no longer answers the device, although TCP still delivers.",
-                 tuple(evidence), alternatives=(Code.SERVER_FAULT,), would_settle=("the device's private key: it decrypts the session and shows what is not answered",))  # fmt: skip
+        return Draft(
+            Code.SERVER_FAULT,
+            Certainty.INFERRED,
+            "session",
+            frames,
+            f"Every key fits and the device's records are right{text}, yet the cloud goes dumb after its Hello: it can no longer read them (an old server on a new Node does this).",
+            tuple(evidence),
+            alternatives=(Code.SESSION_DROPPED,),
+            would_settle=("the server's log at that moment",),
+        )
+    return Draft(
+        Code.SESSION_DROPPED,
+        Certainty.INFERRED,
+        "session",
+        frames,
+        "The session was up; then the cloud no longer answers the device, although TCP still delivers.",
+        tuple(evidence),
+        alternatives=(Code.SERVER_FAULT,),
+        would_settle=("the device's private key: it decrypts the session and shows what is not answered",),
+    )
 
 
 def healthy(view: View) -> Draft:
     """Both Hellos, and nothing wrong after them."""
     session = view.decryption.session
     frames = view.frames("nonce", "identity", "session-key", "device-hello", "cloud-hello")
-    good = [item for item in view.decryption.records if item.plaintext is not None]
+    good = [item for item in view.decryption.records if item.message is not None]
     evidence = [Evidence("nonce, identity, session key and both Hellos, as they should be", frames), *_keys_fit(view)]
-    sure = session is not None and not session.repaired and len(good) >= 2 and {item.record.direction for item in good} == set(Direction)
+    sure = (
+        session is not None
+        and not session.repaired
+        and len(good) >= 2
+        and {item.record.direction for item in good} == set(Direction)
+    )
     if view.first_close is not None:
         evidence.append(view.close_evidence())
     many = len(view.case.transcript.records)
-    text = "The device is through: the handshake completes and the session works" if many > 2 else "The device is through: the handshake completes"
-    return Draft(Code.HEALTHY, Certainty.PROVEN if sure else Certainty.INFERRED, "session", frames, f"{text}.", tuple(evidence))
+    text = (
+        "The device is through: the handshake completes and the session works"
+        if many > 2
+        else "The device is through: the handshake completes"
+    )
+    return Draft(
+        Code.HEALTHY, Certainty.PROVEN if sure else Certainty.INFERRED, "session", frames, f"{text}.", tuple(evidence)
+    )
 
 
 def ended_badly(case: Case) -> bool:

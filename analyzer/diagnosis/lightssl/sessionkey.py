@@ -8,6 +8,7 @@ from analyzer.diagnosis.lightssl.view import View, name
 from analyzer.keys import Key
 from analyzer.model import Certainty, Code, Evidence, Finding
 from dissectors.events import Direction
+from dissectors.lightssl.messages import TailKind
 
 #: The device decrypts within a second; spark-protocol waits 30 s for its Hello, Brewskey 10 s in all (tcp.md 2.1).
 _HELLO_WATCH = 5.0
@@ -22,19 +23,32 @@ def truncated(view: View) -> Draft | None:
         return None
     frames = view.frames("session-key")
     if view.first_close is None and view.watched_s < _HELLO_WATCH:
-        return Draft(Code.CAPTURE_INCOMPLETE, Certainty.INFERRED, "session-key", frames,
-                     f"The capture ends while the session key arrives: {have} of 384 bytes.",
-                     (Evidence("the session is still open when the capture ends", (view.conversation.last_frame,)),),
-                     would_settle=("a capture that goes on for a minute after the device starts to connect",))  # fmt: skip
+        return Draft(
+            Code.CAPTURE_INCOMPLETE,
+            Certainty.INFERRED,
+            "session-key",
+            frames,
+            f"The capture ends while the session key arrives: {have} of 384 bytes.",
+            (Evidence("the session is still open when the capture ends", (view.conversation.last_frame,)),),
+            would_settle=("a capture that goes on for a minute after the device starts to connect",),
+        )
     evidence = [Evidence(f"{have} of 384 bytes", frames), view.close_evidence()]
-    odd = {256: "128 + 128 bytes: a server key of 1024 bits, which Brewskey made until August 2017 (Brewskey/spark-protocol@2e1dde3)"}.get(have)
+    odd = {
+        256: "128 + 128 bytes: a server key of 1024 bits, which Brewskey made until August 2017 (Brewskey/spark-protocol@2e1dde3)"
+    }.get(have)
     if odd is None and 326 <= have <= 328:
         odd = "70 to 72 + 256 bytes: the cloud has an EC key on file for this device and sends an ECDSA signature in place of the encrypted key"
     if odd:
         evidence.append(Evidence(odd, frames))
-    return Draft(Code.SESSION_KEY_TRUNCATED, Certainty.INFERRED, "session-key", frames,
-                 f"The cloud's session key stops after {have} of 384 bytes" + (f": {odd}." if odd else "."), tuple(evidence),
-                 would_settle=("a capture on the cloud's side: does it send all 384 bytes?",))  # fmt: skip
+    return Draft(
+        Code.SESSION_KEY_TRUNCATED,
+        Certainty.INFERRED,
+        "session-key",
+        frames,
+        f"The cloud's session key stops after {have} of 384 bytes" + (f": {odd}." if odd else "."),
+        tuple(evidence),
+        would_settle=("a capture on the cloud's side: does it send all 384 bytes?",),
+    )
 
 
 def damaged_device_key(view: View) -> Draft | None:
@@ -46,12 +60,24 @@ def damaged_device_key(view: View) -> Draft | None:
     certainty = Certainty.PROVEN if session.hmac or session.hmac is None else Certainty.INFERRED
     evidence = [
         Evidence(f"{key.file}: {key.problem}"),
-        Evidence("used as the firmware uses it (its primes and CRT parts), it does not open the session key", view.frames("session-key")),
-        Evidence("rebuilt from its intact parts it does: the cloud encrypted for the right public key", view.frames("session-key")),
+        Evidence(
+            "used as the firmware uses it (its primes and CRT parts), it does not open the session key",
+            view.frames("session-key"),
+        ),
+        Evidence(
+            "rebuilt from its intact parts it does: the cloud encrypted for the right public key",
+            view.frames("session-key"),
+        ),
         view.close_evidence(),
     ]
-    return Draft(Code.DEVICE_KEY_CORRUPT, certainty, "session-key", view.frames("session-key"),
-                 f"The private key in the device is damaged ({key.problem}): it cannot open what the cloud rightly encrypts for it.", tuple(evidence))  # fmt: skip
+    return Draft(
+        Code.DEVICE_KEY_CORRUPT,
+        certainty,
+        "session-key",
+        view.frames("session-key"),
+        f"The private key in the device is damaged ({key.problem}): it cannot open what the cloud rightly encrypts for it.",
+        tuple(evidence),
+    )
 
 
 def unusable_device_key(view: View) -> Draft | None:
@@ -61,16 +87,34 @@ def unusable_device_key(view: View) -> Draft | None:
         return None
     frames = view.frames("session-key")
     opening = view.decryption.identity
-    shown = opening is not None and opening.plaintext.tail is not None and private.slot is not None and private.slot[11:139] == opening.plaintext.tail_modulus
-    no_key = opening is not None and opening.plaintext.tail is not None and opening.plaintext.tail_kind != "modulus"
+    shown = view.tail_is_slot(private)
+    no_key = (
+        opening is not None
+        and opening.plaintext.tail is not None
+        and opening.plaintext.tail.kind is not TailKind.MODULUS
+    )
     evidence = [Evidence(f"{private.file}: {private.problem}")]
     if shown:
-        evidence.insert(0, Evidence("the public key in the identity is what that file yields: it is what the device holds", view.frames("identity")))
+        evidence.insert(
+            0,
+            Evidence(
+                "the public key in the identity is what that file yields: it is what the device holds",
+                view.frames("identity"),
+            ),
+        )
     evidence += [Evidence("it does not open the session key", frames), view.close_evidence()]
-    return Draft(Code.DEVICE_KEY_CORRUPT, Certainty.PROVEN if shown or no_key else Certainty.INFERRED, "session-key", frames,
-                 f"The private key in the device is damaged or of the wrong kind: {private.problem}.", tuple(evidence),
-                 alternatives=() if shown or no_key else (Code.DEVICE_KEY_MISMATCH,),
-                 would_settle=() if shown or no_key else ("the cloud's private key: the identity then shows which key the device really holds",))  # fmt: skip
+    return Draft(
+        Code.DEVICE_KEY_CORRUPT,
+        Certainty.PROVEN if shown or no_key else Certainty.INFERRED,
+        "session-key",
+        frames,
+        f"The private key in the device is damaged or of the wrong kind: {private.problem}.",
+        tuple(evidence),
+        alternatives=() if shown or no_key else (Code.DEVICE_KEY_MISMATCH,),
+        would_settle=()
+        if shown or no_key
+        else ("the cloud's private key: the identity then shows which key the device really holds",),
+    )
 
 
 def wrong_signature(view: View) -> Draft | None:
@@ -79,7 +123,9 @@ def wrong_signature(view: View) -> Draft | None:
     if session is None or session.repaired:
         return None
     stored = view.stored_server_key
-    refuted = stored is not None and any(key.fingerprint == stored.fingerprint for key in view.decryption.signature_refuted)
+    refuted = stored is not None and any(
+        key.fingerprint == stored.fingerprint for key in view.decryption.signature_refuted
+    )
     signer = view.decryption.signer
     frames = view.frames("session-key")
     evidence = [Evidence(f"the session key opens with {name(session.key)}: the device's own key is right", frames)]
@@ -89,26 +135,50 @@ def wrong_signature(view: View) -> Draft | None:
             evidence.append(Evidence(f"it is by {name(signer)}", frames))
         sure = session.hmac is True or _again(view, stored) or _signature_intact(view)
         evidence.append(view.close_evidence())
-        return Draft(Code.SERVER_SIGNATURE_MISMATCH, Certainty.PROVEN if sure else Certainty.INFERRED, "session-key", frames,
-                     "The cloud signs the session key with another key than the one the device trusts.", tuple(evidence))  # fmt: skip
+        return Draft(
+            Code.SERVER_SIGNATURE_MISMATCH,
+            Certainty.PROVEN if sure else Certainty.INFERRED,
+            "session-key",
+            frames,
+            "The cloud signs the session key with another key than the one the device trusts.",
+            tuple(evidence),
+        )
     if session.hmac is False and signer is not None:
-        evidence += [Evidence(f"it is signed with {name(signer)}, but what is signed is not this session key", frames), view.close_evidence()]
-        return Draft(Code.SERVER_SIGNATURE_MISMATCH, Certainty.INFERRED, "session-key", frames,
-                     "The signature does not belong to the session key it comes with.", tuple(evidence), alternatives=(Code.SERVER_FAULT,))  # fmt: skip
+        evidence += [
+            Evidence(f"it is signed with {name(signer)}, but what is signed is not this session key", frames),
+            view.close_evidence(),
+        ]
+        return Draft(
+            Code.SERVER_SIGNATURE_MISMATCH,
+            Certainty.INFERRED,
+            "session-key",
+            frames,
+            "The signature does not belong to the session key it comes with.",
+            tuple(evidence),
+            alternatives=(Code.SERVER_FAULT,),
+        )
     if stored is None and signer is None and view.decryption.signature_refuted:
-        evidence += [Evidence("its signature is by none of the server keys in the folder", frames), view.close_evidence()]
-        return Draft(Code.SERVER_SIGNATURE_MISMATCH, Certainty.INFERRED, "session-key", frames,
-                     "The device's key opens the session key, so what is left is the signature: it is by no server key in hand.", tuple(evidence),
-                     would_settle=("a dump of the server-key slot of the device",))  # fmt: skip
+        evidence += [
+            Evidence("its signature is by none of the server keys in the folder", frames),
+            view.close_evidence(),
+        ]
+        return Draft(
+            Code.SERVER_SIGNATURE_MISMATCH,
+            Certainty.INFERRED,
+            "session-key",
+            frames,
+            "The device's key opens the session key, so what is left is the signature: it is by no server key in hand.",
+            tuple(evidence),
+            would_settle=("a dump of the server-key slot of the device",),
+        )
     return None
 
 
 def _again(view: View, stored: Key) -> bool:
     """Whether other sessions of this device fail the same way: damage on the way does not repeat itself."""
     return any(
-        any(key.fingerprint == stored.fingerprint for key in getattr(other.detail, "signature_refuted", ()))
+        any(key.fingerprint == stored.fingerprint for key in other.decryption.signature_refuted)
         for other in view.context.same_device(view.case)
-        if other.detail is not None
     )
 
 
@@ -126,12 +196,22 @@ def wrong_device_key(view: View) -> Draft | None:
     mine = view.tail_fingerprint or (private.fingerprint if private is not None and private.status == "ok" else None)
     evidence: list[Evidence] = []
     if view.tail_fingerprint is not None:
-        evidence.append(Evidence(f"the device sends its public key in the identity: SHA256:{view.tail_fingerprint[:16]}", view.frames("identity")))
+        evidence.append(
+            Evidence(
+                f"the device sends its public key in the identity: SHA256:{view.tail_fingerprint[:16]}",
+                view.frames("identity"),
+            )
+        )
     fails = private is not None and any(key is private for key in view.decryption.session_refuted)
     if private is not None and fails:
         evidence.append(Evidence(f"the device's private key {name(private)} does not open the session key", frames))
     if copy is not None and mine is not None and copy.fingerprint != mine:
-        evidence += [Evidence(f"the cloud's {copy.file} is another key (SHA256:{(copy.fingerprint or '')[:16]}), and it encrypts with that"), view.close_evidence()]
+        evidence += [
+            Evidence(
+                f"the cloud's {copy.file} is another key (SHA256:{(copy.fingerprint or '')[:16]}), and it encrypts with that"
+            ),
+            view.close_evidence(),
+        ]
         sure = fails or view.tail_fingerprint is not None
         return _mismatch(view, Certainty.PROVEN if sure else Certainty.INFERRED, evidence)
     if not fails or private is None:
@@ -148,66 +228,118 @@ def wrong_device_key(view: View) -> Draft | None:
         flip = transit.session_key_flip(view, private)
         if flip is not None:
             return _flipped(view, flip, evidence)
-        evidence.append(Evidence("no single changed bit explains it, and the TCP checksums hold: not damage on the way", frames))
+        evidence.append(
+            Evidence("no single changed bit explains it, and the TCP checksums hold: not damage on the way", frames)
+        )
     evidence += [*_waits(view), view.close_evidence()]
     return _mismatch(view, Certainty.PROVEN, evidence)
 
 
 def _mismatch(view: View, certainty: Certainty, evidence: list[Evidence]) -> Draft:
-    return Draft(Code.DEVICE_KEY_MISMATCH, certainty, "session-key", view.frames("session-key"),
-                 "The cloud encrypts the session key for another public key than the device's: the copy it has on file is not this device's key.", tuple(evidence))  # fmt: skip
+    return Draft(
+        Code.DEVICE_KEY_MISMATCH,
+        certainty,
+        "session-key",
+        view.frames("session-key"),
+        "The cloud encrypts the session key for another public key than the device's: the copy it has on file is not this device's key.",
+        tuple(evidence),
+    )
 
 
 def _fails_again(view: View, private: Key) -> bool:
-    return any(private in getattr(other.detail, "session_refuted", ()) for other in view.context.same_device(view.case))
+    return any(private in other.decryption.session_refuted for other in view.context.same_device(view.case))
 
 
 def _in_transit(view: View, private: Key, evidence: list[Evidence]) -> Draft:
     flip = transit.session_key_flip(view, private)
     if flip is not None:
         return _flipped(view, flip, evidence)
-    evidence += [Evidence("the cloud has the right public key on file: the 384 bytes were changed on the way, or the running cloud uses another file"), view.close_evidence()]
-    return Draft(Code.SESSION_KEY_UNUSABLE, Certainty.UNDETERMINED, "session-key", view.frames("session-key"),
-                 "The session key does not open with the device's key although the cloud has the right public key on file.", tuple(evidence),
-                 alternatives=(Code.DEVICE_KEY_MISMATCH, Code.SERVER_FAULT),
-                 would_settle=("further attempts of the same device: a wrong key fails every time, damage on the way does not",))  # fmt: skip
+    evidence += [
+        Evidence(
+            "the cloud has the right public key on file: the 384 bytes were changed on the way, or the running cloud uses another file"
+        ),
+        view.close_evidence(),
+    ]
+    return Draft(
+        Code.SESSION_KEY_UNUSABLE,
+        Certainty.UNDETERMINED,
+        "session-key",
+        view.frames("session-key"),
+        "The session key does not open with the device's key although the cloud has the right public key on file.",
+        tuple(evidence),
+        alternatives=(Code.DEVICE_KEY_MISMATCH, Code.SERVER_FAULT),
+        would_settle=("further attempts of the same device: a wrong key fails every time, damage on the way does not",),
+    )
 
 
 def _flipped(view: View, flip: str, evidence: list[Evidence]) -> Draft:
     frames = view.frames("session-key")
     evidence += [Evidence(f"{flip}: put back, the session key opens", frames), view.close_evidence()]
-    return Draft(Code.SESSION_KEY_UNUSABLE, Certainty.INFERRED, "session-key", frames,
-                 f"The session key was changed on the way ({flip}). No key is wrong.", tuple(evidence),
-                 findings=(Finding("corrupted-in-transit", Certainty.PROVEN, f"session key: {flip}", frames),))  # fmt: skip
+    return Draft(
+        Code.SESSION_KEY_UNUSABLE,
+        Certainty.INFERRED,
+        "session-key",
+        frames,
+        f"The session key was changed on the way ({flip}). No key is wrong.",
+        tuple(evidence),
+        findings=(Finding("corrupted-in-transit", Certainty.PROVEN, f"session key: {flip}", frames),),
+    )
 
 
 def gave_up(view: View) -> Draft:
     """The 384 bytes came, the device stopped, and nothing in hand says why."""
     frames = view.frames("session-key")
     if view.first_close is None and view.watched_s < _HELLO_WATCH:
-        return Draft(Code.CAPTURE_INCOMPLETE, Certainty.INFERRED, "device-hello", frames,
-                     f"The capture ends {view.watched_s:.1f} s after the session key: too early to say what the device makes of it.",
-                     (Evidence("the session is still open when the capture ends", (view.conversation.last_frame,)),),
-                     would_settle=("a capture that goes on for a minute after the device starts to connect",))  # fmt: skip
+        return Draft(
+            Code.CAPTURE_INCOMPLETE,
+            Certainty.INFERRED,
+            "device-hello",
+            frames,
+            f"The capture ends {view.watched_s:.1f} s after the session key: too early to say what the device makes of it.",
+            (Evidence("the session is still open when the capture ends", (view.conversation.last_frame,)),),
+            would_settle=("a capture that goes on for a minute after the device starts to connect",),
+        )
     evidence = [Evidence("the cloud's 384 bytes", frames)]
     causes: tuple[Code, ...] = _CAUSES
     session = view.decryption.session
     if session is not None:
-        causes = (Code.SERVER_SIGNATURE_MISMATCH, Code.SESSION_DROPPED) if session.hmac is None else (Code.SESSION_DROPPED,)
-        evidence.append(Evidence(f"they open with {name(session.key)}" + (", and the signature is over them: both keys are right" if session.hmac else ""), frames))
+        causes = (
+            (Code.SERVER_SIGNATURE_MISMATCH, Code.SESSION_DROPPED) if session.hmac is None else (Code.SESSION_DROPPED,)
+        )
+        evidence.append(
+            Evidence(
+                f"they open with {name(session.key)}"
+                + (", and the signature is over them: both keys are right" if session.hmac else ""),
+                frames,
+            )
+        )
     elif view.healthy_siblings:
-        evidence.append(Evidence("the same device gets through with this cloud elsewhere in the capture: its keys are right", (view.healthy_siblings[0].first_frame,)))
+        evidence.append(
+            Evidence(
+                "the same device gets through with this cloud elsewhere in the capture: its keys are right",
+                (view.healthy_siblings[0].first_frame,),
+            )
+        )
         causes = (Code.SESSION_DROPPED,)
     if view.decryption.signer is not None:
         evidence.append(Evidence(f"signed with {name(view.decryption.signer)}: that cloud answered", frames))
     evidence += [*_waits(view), view.close_evidence()]
-    settle = ["the device's private key (DFU dump of its slot): it opens the first 128 bytes or proves that they are for another key",
-              "the device's log: \"decryption failed\" (device key) or \"signature validation failed\" (server key)"]  # fmt: skip
+    settle = [
+        "the device's private key (DFU dump of its slot): it opens the first 128 bytes or proves that they are for another key",
+        'the device\'s log: "decryption failed" (device key) or "signature validation failed" (server key)',
+    ]
     if not view.whole("session-key"):
         settle.insert(0, "a capture with whole packets: parts of the 384 bytes are missing here")
-    return Draft(Code.SESSION_KEY_UNUSABLE, Certainty.UNDETERMINED, "session-key", frames,
-                 "The cloud accepted the device and sent a session key; the device could not use it and stopped.", tuple(evidence),
-                 alternatives=causes, would_settle=tuple(settle))  # fmt: skip
+    return Draft(
+        Code.SESSION_KEY_UNUSABLE,
+        Certainty.UNDETERMINED,
+        "session-key",
+        frames,
+        "The cloud accepted the device and sent a session key; the device could not use it and stopped.",
+        tuple(evidence),
+        alternatives=causes,
+        would_settle=tuple(settle),
+    )
 
 
 def _waits(view: View) -> list[Evidence]:
@@ -216,10 +348,17 @@ def _waits(view: View) -> list[Evidence]:
     alive = [mark for mark in view.conversation.facts.keepalives if mark[2] is Direction.DOWN]
     if alive:
         after = (alive[0][1] - view.last_payload_ns) / 1e9
-        found.append(Evidence(f"the device says nothing more; the cloud probes with a TCP keep-alive after {after:.0f} s", tuple(mark[0] for mark in alive)[:4]))
+        found.append(
+            Evidence(
+                f"the device says nothing more; the cloud probes with a TCP keep-alive after {after:.0f} s",
+                tuple(mark[0] for mark in alive)[:4],
+            )
+        )
     if view.closer is Direction.DOWN:
         known = {10: "Brewskey's handshake limit of 10 s", 30: "spark-protocol's 30 s limit for the device's Hello"}
         text = next((text for limit, text in known.items() if abs(view.watched_s - limit) < 1.5), None)
         if text and view.first_close is not None:
-            found.append(Evidence(f"the cloud closes after {view.watched_s:.0f} s: {text}", view.first_close.mark.frames))
+            found.append(
+                Evidence(f"the cloud closes after {view.watched_s:.0f} s: {text}", view.first_close.mark.frames)
+            )
     return found

@@ -5,8 +5,8 @@ from __future__ import annotations
 from functools import cached_property
 
 from analyzer.case import Case
-from analyzer.conversations import Close, TcpConversation
-from analyzer.decrypt.lightssl import LightSslDecryption
+from analyzer.conversations import Chunk, Close, TcpConversation
+from analyzer.decrypt.lightssl import LightSslDecryption, server_keys
 from analyzer.diagnosis.context import CloudKey, Context, own_keys
 from analyzer.keys import Key
 from analyzer.model import Evidence, Role
@@ -23,7 +23,9 @@ def reached(step: Step | None, size: int) -> bool:
 class View:
     """One lightssl session, its keys and its neighbours."""
 
-    def __init__(self, case: Case, conversation: TcpConversation, decryption: LightSslDecryption, context: Context) -> None:
+    def __init__(
+        self, case: Case, conversation: TcpConversation, decryption: LightSslDecryption, context: Context
+    ) -> None:
         self.case = case
         self.conversation = conversation
         self.decryption = decryption
@@ -92,7 +94,10 @@ class View:
         """Who closed, how, how long after the last payload."""
         close = self.first_close
         if close is None:
-            return Evidence(f"the capture ends {self.watched_s:.1f} s later with the connection still open", (self.conversation.last_frame,))
+            return Evidence(
+                f"the capture ends {self.watched_s:.1f} s later with the connection still open",
+                (self.conversation.last_frame,),
+            )
         who = "the device" if close.direction is Direction.UP else "the cloud"
         how = "reset the connection" if close.how is How.RST else "closed the connection"
         return Evidence(f"{who} {how} {self.watched_s:.3f} s after the last data", close.mark.frames)
@@ -127,18 +132,45 @@ class View:
     def tail_fingerprint(self) -> str | None:
         """Fingerprint of the public key the device sends inside its identity."""
         opening = self.decryption.identity
-        return opening.plaintext.tail_fingerprint if opening else None
+        return opening.plaintext.tail.fingerprint if opening and opening.plaintext.tail else None
+
+    def tail_is_slot(self, key: Key) -> bool:
+        """Whether the device derives what it sends from exactly this private-key slot: the file is what it holds."""
+        opening = self.decryption.identity
+        if opening is None or opening.plaintext.tail is None or key.slot is None:
+            return False
+        return key.slot[11:139] == opening.plaintext.tail.slot_bytes
+
+    @cached_property
+    def identity_segments(self) -> tuple[int, ...]:
+        """Frames of the TCP segments that carried the identity, one for each."""
+        chunks = (
+            piece for piece in self.conversation.pieces if isinstance(piece, Chunk) and piece.direction is Direction.UP
+        )
+        return tuple(chunk.mark.frames[0] for chunk in chunks if chunk.offset < 256)
+
+    @cached_property
+    def server_keys(self) -> list[Key]:
+        """Every server public key at hand."""
+        return list(server_keys(self.ring))
 
     @cached_property
     def healthy_siblings(self) -> list[Case]:
         """Other sessions of this device with this cloud that got through: they clear the keys."""
-        return [other for other in self.context.same_device(self.case) if other.cloud == self.case.cloud and established(other)]
+        return [
+            other
+            for other in self.context.same_device(self.case)
+            if other.cloud == self.case.cloud and established(other)
+        ]
 
 
 def established(case: Case) -> bool:
     """Whether both Hellos went over the wire: the keys of both sides were accepted."""
     transcript = case.transcript
-    return all((step := transcript.step(stage)) is not None and step.status is Status.SEEN for stage in ("device-hello", "cloud-hello"))
+    return all(
+        (step := transcript.step(stage)) is not None and step.status is Status.SEEN
+        for stage in ("device-hello", "cloud-hello")
+    )
 
 
 def name(key: Key) -> str:

@@ -1,0 +1,139 @@
+"""A conversation becomes cases: dissected, decrypted, and named where it names itself."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+from analyzer.case import Case, MessageRow
+from analyzer.conversations import Chunk, Close, Gap, TcpConversation, UdpConversation
+from analyzer.decrypt import lightssl
+from analyzer.keys import KeyRing
+from analyzer.model import Ending, Endpoint, Role
+from dissectors.events import Direction, How, Mark, Status, Step
+from dissectors.lightssl.handshake import LightSsl
+
+
+def examine_tcp(conversation: TcpConversation, ring: KeyRing) -> Case | None:
+    """The case of a TCP conversation, or None when it is no device session after all."""
+    facts = conversation.facts
+    machine = LightSsl(start_seen=bool(facts.syn or facts.syn_ack))
+    for piece in conversation.pieces:
+        if isinstance(piece, Chunk):
+            machine.receive(piece.direction, piece.data, piece.mark)
+        elif isinstance(piece, Gap):
+            machine.gap(piece.direction, piece.length, piece.mark, piece.cut)
+        else:
+            machine.close(piece.direction, piece.how, piece.mark)
+    transcript = machine.transcript()
+    decryption = lightssl.decrypt(transcript, ring)
+    protocol = (
+        "lightssl"
+        if any(step.status in (Status.SEEN, Status.PARTIAL) for step in transcript.steps) or transcript.records
+        else "unknown"
+    )
+    case = Case(
+        transport="tcp",
+        protocol=protocol,
+        stream=conversation.stream,
+        filter=conversation.filter,
+        device=conversation.device,
+        cloud=conversation.cloud,
+        role_source=conversation.role_source,
+        first_frame=conversation.first_frame,
+        last_frame=conversation.last_frame,
+        start_ns=conversation.start_ns,
+        end_ns=conversation.end_ns,
+        transcript=transcript,
+        ending=_ending(conversation),
+        attempts=decryption.attempts,
+        messages=[_message(item) for item in decryption.records],
+        prelude=[_connect(conversation)],
+    )
+    case.conversation, case.decryption = conversation, decryption
+    if decryption.identity is not None:
+        case.device_id, case.id_source = decryption.identity.plaintext.device_id, "identity"
+    elif decryption.session is not None and decryption.session.key.device_id is not None:
+        case.device_id, case.id_source = decryption.session.key.device_id, "device-key"
+    return case
+
+
+def examine_udp(conversation: UdpConversation, ring: KeyRing) -> list[Case]:
+    """The cases (attempts, resumed sessions) of a UDP conversation."""
+    return []
+
+
+def _message(item: lightssl.OpenedRecord) -> MessageRow:
+    record = item.record
+    if item.summary is None:
+        return MessageRow(record.direction, record.frames, record.time_ns, "undecryptable", item.error or "")
+    return MessageRow(record.direction, record.frames, record.time_ns, item.summary.type, item.summary.summary)
+
+
+def _connect(conversation: TcpConversation) -> Step:
+    facts = conversation.facts
+    marks: list[Mark] = [*facts.syn]
+    marks += [mark for mark in (facts.syn_ack, facts.established) if mark is not None]
+    if not marks:
+        status = Status.ABSENT
+    elif facts.syn and facts.syn_ack is not None:
+        status = Status.SEEN
+    else:
+        status = Status.PARTIAL
+    frames = tuple(sorted({frame for mark in marks for frame in mark.frames}))
+    times = [mark.time_ns for mark in marks]
+    return Step(
+        "connect",
+        status,
+        Direction.UP,
+        frames,
+        min(times, default=None),
+        max(times, default=None),
+        fields={"syn": len(facts.syn)},
+    )
+
+
+def _ending(conversation: TcpConversation) -> Ending:
+    payload = [piece.mark.time_ns for piece in conversation.pieces if not isinstance(piece, Close)]
+    last = max(payload, default=conversation.start_ns)
+    close = next((piece for piece in conversation.pieces if isinstance(piece, Close)), None)
+    if close is not None:
+        by = "device" if close.direction is Direction.UP else "cloud"
+        return Ending(
+            by,
+            close.how,
+            close.mark.frames[0] if close.mark.frames else None,
+            round((close.mark.time_ns - last) / 1e9, 6),
+        )
+    if conversation.facts.icmp:
+        first = conversation.facts.icmp[0]
+        return Ending("network", How.ICMP, first.frame, round((first.time_ns - last) / 1e9, 6))
+    return Ending("capture", How.CAPTURE_END, conversation.last_frame, None)
+
+
+def name_devices(cases: list[Case], ring: KeyRing) -> None:
+    """Give sessions that do not name their device the id of the address they come from, or of the folder's only device.
+
+    An address counts when exactly one device id was seen from it in this capture.
+    """
+    seen: dict[str, set[str]] = defaultdict(set)
+    for case in cases:
+        if case.device_id is not None:
+            seen[case.device.address].add(case.device_id)
+    owners = {
+        key.device_id
+        for role in (Role.DEVICE_PRIVATE, Role.DEVICE_SERVER_KEY, Role.CLOUD_COPY)
+        for key in ring.by_role(role)
+        if key.device_id
+    }
+    addresses = {case.device.address for case in cases}
+    for case in cases:
+        if case.device_id is not None:
+            continue
+        ids = seen[case.device.address]
+        if len(ids) == 1:
+            case.device_id, case.id_source = next(iter(ids)), "address"
+        elif not ids and len(owners) == 1 and len(addresses) == 1:
+            case.device_id, case.id_source = next(iter(owners)), "only-device-in-keys"
+
+
+__all__ = ["Endpoint", "examine_tcp", "examine_udp", "name_devices"]

@@ -1,0 +1,144 @@
+"""From a capture file to its report: read, group, dissect, decrypt, compare sessions with each other, judge, write down.
+
+How it works. Packets stream through; a conversation is dissected and decrypted as soon as it ends, and only what the
+rules need is kept of it. Verdicts come last, because one session is evidence about another.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import BinaryIO
+
+from analyzer import __version__
+from analyzer.capture import Capture, open_capture
+from analyzer.case import Case
+from analyzer.conversations import Conversations, TcpConversation, UdpConversation
+from analyzer.diagnosis.context import Context
+from analyzer.diagnosis.verdict import judge
+from analyzer.errors import InputError
+from analyzer.examine import examine_tcp, examine_udp, name_devices
+from analyzer.keys import KeyRing
+from analyzer.model import CaptureReport, InputProblem, KeyRow, Report, Session, Tool, Totals
+from analyzer.reports.schema import SCHEMA_NAME
+from analyzer.sessions import assemble
+from analyzer.stories import tell
+from analyzer.times import rfc3339
+
+TOOL_NAME = "particle-handshake-analyzer"
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a run may be told. ``ports`` are further (transport, port) hints; content decides."""
+
+    ports: tuple[tuple[str, int], ...] = ()
+    engine: str = "auto"
+    logs: tuple[Path, ...] = field(default=())
+
+
+def analyze_paths(paths: Iterable[str], ring: KeyRing, options: Options = Options()) -> Report:  # noqa: B008 - frozen
+    """Analyse captures in order. A capture that cannot be read is a row with its reason, never the end of the run."""
+    return report_of([_one(path, ring, options) for path in paths], ring)
+
+
+def report_of(captures: Iterable[CaptureReport], ring: KeyRing) -> Report:
+    """The whole report around these captures."""
+    captures = tuple(captures)
+    counts = Counter(session.verdict.code.value for capture in captures for session in capture.sessions)
+    rows: tuple[KeyRow, ...] = ring.rows()
+    return Report(
+        schema=SCHEMA_NAME,
+        tool=Tool(TOOL_NAME, __version__),
+        keys=rows,
+        captures=captures,
+        totals=Totals(len(captures), sum(counts.values()), dict(sorted(counts.items()))),
+    )
+
+
+def _one(path: str, ring: KeyRing, options: Options) -> CaptureReport:
+    source: Path | BinaryIO = sys.stdin.buffer if path == "-" else Path(path)
+    try:
+        return analyze_capture(source, ring, options, name=path)
+    except InputError as error:
+        problem = error.problem + (f" ({error.hint})" if error.hint else "")
+        return CaptureReport(
+            path=path,
+            sha256=None,
+            format=None,
+            status="failed",
+            problems=(InputProblem("unreadable", problem),),
+            packets=0,
+            bytes=0,
+            link_types=(),
+            first_time=None,
+            last_time=None,
+            sessions=(),
+        )
+
+
+def analyze_capture(
+    source: Path | BinaryIO, ring: KeyRing, options: Options = Options(), *, name: str | None = None
+) -> CaptureReport:  # noqa: B008
+    """One capture. Raises InputError when it is none at all; a damaged one is used as far as it goes."""
+    path = name if name is not None else str(source)
+    capture = open_capture(source, name=path)
+    cases = _cases(capture, ring, options)
+    digits = capture.digits
+    sessions = _judged(cases, capture, ring)
+    first, last = capture.first_ns, capture.last_ns
+    return CaptureReport(
+        path=path,
+        sha256=capture.sha256,
+        format=capture.format,
+        status=capture.status,
+        problems=tuple(InputProblem(problem.code, problem.message, problem.frame) for problem in capture.problems),
+        packets=capture.packets,
+        bytes=capture.bytes,
+        link_types=tuple(capture.link_types),
+        first_time=rfc3339(first, digits) if first is not None else None,
+        last_time=rfc3339(last, digits) if last is not None else None,
+        sessions=sessions,
+        stories=tell(cases, sessions),
+    )
+
+
+def _cases(capture: Capture, ring: KeyRing, options: Options) -> list[Case]:
+    cases: list[Case] = []
+    secrets = 0
+
+    def examine(conversation: TcpConversation | UdpConversation) -> None:
+        nonlocal ring, secrets
+        if len(capture.secrets) != secrets:
+            secrets = len(capture.secrets)
+            ring = ring.with_secrets(capture.secrets)
+        if isinstance(conversation, TcpConversation):
+            case = examine_tcp(conversation, ring)
+            if case is not None:
+                cases.append(case)
+        else:
+            cases.extend(examine_udp(conversation, ring))
+
+    conversations = Conversations(ports=options.ports)
+    for packet in capture:
+        for conversation in conversations.feed(packet):
+            examine(conversation)
+    for conversation in conversations.finish():
+        examine(conversation)
+    cases.sort(key=lambda case: (case.first_frame, case.last_frame))
+    return cases
+
+
+def _judged(cases: list[Case], capture: Capture, ring: KeyRing) -> tuple[Session, ...]:
+    context = Context(ring, end_ns=capture.last_ns or 0)
+    name_devices(cases, ring)
+    for case in cases:
+        context.register(case)
+    context.settle()
+    return tuple(
+        assemble(case, judge(case, context), context, f"s{number}", capture.digits)
+        for number, case in enumerate(cases, 1)
+    )
