@@ -13,10 +13,11 @@ from enum import StrEnum
 
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 
-from dissectors.errors import Malformed
+from dissectors.coap import Message
+from dissectors.errors import Malformed, WireError
 from dissectors.events import Direction, Record, Status
 from dissectors.lightssl.messages import Credentials
-from dissectors.lightssl.records import BLOCK
+from dissectors.lightssl.records import BLOCK, HEADER, plausible
 
 
 class RecordFailure(Malformed):
@@ -101,7 +102,10 @@ class Problem(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class OpenedRecord:
-    """A record and what came of opening it. ``data`` lacks its first ``unknown`` bytes; None: it did not open."""
+    """A record and what came of opening it. ``data`` lacks its first ``unknown`` bytes; None: it did not open.
+
+    ``problem`` LENGTH with data: only the length in front of it is damaged. CUT: ``data`` is the beginning.
+    """
 
     record: Record
     data: bytes | None = field(repr=False)
@@ -117,18 +121,23 @@ class OpenedRecord:
 def open_records(credentials: Credentials, records: Iterable[Record]) -> Iterator[OpenedRecord]:
     """Open the records of a session, both directions, in order. Never raises: a bad record is a result."""
     ciphers = {direction: RecordCipher(credentials.key, credentials.iv) for direction in Direction}
+    mended: set[Direction] = set()
     for record in records:
-        yield _open_one(ciphers[record.direction], record)
+        cipher = ciphers[record.direction]
+        if record.after_gap and record.direction not in mended:
+            cipher.lose()
+        mended.discard(record.direction)
+        opened = _open_one(cipher, record)
+        if opened.problem is Problem.LENGTH and opened.data is not None:
+            mended.add(record.direction)
+        yield opened
 
 
 def _open_one(cipher: RecordCipher, record: Record) -> OpenedRecord:
-    if record.after_gap:
-        cipher.lose()
     if record.status is Status.MALFORMED:
-        cipher.lose()
-        return OpenedRecord(record, None, problem=Problem.LENGTH)
+        return _open_mended(cipher, record)
     if record.status is Status.PARTIAL:
-        if len(record.header) < 2:
+        if len(record.header) < HEADER:
             cipher.lose()
             return OpenedRecord(record, None, problem=Problem.CUT)
         opened = cipher.decrypt_head(record.fragment)
@@ -138,6 +147,20 @@ def _open_one(cipher: RecordCipher, record: Record) -> OpenedRecord:
     except RecordFailure:
         return OpenedRecord(record, None, problem=Problem.PADDING)
     return OpenedRecord(record, opened.data, opened.unknown)
+
+
+def _open_mended(cipher: RecordCipher, record: Record) -> OpenedRecord:
+    """A length that cannot be: when all bytes up to the next record open and are CoAP, only the length is wrong."""
+    if cipher.in_step and plausible(len(record.fragment)):
+        try:
+            opened = cipher.decrypt(record.fragment)
+            Message.from_wire(opened.data)
+        except WireError:
+            pass
+        else:
+            return OpenedRecord(record, opened.data, opened.unknown, Problem.LENGTH)
+    cipher.lose()
+    return OpenedRecord(record, None, problem=Problem.LENGTH)
 
 
 def counter_seeds(salt: bytes) -> dict[str, int]:

@@ -221,7 +221,7 @@ class Flip:
 
 
 def search_flip(data: bytes, check: Callable[[bytes], bool], budget: int = 4096) -> Flip | None:
-    """The single flipped bit, else the single changed byte, under which ``check`` passes; None within ``budget`` checks.
+    """The one flipped bit, else the one changed byte, under which ``check`` passes; None within ``budget`` checks.
 
     ``check`` must be a proof (nonce echo, HMAC, parse), for up to 255 * len(data) candidates are offered.
     """

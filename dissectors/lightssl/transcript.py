@@ -60,7 +60,7 @@ def tell(lanes: Mapping[Direction, Lane], heard: Heard) -> Transcript:
     )
     return Transcript(
         protocol=PROTOCOL,
-        steps=_rows(steps),
+        steps=_rows(steps, foreign_side=bool(answers)),
         records=tuple(record for _, record in in_order),
         history=_history(lanes, records, answers, heard),
         notes=tuple(heard.notes),
@@ -108,7 +108,8 @@ def _add_notes(
         heard.note("not-a-device")
     if any(lane.records.dropped for lane in lanes.values()):
         heard.note("records-not-kept")
-    if any(record.status is Status.MALFORMED for lane in lanes.values() for record in lane.records.records):
+    kept = [lane.records for direction, lane in lanes.items() if direction not in answers]
+    if any(record.status is Status.MALFORMED for stream in kept for record in stream.records):
         heard.note("malformed-record")
 
 
@@ -121,14 +122,14 @@ def _second_nonce(down: list[Record]) -> bool:
     return len(data) in sizes and looks_random(data)
 
 
-def _rows(steps: list[Step]) -> tuple[Step, ...]:
-    """All rows up to the last that is there, and the first that should have followed it."""
+def _rows(steps: list[Step], *, foreign_side: bool) -> tuple[Step, ...]:
+    """All rows up to the last that is there, and the first that should have followed it (in this protocol)."""
     ordered = {step.stage: step for step in steps}
     rows = [ordered[stage.name] for stage in STAGES]
     present = [index for index, step in enumerate(rows) if step.status is not Status.ABSENT]
     last = present[-1] + 1 if present else 0
     # Silence after the cloud's Hello is no missing stage: nothing has to follow it.
-    return tuple(rows[: last + 1] if last < len(rows) - 1 else rows[:last])
+    return tuple(rows[:last] if foreign_side or last >= len(rows) - 1 else rows[: last + 1])
 
 
 def _leg_step(stage: Stage, lane: Lane, answer: Answer | None) -> Step:
@@ -143,7 +144,9 @@ def _leg_step(stage: Stage, lane: Lane, answer: Answer | None) -> Step:
         facts["looks_random"] = False
     elif answer is not None:
         status = Status.MALFORMED
-        facts |= {"looks_like": answer.kind, "answer": answer.summary, "all_bytes": lane.bytes, **answer.facts}
+        facts["looks_like"] = answer.kind
+        if leg is lane.legs[0]:
+            facts |= {"answer": answer.summary, "all_bytes": lane.bytes, **answer.facts}
     elif not looks_random(bytes(leg.data)):
         facts["looks_random"] = False
     if leg.holes:
