@@ -7,6 +7,16 @@ assets/keys/rsa.pub.der and ec.pub.der. A test holds them against their publishe
 
 from __future__ import annotations
 
+from functools import cache
+from typing import Final
+
+from analyzer.keys.key import Key, fingerprint
+from analyzer.keys.structure import classify
+from analyzer.model import Role
+
+#: What stands where a key's file name does.
+FILE: Final = "(published by Particle)"
+
 #: TCP cloud (device.spark.io), RSA-2048 SPKI, 294 bytes.
 PARTICLE_RSA_SPKI = bytes.fromhex(
     "30820122300d06092a864886f70d01010105000382010f003082010a0282010100beccbe43db8eea1527a6bb526de1512ba0abcca1647748ad"
@@ -22,3 +32,15 @@ PARTICLE_EC_SPKI = bytes.fromhex(
     "3059301306072a8648ce3d020106082a8648ce3d03010703420004509bfc185648c33f80907ae13260df33282115209e54a22f2b105984a463"
     "62c07c2679f6e4ce76ca002d3de4bf2e9e3a62151c48179bd809ddce9c5dc30f54b8"
 )
+
+
+@cache
+def published_keys() -> tuple[Key, ...]:
+    """Both keys as members of a ring: role cloud-public, file "(published by Particle)"."""
+    rsa_key = classify(PARTICLE_RSA_SPKI)
+    ec_key = classify(PARTICLE_EC_SPKI)
+    return tuple(
+        Key(FILE, Role.CLOUD_PUBLIC, None, found.kind, found.algorithm, found.bits, fingerprint(spki), "ok", part=host,
+            spki=spki, rsa=found.rsa, ec=found.ec)
+        for found, spki, host in ((rsa_key, PARTICLE_RSA_SPKI, "device.spark.io"), (ec_key, PARTICLE_EC_SPKI, "udp.particle.io"))
+    )  # fmt: skip

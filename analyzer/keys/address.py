@@ -1,0 +1,37 @@
+"""The server address record that a device keeps behind its server key (128 bytes).
+
+Source: `parseServerAddressData`, particle-iot/device-os system/src/system_cloud_internal.cpp; offsets from
+platform/MCU/STM32F2xx/SPARK_Firmware_Driver/inc/dct.h @ v0.6.4 and particle-cli src/lib/keys-specs.js.
+"""
+
+from __future__ import annotations
+
+from typing import Final
+
+from analyzer.keys.key import ServerAddress, Transport
+
+#: Where the record lies, counted from the start of the server key's slot.
+OFFSET: Final[dict[Transport, int]] = {"tcp": 384, "udp": 192}
+SIZE: Final = 128
+_PORT: Final = 66
+_TEXT: Final = 64
+_IP, _DOMAIN, _BLANK = 0, 1, 0xFF
+
+
+def read(record: bytes, transport: Transport) -> ServerAddress | None:
+    """The record that starts at the first byte; None when fewer than 2 bytes are there. Never raises."""
+    if len(record) < 2:
+        return None
+    kind, length = record[0], record[1]
+    value = record[2 : 2 + length]
+    port = int.from_bytes(record[_PORT : _PORT + 2], "big") if len(record) >= _PORT + 2 else 0
+    stored = None if port in (0, 0xFFFF) else port
+    if kind == _BLANK:
+        return ServerAddress("unset", None, None, transport, kind)
+    if kind == _IP and length == 4 and len(value) == length:
+        return ServerAddress("ip", ".".join(map(str, value)), stored, transport, kind)
+    if kind == _DOMAIN and 0 < length <= _TEXT and len(value) == length and value.isascii():
+        text = value.decode("ascii")
+        if text.isprintable() and " " not in text:
+            return ServerAddress("domain", text, stored, transport, kind)
+    return ServerAddress("invalid", None, None, transport, kind)

@@ -1,0 +1,220 @@
+"""From a blob and the claims of its name to a Key: role, what is wrong with it, and what the device makes of it.
+
+How it works. The bytes are first read by their own structure. The role then comes from the manifest, the container or
+the name, as long as the content can have it, else from the content. A key that lies in a device is at last read once
+more, as the firmware reads it; what that gives is what decides.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from analyzer.keys import findings as lint
+from analyzer.keys import protected
+from analyzer.keys.blob import Blob, is_erased, is_zeroed
+from analyzer.keys.key import Key, KeyFinding
+from analyzer.keys.key import fingerprint as fingerprint_of
+from analyzer.keys.names import NameHint
+from analyzer.keys.slots import Reading, read_device_slot, read_server_slot, roles_by_size
+from analyzer.keys.structure import Structure, classify
+from analyzer.model import Role
+from dissectors.errors import Malformed, WireError
+
+_PRIVATE = frozenset({Role.DEVICE_PRIVATE, Role.CLOUD_PRIVATE})
+_PUBLIC = frozenset({Role.DEVICE_PUBLIC, Role.CLOUD_COPY, Role.CLOUD_PUBLIC, Role.DEVICE_SERVER_KEY})
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What manifest and name say of a file, before anyone looked inside."""
+
+    file: str
+    hint: NameHint
+    role: Role | None = None
+    device_id: str | None = None
+
+
+def build(blob: Blob, claim: Claim, passphrases: Sequence[bytes] = ()) -> Key:
+    """The key in ``blob``, usable or with its problem. Never raises on content."""
+    structure, problem, notes = _structure(blob, passphrases)
+    role, role_notes = _role(blob, claim, structure)
+    device_id = blob.device_id or claim.device_id or claim.hint.device_id
+    if role in (Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC) and claim.device_id is None:
+        device_id = None
+    reading = _reading(blob, role, structure, problem, claim.file, device_id)
+    found = (*blob.findings, *notes, *role_notes, *reading.findings)
+    spki = reading.spki
+    return Key(
+        file=claim.file,
+        role=role,
+        device_id=device_id,
+        kind=reading.kind,
+        algorithm=reading.algorithm,
+        bits=reading.bits,
+        fingerprint=None if spki is None else fingerprint_of(spki),
+        status="ok" if reading.problem is None else "unusable",
+        problem=reading.problem,
+        findings=found,
+        part=blob.part,
+        encoding=blob.encoding,
+        spki=spki,
+        server_address=reading.address,
+        superseded=claim.hint.superseded,
+        rsa=reading.rsa,
+        ec=reading.ec,
+        slot=blob.data if blob.raw and role in (Role.DEVICE_PRIVATE, Role.DEVICE_SERVER_KEY) else None,
+    )
+
+
+def _structure(blob: Blob, passphrases: Sequence[bytes]) -> tuple[Structure | None, str | None, tuple[KeyFinding, ...]]:
+    """The structure, or why there is none."""
+    data = blob.data
+    notes: tuple[KeyFinding, ...] = ()
+    if blob.protected is not None:
+        opened = protected.open_pem(blob.protected, passphrases)
+        if opened is None:
+            return Structure("encrypted private key (PEM)", 0, encrypted=True), _locked(passphrases), ()
+        data, notes = opened, (_was_encrypted(),)
+    if not data:
+        return None, "empty", ()
+    if is_erased(data):
+        return None, "blank flash: all 0xFF", ()
+    if is_zeroed(data):
+        return None, "zeroed: all 0x00", ()
+    try:
+        found = classify(data)
+        if found.encrypted:
+            opened = protected.open_der(data[: found.size], passphrases)
+            if opened is None:
+                return found, _locked(passphrases), ()
+            found, notes = classify(opened), (_was_encrypted(),)
+    except WireError as error:
+        return None, str(error), notes
+    if blob.protected is not None and found.pkcs8:
+        # The encrypted PEM held PKCS#1 or SEC1; PKCS#8 is only how it came out of the library.
+        found = Structure(found.kind.replace("PKCS#8", "encrypted PEM"), 0, found.algorithm, found.rsa, found.ec)
+    return found, None, notes
+
+
+def _locked(passphrases: Sequence[bytes]) -> str:
+    return (
+        "encrypted: none of the passphrases opens it"
+        if passphrases
+        else "encrypted: give its passphrase with --passphrase-file"
+    )
+
+
+def _was_encrypted() -> KeyFinding:
+    return lint.note("encrypted", "the file is encrypted; a passphrase at hand opened it")
+
+
+def _role(blob: Blob, claim: Claim, structure: Structure | None) -> tuple[Role, tuple[KeyFinding, ...]]:
+    named = claim.hint
+    if structure is None:
+        return claim.role or blob.role or named.role or roles_by_size(blob.data), ()
+    fitting = _PRIVATE if structure.private else _PUBLIC
+    by_name = named.private if structure.private else named.public
+    notes: list[KeyFinding] = []
+    if claim.role is not None and claim.role not in fitting:
+        notes.append(_contradiction("keys.toml", claim.role, structure))
+    if structure.private and named.says_public:
+        notes.append(_private_in_public_name(claim.file))
+    elif not structure.private and named.says_private:
+        notes.append(_contradiction("the name", named.private or Role.DEVICE_PRIVATE, structure))
+        by_name = None
+    for role in (claim.role, blob.role, by_name):
+        if role is not None and role in fitting:
+            return role, tuple(notes)
+    if blob.role is Role.DEVICE_SERVER_KEY or claim.role is Role.DEVICE_SERVER_KEY:
+        return Role.DEVICE_SERVER_KEY, tuple(notes)
+    return _role_by_content(blob, structure, named.device_id), tuple(notes)
+
+
+def _contradiction(who: str, role: Role, structure: Structure) -> KeyFinding:
+    return lint.warning(
+        "role-contradicted",
+        f"{who} says {role.value}, but this is: {structure.kind}",
+        "rename the file or correct keys.toml",
+    )
+
+
+def _private_in_public_name(file: str) -> KeyFinding:
+    return lint.error(
+        "private-key-named-public",
+        "a private key in a file that is named as a public one: whoever was sent this file has the key",
+        "make the public half anew, and treat this key as given away if the file left your hands",
+        (f"openssl pkey -in {file} -pubout -out {file}",),
+    )
+
+
+def _role_by_content(blob: Blob, structure: Structure, device_id: str | None) -> Role:
+    if structure.private:
+        return Role.CLOUD_PRIVATE if (structure.bits or 0) >= 2048 and device_id is None else Role.DEVICE_PRIVATE
+    if structure.rsa is not None and structure.rsa.bits >= 2048:
+        stored = device_id is not None or len(blob.data) > structure.size
+        return Role.DEVICE_SERVER_KEY if stored and blob.raw else Role.CLOUD_PUBLIC
+    if structure.ec is not None and len(blob.data) > structure.size and blob.raw:
+        return Role.DEVICE_SERVER_KEY
+    if structure.rsa is not None or device_id is not None:
+        return Role.DEVICE_PUBLIC
+    return Role.UNKNOWN
+
+
+def _reading(
+    blob: Blob, role: Role, structure: Structure | None, problem: str | None, file: str, device_id: str | None
+) -> Reading:
+    if role is Role.DEVICE_PRIVATE and (blob.raw or structure is None):
+        return read_device_slot(blob, structure, problem, file, device_id)
+    if role is Role.DEVICE_SERVER_KEY and (blob.raw or structure is None):
+        return read_server_slot(blob, structure, problem)
+    if structure is None:
+        return Reading("unreadable", problem=problem)
+    return _plain(blob, role, structure, problem)
+
+
+def _plain(blob: Blob, role: Role, structure: Structure, problem: str | None) -> Reading:
+    """A key in a file that no firmware reads."""
+    notes: list[KeyFinding] = []
+    rsa, ec = structure.rsa, structure.ec
+    if rsa is not None and rsa.has_private:
+        if rsa.faults:
+            problem = (
+                problem or "damaged: N is not P times Q"
+                if "n" in rsa.faults
+                else "damaged: its CRT parts do not belong to its primes"
+            )
+        elif rsa.exponent_fits is False:
+            notes.append(lint.exponent_damaged())
+    if ec is not None and ec.consistent is False:
+        problem = problem or "the private scalar does not belong to the public point in the same file"
+    if ec is not None and not ec.on_curve:
+        problem = problem or "the public point is not on the curve"
+    if role is Role.CLOUD_PRIVATE and rsa is not None and rsa.bits != 2048:
+        notes.append(_cloud_key_size(rsa.bits))
+    if role is Role.CLOUD_COPY and rsa is not None and rsa.bits != 1024:
+        notes.append(
+            lint.error(
+                "not-a-device-key",
+                f"RSA-{rsa.bits}: a device's key has 1024 bits, this cannot be one",
+                "put the device's own public key here",
+            )
+        )
+    if len(blob.data) > structure.size > 0 and blob.raw:
+        notes.append(
+            lint.note("trailing-bytes", f"{len(blob.data) - structure.size} bytes behind the key were ignored")
+        )
+    return Reading(structure.kind, structure.algorithm, structure.bits, structure.spki, problem, tuple(notes), rsa, ec)
+
+
+def _cloud_key_size(bits: int) -> KeyFinding:
+    return lint.error(
+        "cloud-key-size",
+        f"RSA-{bits}: every device reads 256 bytes of modulus, so it cannot hold this cloud's key (Brewskey/spark-server made "
+        "1024-bit keys until 2e1dde3, 2017-08-17)",
+        "let the server make a new key, and write its public half to the devices",
+        ("particle keys server default_key.pub.pem --host HOST --port 5683",),
+    )
+
+
+__all__ = ["Claim", "Malformed", "build"]

@@ -1,0 +1,114 @@
+"""The types of a key folder: a key with what is wrong with it, a stored server address, a session's secrets.
+
+Everything secret is kept out of ``repr``, so that no log line or assertion can show it.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from hashlib import sha256
+from typing import Literal
+
+from analyzer.keys.ec import EcKey
+from analyzer.keys.rsa import RsaKey
+from analyzer.model import KeyRow, Role
+from dissectors.dtls.persist import SessionPersist
+
+Severity = Literal["error", "warning", "note"]
+Algorithm = Literal["rsa", "ec", "session"]
+Transport = Literal["tcp", "udp"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFinding:
+    """Something about a key file that a person should know. ``code`` is stable kebab-case.
+
+    ``error``: the device or the cloud cannot work with this; ``warning``: it will bite; ``note``: a tolerance used.
+    """
+
+    code: str
+    severity: Severity
+    summary: str
+    remedy: str = ""
+    commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ServerAddress:
+    """Where a device goes, as stored behind its server key.
+
+    ``kind``: "unset" is blank flash (type 255), "invalid" a record no firmware takes. ``port`` None is the default,
+    5683 for TCP and 5684 for UDP. ``host`` is None unless the kind is "ip" or "domain".
+    """
+
+    kind: Literal["ip", "domain", "unset", "invalid"]
+    host: str | None
+    port: int | None
+    transport: Transport
+    #: The record's type byte.
+    type_byte: int = 0xFF
+
+    def __str__(self) -> str:
+        if self.host is None:
+            return self.kind
+        return self.host if self.port is None else f"{self.host}:{self.port}"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionSecret:
+    """The master secret of one DTLS session (48 bytes) and the client random that names it (32 bytes)."""
+
+    client_random: bytes
+    master_secret: bytes = field(repr=False)
+    #: What a device kept of the session, when that is where the secret comes from.
+    persisted: SessionPersist | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """One key of a folder: where it is, what it is, what is wrong with it, and the means to compute with it.
+
+    A file can hold several (a flash image, a bundle); ``part`` then says which. ``rsa`` of a device's private slot is
+    what the firmware reads there, by position; :func:`analyzer.keys.repair` tells what was meant.
+    """
+
+    #: Path relative to the folder given, or the name of the single file.
+    file: str
+    role: Role
+    device_id: str | None
+    kind: str
+    algorithm: Algorithm | None
+    bits: int | None
+    #: SHA-256 of the SubjectPublicKeyInfo DER, in hex.
+    fingerprint: str | None
+    status: Literal["ok", "unusable"]
+    problem: str | None = None
+    findings: tuple[KeyFinding, ...] = ()
+    part: str = ""
+    #: How the bytes are written down: "pem", "der", "hex", "base64", "log", "flash".
+    encoding: str = "der"
+    spki: bytes | None = None
+    server_address: ServerAddress | None = None
+    #: A backup that the command-line tool took before it wrote another key.
+    superseded: bool = False
+    rsa: RsaKey | None = field(default=None, repr=False)
+    ec: EcKey | None = field(default=None, repr=False)
+    #: The raw bytes as stored in the device's slot, even when no key can be made of them; None for a PEM file.
+    slot: bytes | None = field(default=None, repr=False)
+    secrets: tuple[SessionSecret, ...] = field(default=(), repr=False)
+
+    @property
+    def has_private(self) -> bool:
+        """Whether a usable private half is in hand."""
+        return (self.rsa is not None and self.rsa.has_private) or (self.ec is not None and self.ec.has_private)
+
+    def row(self) -> KeyRow:
+        """The key as the report names it."""
+        return KeyRow(
+            self.file, self.role, self.device_id, self.kind, self.bits, self.fingerprint, self.status, self.problem
+        )
+
+
+def fingerprint(spki: bytes) -> str:
+    """SHA-256 of a SubjectPublicKeyInfo, in hex."""
+    return sha256(spki).hexdigest()
