@@ -172,6 +172,16 @@ def _binary(data: bytes) -> Answer | None:
     return None
 
 
+def _dns(data: bytes) -> Answer | None:
+    """DNS over TCP (RFC 1035 4.2.2): one question, small counts, a length that fits."""
+    if len(data) < 18 or data[6:8] != b"\0\1" or data[8] or data[10] or data[12] or data[4] & 0x78:
+        return None
+    length = int.from_bytes(data[:2], "big")
+    if 17 <= length <= 4096 and len(data) >= min(length + 2, 512):
+        return Answer("dns", "DNS response" if data[4] & 0x80 else "DNS query", {})
+    return None
+
+
 def _coap(data: bytes) -> Answer | None:
     """RFC 8323 CSM (7.01) first, or a whole RFC 7252 response with a diagnostic text (a UDP server bridged to TCP)."""
     if len(data) >= 2 and data[0] & 0x0F == 0 and data[1] == 0xE1 and len(data) == 2 + (data[0] >> 4):
@@ -183,4 +193,4 @@ def _coap(data: bytes) -> Answer | None:
     return None
 
 
-_RULES = (_http, _tls, _dtls, _banner, _binary, _coap)
+_RULES = (_http, _tls, _dtls, _banner, _binary, _dns, _coap)

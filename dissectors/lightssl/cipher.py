@@ -91,6 +91,21 @@ class RecordCipher:
         return decryptor.update(ciphertext) + decryptor.finalize()
 
 
+def is_stray_ping(ciphertext: bytes) -> bool:
+    """True when a record is the ping of an old Core that took no session key: under key and IV of zeros.
+
+    Such a Core goes on after a session key it could not use (core-communication-lib src/spark_protocol.cpp@spark_11
+    event_loop, firmware spark_11 Spark.process()), its key memory still as at boot. Proof: 14 fixed bytes of 16.
+    """
+    if len(ciphertext) != BLOCK:
+        return False
+    try:
+        plain = RecordCipher(bytes(16), bytes(BLOCK)).decrypt(ciphertext).data
+    except RecordFailure:
+        return False
+    return len(plain) == 4 and plain[:2] == b"\x40\x00"
+
+
 class Problem(StrEnum):
     """Why a record has no plaintext, or not all of it."""
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from dissectors.detect import Answer, foreign, looks_random
 from dissectors.events import Direction, Fact, Record, Status, Step, Transcript
+from dissectors.lightssl.cipher import is_stray_ping
 from dissectors.lightssl.records import HEADER
 from dissectors.lightssl.stages import HELLO, ODD_SESSION_KEY, STAGE, STAGES, Lane, Leg, Stage
 from dissectors.lightssl.stream import join_frames
@@ -98,10 +99,12 @@ def _add_notes(
         heard.note("device-spoke-first")
         if heard.first_run[1] == STAGE["nonce"].size:
             heard.note("roles-look-reversed")
-    if lanes[Direction.UP].early_records:
+    if lanes[Direction.UP].early_records and lanes[Direction.DOWN].bytes:
         heard.note("bytes-before-session-key")
     if second_nonce:
         heard.note("second-nonce")
+    if not heard.mid_session and any(_is_stray(record) for record in lanes[Direction.UP].records.records[:1]):
+        heard.note("stray-ping")
     if Direction.DOWN in answers:
         heard.note("not-the-cloud")
     if Direction.UP in answers:
@@ -184,11 +187,14 @@ def _hello_step(stage: Stage, lane: Lane, records: list[tuple[int, Record]], hea
     if lane.early_records:
         facts["early_bytes"] = lane.early_records
     if second_nonce:
-        # An old Core that gave up keeps the socket: its 18 bytes are a stray ping under no key of this session.
-        facts["second_nonce" if stage.direction is Direction.DOWN else "may_be_stray_ping"] = True
+        facts["second_nonce" if stage.direction is Direction.DOWN else "before_second_nonce"] = True
+    status = record.status
+    if _is_stray(record):
+        # An old Core that could not use the session key: what stands here is no Hello.
+        status, facts["stray_ping"] = Status.MALFORMED, True
     return Step(
         stage=stage.name,
-        status=record.status,
+        status=status,
         direction=stage.direction,
         frames=record.frames,
         start_ns=record.time_ns,
@@ -252,8 +258,12 @@ def _history(
     return letters if len(letters) <= HISTORY_KEPT else letters[:HISTORY_KEPT] + "+"
 
 
+def _is_stray(record: Record) -> bool:
+    return record.direction is Direction.UP and record.status is Status.SEEN and is_stray_ping(record.fragment)
+
+
 def _record_letter(record: Record, lane: Lane, heard: Heard) -> str:
     if record.status is not Status.SEEN:
         return "m" if record.status is Status.MALFORMED else "p"
     first = record.index == 0 and not heard.mid_session and not lane.records.missing_first
-    return "h" if first else "r"
+    return "h" if first and not _is_stray(record) else "r"
