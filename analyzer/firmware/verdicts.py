@@ -1,0 +1,71 @@
+"""What verdicts and findings mean, and the failures met in the wild (verdicts.toml, situations.toml)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cache
+
+from analyzer.firmware.tables import strings, table
+from analyzer.model import Code
+
+
+@dataclass(frozen=True, slots=True)
+class VerdictText:
+    """A verdict in plain words: what it means, what the wire shows, what settles it, the fix in one line."""
+
+    code: Code
+    means: str
+    wire: str
+    proof: str
+    fix: str
+
+
+@dataclass(frozen=True, slots=True)
+class FindingText:
+    """A finding in plain words and what to do with it."""
+
+    code: str
+    means: str
+    next: str
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """One row of failure-modes.md: what people see and type, what it is, what helps."""
+
+    row: int
+    words: tuple[str, ...]
+    symptom: str
+    cause: str
+    fix: str
+    verdicts: tuple[Code, ...] = ()
+    findings: tuple[str, ...] = ()
+
+
+@cache
+def verdict_texts() -> dict[Code, VerdictText]:
+    """The explanation of every verdict."""
+    return {Code(code): VerdictText(Code(code), **entry) for code, entry in table("verdicts")["verdicts"].items()}
+
+
+@cache
+def finding_texts() -> dict[str, FindingText]:
+    """The explanation of every finding known here, by its code."""
+    return {code: FindingText(code, **entry) for code, entry in table("verdicts")["findings"].items()}
+
+
+@cache
+def situations() -> tuple[Situation, ...]:
+    """The failures met in the wild, in the order of failure-modes.md."""
+    return tuple(
+        Situation(
+            entry["row"],
+            strings(entry, "words"),
+            entry["symptom"],
+            entry["cause"],
+            entry["fix"],
+            tuple(Code(code) for code in strings(entry, "verdicts")),
+            strings(entry, "findings"),
+        )
+        for entry in table("situations")["situation"]
+    )
