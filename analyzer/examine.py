@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from ipaddress import ip_address
+from typing import Literal
 
 from analyzer.case import Case, MessageRow
 from analyzer.conversations import Chunk, Close, Gap, TcpConversation, UdpConversation
 from analyzer.decrypt import lightssl
 from analyzer.keys import KeyRing
 from analyzer.model import Ending, Endpoint, Role
+from analyzer.names import NameLog, as_step, leading_to, particle_name
 from dissectors.events import Direction, How, Mark, Status, Step
 from dissectors.lightssl.handshake import LightSsl
 
@@ -26,14 +29,10 @@ def examine_tcp(conversation: TcpConversation, ring: KeyRing) -> Case | None:
             machine.close(piece.direction, piece.how, piece.mark)
     transcript = machine.transcript()
     decryption = lightssl.decrypt(transcript, ring)
-    protocol = (
-        "lightssl"
-        if any(step.status in (Status.SEEN, Status.PARTIAL) for step in transcript.steps) or transcript.records
-        else "unknown"
-    )
+    known = any(step.status in (Status.SEEN, Status.PARTIAL) for step in transcript.steps) or transcript.records
     case = Case(
         transport="tcp",
-        protocol=protocol,
+        protocol="lightssl" if known else "unknown",
         stream=conversation.stream,
         filter=conversation.filter,
         device=conversation.device,
@@ -97,7 +96,7 @@ def _ending(conversation: TcpConversation) -> Ending:
     last = max(payload, default=conversation.start_ns)
     close = next((piece for piece in conversation.pieces if isinstance(piece, Close)), None)
     if close is not None:
-        by = "device" if close.direction is Direction.UP else "cloud"
+        by: Literal["device", "cloud"] = "device" if close.direction is Direction.UP else "cloud"
         return Ending(
             by,
             close.how,
@@ -134,6 +133,22 @@ def name_devices(cases: list[Case], ring: KeyRing) -> None:
             case.device_id, case.id_source = next(iter(ids)), "address"
         elif not ids and len(owners) == 1 and len(addresses) == 1:
             case.device_id, case.id_source = next(iter(owners)), "only-device-in-keys"
+
+
+def resolve(cases: list[Case], names: NameLog) -> None:
+    """Give every session the look-up that led to it: its name, its row, and the device id when the name carries one."""
+    lookups = names.lookups({ip_address(case.device.address).packed for case in cases})
+    for case in cases:
+        lookup = leading_to(
+            lookups, ip_address(case.device.address).packed, ip_address(case.cloud.address).packed, case.start_ns
+        )
+        if lookup is None:
+            continue
+        case.host = lookup.name
+        case.prelude.insert(0, as_step(lookup))
+        told = particle_name(lookup.name)
+        if case.device_id is None and told is not None and told.device_id is not None:
+            case.device_id, case.id_source = told.device_id, "name"
 
 
 __all__ = ["Endpoint", "examine_tcp", "examine_udp", "name_devices"]

@@ -20,9 +20,10 @@ from analyzer.conversations import Conversations, TcpConversation, UdpConversati
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.verdict import judge
 from analyzer.errors import InputError
-from analyzer.examine import examine_tcp, examine_udp, name_devices
+from analyzer.examine import examine_tcp, examine_udp, name_devices, resolve
 from analyzer.keys import KeyRing
 from analyzer.model import CaptureReport, InputProblem, KeyRow, Report, Session, Tool, Totals
+from analyzer.names import NameLog
 from analyzer.reports.schema import SCHEMA_NAME
 from analyzer.sessions import assemble
 from analyzer.stories import tell
@@ -86,7 +87,9 @@ def analyze_capture(
     """One capture. Raises InputError when it is none at all; a damaged one is used as far as it goes."""
     path = name if name is not None else str(source)
     capture = open_capture(source, name=path)
-    cases = _cases(capture, ring, options)
+    names = NameLog()
+    cases = _cases(capture, ring, options, names)
+    resolve(cases, names)
     digits = capture.digits
     sessions = _judged(cases, capture, ring)
     first, last = capture.first_ns, capture.last_ns
@@ -106,7 +109,7 @@ def analyze_capture(
     )
 
 
-def _cases(capture: Capture, ring: KeyRing, options: Options) -> list[Case]:
+def _cases(capture: Capture, ring: KeyRing, options: Options, names: NameLog) -> list[Case]:
     cases: list[Case] = []
     secrets = 0
 
@@ -122,7 +125,7 @@ def _cases(capture: Capture, ring: KeyRing, options: Options) -> list[Case]:
         else:
             cases.extend(examine_udp(conversation, ring))
 
-    conversations = Conversations(ports=options.ports)
+    conversations = Conversations(ports=options.ports, on_other=names.observe)
     for packet in capture:
         for conversation in conversations.feed(packet):
             examine(conversation)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from analyzer.case import Case
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.draft import Draft
+from analyzer.diagnosis.findings import findings_for
 from analyzer.diagnosis.remedy import remedies, shown_by_device
 from analyzer.model import Cloud, Device, Message, Session, Stage, Verdict
 from analyzer.times import rfc3339, seconds
@@ -56,7 +57,7 @@ def assemble(case: Case, draft: Draft, context: Context, session_id: str, digits
         ),
         ending=case.ending,
         verdict=verdict,
-        findings=(*case.findings, *draft.findings),
+        findings=(*case.findings, *draft.findings, *findings_for(case, draft, context)),
     )
 
 

@@ -35,3 +35,7 @@ def chromium() -> str:
     if path is None:
         pytest.skip("Chromium is not installed")
     return path
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--update-expected", action="store_true", help="rewrite the expected reports of the golden captures")

@@ -5,8 +5,7 @@ from __future__ import annotations
 from analyzer.case import Case
 from analyzer.diagnosis.context import Context, own_keys
 from analyzer.diagnosis.draft import Draft
-from analyzer.firmware.remedies import RemedyContext, remedy
-from analyzer.firmware.shows import device_shows
+from analyzer.firmware import RemedyContext, device_shows, remedy
 from analyzer.model import Remedy, Role
 
 _PARTICLE_HOSTS = (".spark.io", ".particle.io")

@@ -362,7 +362,7 @@ def silent_cloud(view: View) -> Draft | None:
 
 
 def _delivery(view: View) -> list[Evidence]:
-    if view.conversation.facts.acknowledged(Direction.UP) >= 256:
+    if view.conversation.facts.up.acked >= 256:
         return [Evidence("they are acknowledged by TCP: they arrived", view.frames("identity"))]
     return [Evidence("they are not acknowledged by TCP: they may never have arrived", view.frames("identity"))]
 
@@ -370,7 +370,7 @@ def _delivery(view: View) -> list[Evidence]:
 def rejected(view: View) -> Draft | None:
     """Closed after the identity, and nothing in hand says why."""
     evidence = [Evidence("the device identified itself", view.frames("identity")), view.close_evidence()]
-    causes = _CAUSES
+    causes: tuple[Code, ...] = _CAUSES
     if view.healthy_siblings:
         other = view.healthy_siblings[0]
         causes = (Code.SERVER_FAULT,)

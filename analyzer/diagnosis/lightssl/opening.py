@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analyzer.diagnosis.draft import Draft
+from analyzer.diagnosis.icmp import icmp_text
 from analyzer.diagnosis.lightssl.view import View
 from analyzer.model import Certainty, Code, Evidence
 from dissectors.events import Direction, How, Status
@@ -15,7 +16,7 @@ _ANSWER_WATCH = 5.0
 def refused(view: View) -> Draft | None:
     """RST or ICMP unreachable in answer to the SYN."""
     facts = view.conversation.facts
-    if not facts.syn or facts.syn_ack is not None or facts.established is not None or view.conversation.data_seen:
+    if not facts.syn or facts.syn_ack is not None or facts.established is not None or view.data_seen:
         return None
     rst = next((close for close in view.closes if close.how is How.RST and close.direction is Direction.DOWN), None)
     syn = facts.syn[0]
@@ -36,14 +37,14 @@ def refused(view: View) -> Draft | None:
         first = facts.icmp[0]
         evidence = (
             Evidence(f"SYN to {view.case.cloud}", syn.frames),
-            Evidence(f"answered with ICMP {first.text}", (first.frame,)),
+            Evidence(f"answered with ICMP {icmp_text(first)}", (first.frame,)),
         )
         return Draft(
             Code.CONNECT_REFUSED,
             Certainty.INFERRED,
             "connect",
             (*syn.frames, first.frame),
-            f"The network reports that {view.case.cloud} cannot be reached ({first.text}).",
+            f"The network reports that {view.case.cloud} cannot be reached ({icmp_text(first)}).",
             evidence,
         )
     return None
@@ -52,7 +53,7 @@ def refused(view: View) -> Draft | None:
 def unanswered(view: View) -> Draft | None:
     """SYN, and nothing comes back at all."""
     facts = view.conversation.facts
-    if not facts.syn or facts.syn_ack is not None or facts.established is not None or view.conversation.data_seen:
+    if not facts.syn or facts.syn_ack is not None or facts.established is not None or view.data_seen:
         return None
     frames = tuple(frame for mark in facts.syn for frame in mark.frames)
     watched = (view.context.end_ns - facts.syn[0].time_ns) / 1e9

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl import identity, opening, session, sessionkey
 from analyzer.diagnosis.lightssl.view import View
+from analyzer.model import Certainty, Code, Evidence
 
 Rule = Callable[[View], Draft | None]
 
@@ -48,7 +49,16 @@ STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
 
 
 def judge(view: View) -> Draft:
-    """The verdict of the first rule that answers."""
+    """The verdict of the first rule that answers, no surer than the packets it rests on are sound."""
+    draft = _first(view)
+    bad = sorted(set(view.conversation.facts.checksum_bad) & {*draft.frames, *view.frames("nonce", "identity", "session-key")})
+    if bad and draft.code is not Code.HEALTHY:
+        why = "the TCP checksum of these frames is wrong: they changed after they were sent, so what they hold proves nothing"
+        draft = draft.weakened(Certainty.INFERRED, Evidence(why, tuple(bad)))
+    return draft
+
+
+def _first(view: View) -> Draft:
     for rule in ALWAYS:
         draft = rule(view)
         if draft is not None:

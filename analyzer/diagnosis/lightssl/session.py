@@ -7,6 +7,7 @@ from analyzer.decrypt.lightssl import OpenedRecord
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl.view import View, established, name
 from analyzer.model import Certainty, Code, Evidence
+from dissectors import coap
 from dissectors.events import Direction, How, Status
 
 #: Both servers answer a Hello in milliseconds; the device waits 2 s or 4 s (tcp.md 2.1).
@@ -152,17 +153,21 @@ def cut(view: View) -> Draft | None:
             (*_keys_fit(view), Evidence(f"RST from {who}", reset.mark.frames)),
             would_settle=("a capture on the other side: was the RST sent by the peer or by something in between?",),
         )
-    lost = view.conversation.facts.unacknowledged
-    if lost and view.first_close is None:
-        direction, frames = lost[0], lost[1]
+    if view.first_close is not None:
+        return None
+    for direction in Direction:
+        if not view.conversation.facts.of(direction).retransmitted_unacked:
+            continue
+        frames = tuple(frame for frame, sender in view.conversation.facts.retransmissions if sender is direction)
         who, other = ("device", "cloud") if direction is Direction.UP else ("cloud", "device")
         return Draft(
             Code.SESSION_DROPPED,
             Certainty.INFERRED,
             "session",
             frames,
-            f"The session was up; then the {who}'s data is sent again and again and the {other} no longer acknowledges it.",
-            (*_keys_fit(view), Evidence(f"{len(frames)} transmissions without acknowledgement", frames)),
+            f"The session was up; then the {who} sends its data again and again and the {other} no longer acknowledges it.",
+            (*_keys_fit(view), Evidence(f"{len(frames)} retransmissions, the last without acknowledgement", frames)),
+            would_settle=(f"a capture on the {other}'s side: do these segments arrive there?",),
         )
     return None
 
@@ -182,7 +187,7 @@ def dumb_server(view: View) -> Draft | None:
     waiting = [
         item
         for item in view.decryption.records
-        if item.record in ignored and item.message is not None and item.message.confirmable
+        if item.record in ignored and item.message is not None and item.message.type is coap.Type.CON
     ]
     evidence = [
         *_keys_fit(view),

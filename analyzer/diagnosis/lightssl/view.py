@@ -79,6 +79,11 @@ class View:
             before.add(close.direction)
         return None
 
+    @property
+    def data_seen(self) -> bool:
+        """Whether any payload went over the wire."""
+        return any(not isinstance(piece, Close) for piece in self.conversation.pieces)
+
     @cached_property
     def last_payload_ns(self) -> int:
         times = [piece.mark.time_ns for piece in self.conversation.pieces if not isinstance(piece, Close)]

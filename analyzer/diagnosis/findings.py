@@ -1,0 +1,145 @@
+"""What is worth knowing beside the verdict. Each function answers one finding code or none."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from analyzer.case import Case
+from analyzer.conversations import Gap, TcpConversation
+from analyzer.diagnosis.address import address_findings
+from analyzer.diagnosis.context import Context
+from analyzer.diagnosis.draft import Draft
+from analyzer.model import Certainty, Code, Finding, Role
+
+_LOOP = 3
+
+
+def findings_for(case: Case, draft: Draft, context: Context) -> tuple[Finding, ...]:
+    """All findings of one session, without those its verdict brings itself."""
+    found = address_findings(case, context)
+    for rule in RULES:
+        finding = rule(case, draft, context)
+        if finding is not None:
+            found.append(finding)
+    return tuple(found)
+
+
+def retry_loop(case: Case, draft: Draft, context: Context) -> Finding | None:
+    """The same device tries again and again."""
+    if draft.code is Code.HEALTHY:
+        return None
+    others = [other for other in context.same_device(case) if other.cloud == case.cloud]
+    if len(others) + 1 < _LOOP:
+        return None
+    starts = sorted(item.start_ns for item in (*others, case))
+    frames = tuple(sorted(item.first_frame for item in (*others, case)))[:12]
+    return Finding(
+        "retry-loop",
+        Certainty.INFERRED,
+        f"{len(starts)} attempts in {(starts[-1] - starts[0]) / 1e9:.0f} s to reach this cloud",
+        frames,
+    )
+
+
+def packet_loss(case: Case, draft: Draft, context: Context) -> Finding | None:
+    """Bytes that went over the wire and are not in the capture."""
+    conversation = case.conversation
+    if not isinstance(conversation, TcpConversation):
+        return None
+    gaps = [piece for piece in conversation.pieces if isinstance(piece, Gap)]
+    if not gaps:
+        return None
+    cut = all(gap.cut for gap in gaps)
+    total = sum(gap.length for gap in gaps)
+    why = "packets are cut by the capture's snap length" if cut else "packets are missing from the capture"
+    frames = tuple(frame for gap in gaps for frame in gap.mark.frames)[:12]
+    return Finding(
+        "packet-loss", Certainty.PROVEN, f"{total} bytes in {len(gaps)} places are not in the capture: {why}", frames
+    )
+
+
+def one_direction(case: Case, draft: Draft, context: Context) -> Finding | None:
+    """Only one side was captured."""
+    if isinstance(case.conversation, TcpConversation) and case.conversation.facts.one_direction_only:
+        return Finding(
+            "one-direction-only", Certainty.INFERRED, "only one side's packets are in the capture", (case.first_frame,)
+        )
+    return None
+
+
+def mid_session(case: Case, draft: Draft, context: Context) -> Finding | None:
+    """The capture starts after the handshake."""
+    if "mid-session-start" in case.transcript.notes:
+        return Finding(
+            "mid-session-start",
+            Certainty.INFERRED,
+            "the session was up before the capture started",
+            (case.first_frame,),
+        )
+    return None
+
+
+def other_keys(case: Case, draft: Draft, context: Context) -> Finding | None:
+    """The folder knows devices, but not this one."""
+    if case.device_id is None or case.id_source not in ("identity", "hello", "certificate", "moved-record", "name"):
+        return None
+    known = {
+        key.device_id
+        for role in (Role.DEVICE_PRIVATE, Role.CLOUD_COPY, Role.DEVICE_SERVER_KEY)
+        for key in context.ring.by_role(role)
+        if key.device_id
+    }
+    if not known or case.device_id in known:
+        return None
+    return Finding(
+        "keys-for-another-device",
+        Certainty.PROVEN,
+        f"the device is {case.device_id}; the key folder holds keys of {len(known)} other device{'s' * (len(known) > 1)}",
+        (case.first_frame,),
+    )
+
+
+def family(case: Case, draft: Draft, context: Context) -> Finding | None:
+    """Which firmware family this is, from what it sends."""
+    found = getattr(case.decryption, "family", None)
+    if not found:
+        return None
+    text = {
+        "SparkProtocol": "message ids are seeded big-endian: Core, or Photon/P1 up to 1.4.x",
+        "LightSSL": "message ids are seeded little-endian: Photon/P1 from 1.5.0, Electron on TCP, or the virtual device",
+    }
+    return Finding("firmware-family", Certainty.PROVEN, f"{found}: {text.get(found, '')}".rstrip(": "), ())
+
+
+def split_identity(case: Case, draft: Draft, context: Context) -> Finding | None:
+    """The 256 bytes in more than one segment: some servers read only once."""
+    step = case.transcript.step("identity")
+    if case.transport != "tcp" or step is None or draft.code is Code.SERVER_FAULT:
+        return None
+    from analyzer.conversations import Chunk
+    from dissectors.events import Direction
+
+    pieces = [
+        piece
+        for piece in case.conversation.pieces
+        if isinstance(piece, Chunk) and piece.direction is Direction.UP and piece.offset < 256
+    ]
+    if len(pieces) < 2 or len(step.data) < 256:
+        return None
+    return Finding(
+        "split-identity",
+        Certainty.PROVEN,
+        f"the 256 bytes arrive in {len(pieces)} segments; spark-protocol and Brewskey servers read only once and fail on that",
+        step.frames,
+    )
+
+
+RULES: tuple[Callable[[Case, Draft, Context], Finding | None], ...] = (
+    retry_loop,
+    packet_loss,
+    one_direction,
+    mid_session,
+    other_keys,
+    family,
+    split_identity,
+)
