@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import signal
 import sys
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
 
-from analyzer.cli import default, schema
+from analyzer import __version__
+from analyzer.cli import default, explain, keys, schema
 from analyzer.cli.exits import UNREADABLE
 from analyzer.errors import InputError
 from analyzer.reports.safe import printable
@@ -33,13 +34,27 @@ class DefaultGroup(TyperGroup):
 app = typer.Typer(
     cls=DefaultGroup,
     no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
     help=default.GROUP_HELP,
 )
+
+
+@app.callback()
+def top(
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.", is_eager=True)] = False,
+) -> None:
+    """The options that need no command."""
+    if version:
+        print(f"analyze {__version__}")
+        raise typer.Exit
+
+
 default.register(app)
-schema.register(app)
+for command in (keys, explain, schema):
+    command.register(app)
 
 
 def run() -> None:

@@ -10,7 +10,6 @@ from typing import Annotated
 import typer
 
 from analyzer.cli.exits import USAGE, status_of
-from analyzer.errors import InputError
 
 NAME = "capture"
 GROUP_HELP = """Tell from a packet capture why a Particle device cannot reach its cloud, and which key is wrong.
@@ -75,17 +74,13 @@ def capture(
     ] = None,
 ) -> None:
     """Read captures and say what is wrong."""
+    from analyzer.cli.keyfolder import load
     from analyzer.inputs import expand
-    from analyzer.keys import load_keys
     from analyzer.pipeline import Options, analyze_paths
     from analyzer.reports.writing import Style, write
 
     options = Options(ports=_ports(port or ()), engine=engine.value, logs=tuple(log or ()))
-    passphrases = _passphrases(passphrase_file)
-    for folder in keys or ():
-        if not folder.exists():
-            raise InputError(str(folder), "no such key file or folder", "give --keys a folder that exists")
-    ring = load_keys(tuple(keys or ()), passphrases=passphrases)
+    ring = load(keys or (), passphrase_file)
     report = analyze_paths(expand(paths), ring, options)
     style = Style.for_stream(sys.stdout, quiet=quiet, verbose=verbose, to_file=output is not None)
     write(report, format.value, output, style)
@@ -104,14 +99,3 @@ def _ports(words: tuple[str, ...] | list[str]) -> tuple[tuple[str, int], ...]:
             raise typer.Exit(USAGE)
         ports.append((transport, int(number)))
     return tuple(ports)
-
-
-def _passphrases(path: Path | None) -> tuple[bytes, ...]:
-    if path is None:
-        return ()
-    try:
-        return tuple(line for line in path.read_bytes().splitlines() if line)
-    except OSError as error:
-        raise InputError(
-            str(path), error.strerror or "cannot be read", "--passphrase-file names a file with one passphrase a line"
-        ) from error

@@ -1,0 +1,53 @@
+"""`analyze explain`."""
+
+from __future__ import annotations
+
+import json
+import sys
+from enum import StrEnum
+from typing import Annotated
+
+import typer
+
+from analyzer.cli.exits import USAGE
+
+
+class Format(StrEnum):
+    """What an explanation can be written as."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command. A word may begin with a minus: `analyze explain -19`."""
+    app.command("explain", context_settings={"ignore_unknown_options": True})(explain)
+
+
+def explain(
+    words: Annotated[
+        list[str], typer.Argument(metavar="WORD...", help="A verdict, a number, an LED pattern or a log line.")
+    ],
+    format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TEXT,
+) -> None:
+    """Explain a verdict, a firmware error number, an LED pattern or a log line in plain words.
+
+    \b
+      analyze explain identity-rejected
+      analyze explain -19
+      analyze explain -4e00
+      analyze explain "fast cyan, one red"
+      analyze explain "Unable to receive key -19"
+    """
+    from analyzer.explain import as_json, render_explanation, suggest
+    from analyzer.explain import explain as look_up
+    from analyzer.reports.safe import printable
+
+    word = " ".join(words)
+    found = look_up(word)
+    if found is None:
+        near = suggest(word)
+        hint = f"; did you mean {', '.join(near)}?" if near else ""
+        print(f"analyze: nothing is known of {printable(word)[:120]!r}{hint}", file=sys.stderr)
+        raise typer.Exit(USAGE)
+    print(json.dumps(as_json(found), indent=1) if format is Format.JSON else render_explanation(found).rstrip("\n"))

@@ -1,0 +1,49 @@
+"""Key folders as options give them: passphrases, progress, and what cannot be read."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analyzer.errors import InputError
+
+if TYPE_CHECKING:
+    from analyzer.keys import KeyRing
+
+_PROGRESS_FROM = 500
+
+
+def load(paths: Sequence[Path], passphrase_file: Path | None) -> KeyRing:
+    """The keys of these folders and files. Raises InputError for a path that is not there or cannot be read."""
+    from analyzer.keys import load_keys
+
+    for path in paths:
+        if not path.exists():
+            raise InputError(str(path), "no such key file or folder", "give --keys a folder or file that exists")
+    return load_keys(
+        tuple(paths), passphrases=passphrases(passphrase_file), progress=_progress if sys.stderr.isatty() else None
+    )
+
+
+def passphrases(path: Path | None) -> tuple[bytes, ...]:
+    """The lines of the passphrase file. Raises InputError when it cannot be read."""
+    if path is None:
+        return ()
+    try:
+        return tuple(line for line in path.read_bytes().splitlines() if line)
+    except OSError as error:
+        raise InputError(
+            str(path), error.strerror or "cannot be read", "--passphrase-file names a file with one passphrase a line"
+        ) from error
+
+
+def _progress(done: int, total: int) -> None:
+    if total < _PROGRESS_FROM:
+        return
+    width = 30
+    filled = width * done // max(total, 1)
+    end = "\n" if done >= total else ""
+    sys.stderr.write(f"\rreading keys [{'#' * filled}{'.' * (width - filled)}] {done}/{total}{end}")
+    sys.stderr.flush()

@@ -1,0 +1,51 @@
+"""`analyze keys`."""
+
+from __future__ import annotations
+
+import sys
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+class Format(StrEnum):
+    """What the key report can be written as."""
+
+    TEXT = "text"
+    JSON = "json"
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("keys")(keys)
+
+
+def keys(
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Key folders or files.")],
+    format: Annotated[Format, typer.Option("--format", help="How to write the report.")] = Format.TEXT,
+    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the report here.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every file of every finding.")] = False,
+    passphrase_file: Annotated[
+        Path | None, typer.Option("--passphrase-file", help="Passphrases for encrypted PEM, one a line.")
+    ] = None,
+) -> None:
+    """Say what is in a key folder, what is wrong with it, and which halves belong together.
+
+    \b
+      analyze keys keys/
+      analyze keys flash-dump.bin --format json
+
+    Exit status: 0 nothing wrong, 1 a file is unusable or two halves disagree.
+    """
+    from analyzer.cli.keyfolder import load
+    from analyzer.reports.keys import run_keys_report
+    from analyzer.reports.writing import write_file
+
+    pieces, status = run_keys_report(load(paths, passphrase_file), format.value, verbose=verbose)
+    if output is None:
+        sys.stdout.writelines(pieces)
+    else:
+        write_file(output, pieces)
+    raise typer.Exit(status)
