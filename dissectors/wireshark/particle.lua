@@ -1,0 +1,1361 @@
+-- Particle/Spark cloud handshakes in Wireshark and tshark, with the stage names of `analyze`.
+-- Version: 1.0.0
+-- SPDX-License-Identifier: GPL-2.0-or-later
+--
+-- Install: `analyze wireshark install`, or put this file into Wireshark's personal Lua plugin folder (Help > About >
+-- Folders). Try it without installing: tshark -X lua_script:particle.lua -r capture.pcap -Y particle
+--
+-- How it works. The RSA handshake over TCP has no framing: which message a byte belongs to follows from its offset in
+-- its direction of the stream (40 bytes nonce down, 256 bytes identity up, 384 bytes session key down, then records
+-- `length[2] ciphertext[length]` both ways). So every segment is labelled by its stream offset, on the first pass, and
+-- the labels are kept per frame: later passes (-2, a click in the GUI) only draw them. Each segment of a split message
+-- carries the message's stage; the one that completes it shows the whole message. Wireshark's own TCP desegmentation
+-- is not asked for, because it would take the stage away from all frames of a message but the last.
+-- Over UDP the clear parts of DTLS are named too, and everything stock Wireshark can read is handed to its dissector.
+-- Sources of the numbers: particle-iot/device-os communication/src/lightssl_message_channel.cpp, handshake.cpp,
+-- dtls_message_channel.cpp (tags v0.4.0 to v6.2.0).
+--
+-- Only API of Wireshark 3.6 to 4.4 that did not change is used, and only Lua that 5.1 to 5.4 agree on.
+
+local VERSION = "1.0.0"
+
+if set_plugin_info then
+  set_plugin_info({
+    version = VERSION,
+    author = "particle-handshake-analyzer",
+    description = "Particle/Spark cloud handshake over TCP and DTLS",
+  })
+end
+
+local particle = Proto("particle", "Particle Cloud Handshake")
+
+----------------------------------------------------------------------------------------------------------------------
+-- Sizes and names of the protocol
+
+local NONCE, IDENTITY, CIPHERTEXT, SIGNATURE = 40, 256, 128, 256
+local SESSION_KEY = CIPHERTEXT + SIGNATURE
+-- The largest ciphertext any device accepts is 1152 bytes and padding (MBEDTLS_SSL_MAX_CONTENT_LEN of device-os v3.x).
+local MAX_RECORD = 1200
+-- What may wait for a missing segment, per direction, before the gap is taken for final.
+local MAX_HELD_BYTES, MAX_HELD_SEGMENTS = 65536, 256
+local PT_TCP, PT_UDP = 2, 3 -- pinfo.port_type; epan/address.h
+
+local UP, DOWN = "device-to-cloud", "cloud-to-device"
+local TITLE = {
+  ["nonce"] = "Nonce",
+  ["identity"] = "Identity",
+  ["session-key"] = "Session key",
+  ["device-hello"] = "Device Hello",
+  ["cloud-hello"] = "Cloud Hello",
+  ["session"] = "Record",
+}
+
+----------------------------------------------------------------------------------------------------------------------
+-- Fields
+
+local f = {
+  stage = ProtoField.string("particle.stage", "Stage"),
+  direction = ProtoField.string("particle.direction", "Direction"),
+  length = ProtoField.uint32("particle.length", "Message length", base.DEC, nil, nil, "Bytes the message has when complete"),
+  have = ProtoField.uint32("particle.have", "Bytes so far", base.DEC, nil, nil, "Bytes of this message seen up to this segment"),
+  missing = ProtoField.uint32("particle.missing", "Bytes not captured", base.DEC),
+  fragment = ProtoField.bytes("particle.fragment", "Part of a split message"),
+  first_frame = ProtoField.framenum("particle.first_frame", "Message begins in frame", base.NONE),
+  last_frame = ProtoField.framenum("particle.last_frame", "Message is complete in frame", base.NONE),
+  nonce = ProtoField.bytes("particle.nonce", "Nonce"),
+  identity = ProtoField.bytes("particle.identity", "Identity ciphertext", base.NONE, "RSA-2048 to the server key the device has stored"),
+  ciphertext = ProtoField.bytes("particle.session_key.ciphertext", "Session key ciphertext", base.NONE, "RSA-1024 to the device key the cloud has on file"),
+  signature = ProtoField.bytes("particle.session_key.signature", "Signature", base.NONE, "By the cloud's private key, over the HMAC of the ciphertext"),
+  record_index = ProtoField.uint32("particle.record.index", "Record number", base.DEC, nil, nil, "Counted from 0 in each direction"),
+  record_length = ProtoField.uint16("particle.record.length", "Record length", base.DEC),
+  record_fragment = ProtoField.bytes("particle.record.fragment", "Record ciphertext"),
+  foreign = ProtoField.string("particle.foreign", "Not this protocol"),
+  opaque = ProtoField.bytes("particle.opaque", "Bytes without framing"),
+  type = ProtoField.uint8("particle.udp.type", "Record type", base.DEC),
+  epoch = ProtoField.uint16("particle.udp.epoch", "Epoch", base.DEC),
+  sequence = ProtoField.uint64("particle.udp.sequence", "Sequence number", base.DEC),
+  cid = ProtoField.bytes("particle.udp.cid", "Connection id"),
+  udp_length = ProtoField.uint16("particle.udp.length", "Record length", base.DEC),
+  udp_fragment = ProtoField.bytes("particle.udp.fragment", "Record ciphertext"),
+  moved = ProtoField.bool("particle.moved", "Session moved", base.NONE, nil, nil, "The device resumed this session and may have a new address"),
+  device_id = ProtoField.string("particle.device_id", "Device id"),
+  keep_alive = ProtoField.bool("particle.keep_alive", "Keep-alive"),
+}
+do
+  local list = {}
+  for _, field in pairs(f) do
+    list[#list + 1] = field
+  end
+  particle.fields = list
+end
+
+local e = {
+  foreign = ProtoExpert.new("particle.not_the_cloud", "Something that is not a Particle cloud answers", expert.group.PROTOCOL, expert.severity.ERROR),
+  nonce_long = ProtoExpert.new("particle.nonce_long", "More than a nonce before the device has answered", expert.group.PROTOCOL, expert.severity.WARN),
+  nonce_short = ProtoExpert.new("particle.nonce_short", "The nonce is incomplete", expert.group.PROTOCOL, expert.severity.WARN),
+  key_short = ProtoExpert.new("particle.session_key_truncated", "The session key is incomplete", expert.group.PROTOCOL, expert.severity.WARN),
+  early_close = ProtoExpert.new("particle.early_close", "The handshake ends here", expert.group.SEQUENCE, expert.severity.WARN),
+  record_length = ProtoExpert.new("particle.record.length.impossible", "Impossible record length", expert.group.PROTOCOL, expert.severity.ERROR),
+  opaque = ProtoExpert.new("particle.unframed", "Record framing is lost", expert.group.UNDECODED, expert.severity.NOTE),
+  missing = ProtoExpert.new("particle.not_captured", "Part of the message is not in the capture", expert.group.SEQUENCE, expert.severity.NOTE),
+  mid = ProtoExpert.new("particle.mid_session", "The handshake is not in the capture", expert.group.SEQUENCE, expert.severity.NOTE),
+  server_certificate = ProtoExpert.new("particle.server_certificate", "A Particle cloud sends no certificate", expert.group.PROTOCOL, expert.severity.WARN),
+  alert = ProtoExpert.new("particle.alert", "Fatal alert", expert.group.PROTOCOL, expert.severity.WARN),
+  stock_failed = ProtoExpert.new("particle.stock_dissector", "Wireshark's own dissector cannot read this", expert.group.UNDECODED, expert.severity.NOTE),
+  moved = ProtoExpert.new("particle.session_moved", "Resumed session, possibly from a new address", expert.group.SEQUENCE, expert.severity.NOTE),
+}
+do
+  local list = {}
+  for _, item in pairs(e) do
+    list[#list + 1] = item
+  end
+  particle.experts = list
+end
+
+particle.prefs.tcp_ports = Pref.range("TCP ports", "5683", "TCP ports of the cloud; sessions on other ports are recognised by content", 65535)
+particle.prefs.udp_ports = Pref.range("UDP ports", "5684,4500", "UDP ports of the cloud; sessions on other ports are recognised by content", 65535)
+
+----------------------------------------------------------------------------------------------------------------------
+-- What other dissectors say about the frame
+
+-- A field that this Wireshark does not have reads as nil.
+local function extractor(name)
+  local ok, field = pcall(Field.new, name)
+  if not ok then
+    return function()
+      return nil
+    end
+  end
+  -- The last occurrence: with tunnels there are several, and the innermost is dissected last.
+  return function()
+    local all = { field() }
+    local info = all[#all]
+    return info and info.value
+  end
+end
+
+local tcp_stream = extractor("tcp.stream")
+local tcp_seq = extractor("tcp.seq")
+local tcp_seq_raw = extractor("tcp.seq_raw")
+local tcp_ack = extractor("tcp.ack")
+local tcp_len = extractor("tcp.len")
+local tcp_completeness = extractor("tcp.completeness")
+local tcp_fin = extractor("tcp.flags.fin")
+local tcp_rst = extractor("tcp.flags.reset")
+local tcp_source_port = extractor("tcp.srcport")
+local tcp_destination_port = extractor("tcp.dstport")
+local icmp_type = extractor("icmp.type")
+local icmp6_type = extractor("icmpv6.type")
+
+-- An ICMP error quotes the datagram it is about; the quotation is not another packet of the session.
+local function quoted()
+  return icmp_type() ~= nil or icmp6_type() ~= nil
+end
+
+local function side(address, port)
+  return tostring(address) .. " " .. tostring(port)
+end
+
+-- Passes that build no tree (the first of tshark -2) have no fields to read.
+local fields_there = extractor("frame.number")
+
+-- The payload of the innermost TCP segment.
+local tcp_payload_range
+do
+  local ok, field = pcall(Field.new, "tcp.payload")
+  tcp_payload_range = function()
+    local all = ok and { field() } or {}
+    local info = all[#all]
+    return info and info.range
+  end
+end
+
+local tcp_ports, udp_ports = {}, {}
+
+----------------------------------------------------------------------------------------------------------------------
+-- Bytes
+
+local function tvb_string(tvb, offset, length)
+  if length <= 0 then
+    return ""
+  end
+  return tvb:raw(offset, length)
+end
+
+-- Gives bytes to another dissector. What it throws over malformed bytes would end in a Lua error.
+local function call(dissector, tvb, pinfo, tree)
+  local ok, taken = pcall(dissector.call, dissector, tvb, pinfo, tree)
+  if not ok then
+    tree:add_proto_expert_info(e.stock_failed)
+    return tvb:len()
+  end
+  return taken
+end
+
+-- The bytes [at, at + length) of the packet as far as they were captured, or nil when none was.
+local function captured(tvb, at, length)
+  local there = tvb:len() - at
+  if there <= 0 or length <= 0 then
+    return nil
+  end
+  if there < length then
+    length = there
+  end
+  return tvb(at, length)
+end
+
+local function u16(text, at)
+  local high, low = string.byte(text, at, at + 1)
+  return high * 256 + low
+end
+
+-- Nonces and ciphertext look random: neither text nor a few values repeated.
+local function printable_share(text)
+  local printable = 0
+  for i = 1, #text do
+    local byte = string.byte(text, i)
+    if (byte >= 0x20 and byte < 0x7F) or byte == 9 or byte == 10 or byte == 13 then
+      printable = printable + 1
+    end
+  end
+  return #text > 0 and printable / #text or 0
+end
+
+local function different(text)
+  local seen, count = {}, 0
+  for i = 1, #text do
+    local byte = string.byte(text, i)
+    if not seen[byte] then
+      seen[byte] = true
+      count = count + 1
+    end
+  end
+  return count
+end
+
+local BANNERS = {
+  { "^HTTP/", "HTTP response" },
+  { "^GET ", "HTTP request" },
+  { "^POST ", "HTTP request" },
+  { "^HEAD ", "HTTP request" },
+  { "^OPTIONS ", "HTTP request" },
+  { "^CONNECT ", "HTTP request" },
+  { "^PRI %* HTTP/2", "HTTP/2 preface" },
+  { "^SSH%-", "SSH banner" },
+  { "^220[ -]", "SMTP or FTP banner" },
+  { "^%+OK ", "POP3 banner" },
+  { "^%* OK", "IMAP banner" },
+  { "^RFB 00", "VNC banner" },
+  { "^%-ERR ", "Redis error" },
+  { "^RTSP/1", "RTSP response" },
+  { "^SIP/2%.0", "SIP response" },
+}
+local PAGE = { "^%s*<!doctype html", "^%s*<html", "^%s*<head", "^%s*<%?xml", "^%s*<script", "^%s*<meta" }
+
+-- CoAP over TCP (RFC 8323) opens with a Capabilities and Settings Message: code 7.01, no token, nothing behind it.
+local function coap_opening(text)
+  if #text < 2 then
+    return false
+  end
+  local first = string.byte(text, 1)
+  return first % 16 == 0 and string.byte(text, 2) == 0xE1 and #text == 2 + math.floor(first / 16)
+end
+
+-- What this is, by its first bytes, when it is no part of a Particle session; nil when it may be one.
+local function foreign_protocol(text)
+  for _, banner in ipairs(BANNERS) do
+    if string.find(text, banner[1]) then
+      return banner[2]
+    end
+  end
+  local head = string.lower(string.sub(text, 1, 64))
+  for _, page in ipairs(PAGE) do
+    if string.find(head, page) then
+      return "HTML page"
+    end
+  end
+  if #text >= 6 then
+    local kind, major, minor, high, low, message = string.byte(text, 1, 6)
+    local length = high * 256 + low
+    if kind >= 20 and kind <= 23 and major == 3 and minor <= 4 and length > 0 and length <= 18432 then
+      if kind ~= 22 or message == 1 or message == 2 then
+        return "TLS record"
+      end
+    end
+    if kind >= 20 and kind <= 23 and major == 0xFE and (minor == 0xFD or minor == 0xFF) and high == 0 and low == 0 then
+      return "DTLS record"
+    end
+  end
+  if coap_opening(text) then
+    return "CoAP over TCP"
+  end
+  local sample = string.sub(text, 1, NONCE)
+  if #sample >= 8 and printable_share(sample) >= 0.85 then
+    return "text"
+  end
+  return nil
+end
+
+-- Whether text, from `at`, is whole records and nothing else.
+local function framed(text, at)
+  while at <= #text do
+    if at + 1 > #text then
+      return false
+    end
+    local length = u16(text, at)
+    if length == 0 or length % 16 ~= 0 or length > MAX_RECORD then
+      return false
+    end
+    at = at + 2 + length
+  end
+  return at == #text + 1
+end
+
+----------------------------------------------------------------------------------------------------------------------
+-- State of the TCP streams. A "label" says what a range of a segment is; it is made once, on the first pass.
+
+local streams = {} -- tcp.stream -> state of a stream that is ours
+local candidates = {} -- tcp.stream -> what the heuristic saw so far; false: not ours
+local datagrams = {} -- udp.stream -> state
+
+function particle.init()
+  streams, candidates, datagrams = {}, {}, {}
+end
+
+-- A message of fixed size at a fixed place of its direction; its bytes may come in any order.
+local function fixed(stage, start, need)
+  return { stage = stage, start = start, need = need, have = 0, missing = 0, bytes = {} }
+end
+
+local function new_direction(name, messages, handshake)
+  return {
+    name = name,
+    messages = messages, -- the fixed messages
+    handshake = handshake, -- bytes before the first record
+    base = nil, -- sequence number of offset 0
+    pos = handshake, -- offset up to which the records were followed
+    record = nil, -- the record being put together
+    records = 0, -- records begun
+    held = {}, -- segments that came before their predecessor, in order of offset
+    held_bytes = 0,
+    gap = false, -- bytes are missing for good
+    unframed = false, -- where records begin is not known
+    damaged = nil, -- stage of the record whose impossible length began that
+    foreign = nil, -- what this is when it is not this protocol
+    bytes = 0, -- payload bytes seen
+    shift = 0, -- stream offset of the first byte when earlier ones were not captured
+  }
+end
+
+local function new_stream()
+  local nonce, key = fixed("nonce", 0, NONCE), fixed("session-key", NONCE, SESSION_KEY)
+  return {
+    up = new_direction(UP, { fixed("identity", 0, IDENTITY) }, IDENTITY),
+    down = new_direction(DOWN, { nonce, key }, NONCE + SESSION_KEY),
+    cloud = nil, -- the cloud's "address port"
+    mid = false, -- the capture starts after the handshake
+    begun = false,
+    coap = false, -- CoAP over TCP on our port
+    labels = {}, -- per frame and call
+    left_over = {}, -- frames that TCP showed to no dissector
+    ending = {}, -- what to say about the first FIN or RST, by frame
+    closed = false,
+  }
+end
+
+-- Puts the bytes of a segment that belong to a fixed message in place. Returns how many are new, and whether they
+-- complete the message.
+local function fill(message, from, text, count, frame)
+  local new = 0
+  for i = 0, count - 1 do
+    if message.bytes[from + i] == nil then
+      new = new + 1
+      local byte = text and i < #text and string.sub(text, i + 1, i + 1) or false
+      message.bytes[from + i] = byte
+      message.have = message.have + 1
+      if not byte then
+        message.missing = message.missing + 1
+      end
+    end
+  end
+  message.first_frame = message.first_frame or frame
+  if message.have == message.need and not message.last_frame then
+    message.last_frame = frame
+    if message.missing == 0 then
+      local list = {}
+      for i = 0, message.need - 1 do
+        list[i + 1] = message.bytes[i]
+      end
+      message.data = table.concat(list)
+    end
+    return new, true
+  end
+  return new, false
+end
+
+-- The name of the record that begins at the direction's position.
+local function record_stage(state, direction)
+  if state.mid or direction.gap or direction.records > 0 then
+    return "session"
+  end
+  return direction.name == UP and "device-hello" or "cloud-hello"
+end
+
+-- Follows the records through the next bytes of a direction (`text` may be shorter than `size`: not captured), and
+-- appends what they are to `labels`; `at` is where in the segment they begin.
+local function follow(state, direction, text, size, frame, at, labels)
+  local used = 0
+  while used < size do
+    local left = size - used
+    local record = direction.record
+    if direction.unframed then
+      labels[#labels + 1] = { stage = direction.damaged or "session", opaque = true, at = at + used, size = left }
+      direction.pos = direction.pos + left
+      return
+    end
+    if not record then
+      record = { stage = record_stage(state, direction), index = direction.records, header = "", have = 0, missing = 0, parts = {}, first_frame = frame }
+      direction.record = record
+      direction.records = direction.records + 1
+    end
+    local count = math.min(left, record.need and record.need - record.have or 2 - #record.header)
+    local piece = string.sub(text, used + 1, used + count)
+    local label = labels[#labels]
+    if not (label and label.message == record) then
+      label = { stage = record.stage, message = record, at = at + used, size = 0, from = record.have }
+      labels[#labels + 1] = label
+    end
+    label.size = label.size + count
+    record.have = record.have + count
+    record.missing = record.missing + count - #piece
+    record.parts[#record.parts + 1] = piece
+    direction.pos = direction.pos + count
+    used = used + count
+    if not record.need then
+      record.header = record.header .. piece
+      if record.missing > 0 then
+        direction.unframed = true
+      elseif #record.header == 2 then
+        local length = u16(record.header, 1)
+        record.need = 2 + length
+        if length == 0 or length % 16 ~= 0 or length > MAX_RECORD then
+          record.impossible = true
+          direction.unframed = true
+          direction.damaged = record.stage
+        end
+      end
+    elseif record.have == record.need then
+      record.last_frame = frame
+      label.completes = true
+      record.data = record.missing == 0 and table.concat(record.parts) or nil
+    end
+    label.have = record.have
+    if direction.unframed or record.last_frame then
+      record.parts = nil
+      direction.record = nil
+    end
+  end
+end
+
+-- After a gap or a loss of framing: records can be followed again from a segment that is records and nothing else.
+local function rejoin(direction, text)
+  if direction.record == nil and (direction.unframed or direction.gap) then
+    direction.unframed = not framed(text, 1)
+    if not direction.unframed then
+      direction.damaged = nil
+    end
+  end
+end
+
+-- Gives up on the bytes before the first held segment, or on whatever `frame` needs to go on.
+local function skip(direction)
+  local record = direction.record
+  if record then
+    record.parts = nil
+    direction.record = nil
+  end
+  direction.gap = true
+  direction.pos = direction.held[1].start
+end
+
+local function release(state, direction)
+  while direction.held[1] and direction.held[1].start <= direction.pos do
+    local held = table.remove(direction.held, 1)
+    direction.held_bytes = direction.held_bytes - held.size
+    local known = direction.pos - held.start
+    local labels = held.labels
+    labels[held.index] = { stage = labels[held.index].stage, again = true, at = held.at, size = math.min(known, held.size) }
+    if known < held.size then
+      local text = string.sub(held.text, known + 1)
+      if known == 0 then
+        rejoin(direction, text)
+        table.remove(labels, held.index)
+      end
+      follow(state, direction, text, held.size - known, held.frame, held.at + known, labels)
+    end
+    for _, label in ipairs(labels) do
+      label.direction, label.frame = direction.name, held.frame
+    end
+  end
+end
+
+-- Bytes that came before their predecessor: kept until it comes.
+local function hold(state, direction, start, text, size, frame, at, labels)
+  for _, held in ipairs(direction.held) do
+    if held.start <= start and held.start + held.size >= start + size then
+      labels[#labels + 1] = { stage = "session", again = true, at = at, size = size }
+      return
+    end
+  end
+  local stage = "session"
+  if record_stage(state, direction) ~= "session" and start < direction.handshake + 18 then
+    stage = record_stage(state, direction)
+  end
+  labels[#labels + 1] = { stage = stage, early = true, at = at, size = size }
+  local place = #direction.held + 1
+  while place > 1 and direction.held[place - 1].start > start do
+    place = place - 1
+  end
+  local segment = { start = start, text = text, size = size, frame = frame, at = at, labels = labels, index = #labels }
+  table.insert(direction.held, place, segment)
+  direction.held_bytes = direction.held_bytes + size
+  while direction.held_bytes > MAX_HELD_BYTES or #direction.held > MAX_HELD_SEGMENTS do
+    skip(direction)
+    release(state, direction)
+  end
+end
+
+-- Labels the segment whose first byte is at stream offset `start`.
+local function label_segment(state, direction, start, text, size, frame)
+  local labels = {}
+  direction.bytes = direction.bytes + size
+  if not state.mid and start == 0 then
+    direction.foreign = direction.foreign or foreign_protocol(text)
+  end
+  for _, message in ipairs(state.mid and {} or direction.messages) do
+    local from = math.max(start, message.start)
+    local to = math.min(start + size, message.start + message.need)
+    if from < to then
+      local piece = string.sub(text, from - start + 1, to - start)
+      local new, completes = fill(message, from - message.start, piece, to - from, frame)
+      labels[#labels + 1] = {
+        again = new == 0,
+        stage = message.stage,
+        message = message,
+        at = from - start,
+        size = to - from,
+        from = from - message.start,
+        have = message.have,
+        completes = completes,
+        foreign = direction.foreign,
+      }
+    end
+  end
+  local first = state.mid and 0 or direction.handshake
+  local from = math.max(start, first)
+  if from < start + size and direction.foreign then
+    labels[#labels + 1] = { foreign = direction.foreign, at = from - start, size = start + size - from }
+  elseif from < start + size then
+    local at = from - start
+    local rest = string.sub(text, at + 1)
+    if from > direction.pos then
+      hold(state, direction, from, rest, size - at, frame, at, labels)
+    elseif start + size <= direction.pos then
+      labels[#labels + 1] = { stage = "session", again = true, at = at, size = size - at }
+    else
+      local known = direction.pos - from
+      if known > 0 then
+        labels[#labels + 1] = { stage = "session", again = true, at = at, size = known }
+        rest = string.sub(rest, known + 1)
+      else
+        rejoin(direction, rest)
+      end
+      follow(state, direction, rest, size - at - known, frame, at + known, labels)
+      release(state, direction)
+    end
+  end
+  return labels
+end
+
+-- The side that the cloud is on, from the ports, or from who sent the nonce or the identity.
+local function find_cloud(pinfo, size, offset)
+  local from, to = side(pinfo.src, pinfo.src_port), side(pinfo.dst, pinfo.dst_port)
+  if tcp_ports[pinfo.src_port] and not tcp_ports[pinfo.dst_port] then
+    return from
+  elseif tcp_ports[pinfo.dst_port] and not tcp_ports[pinfo.src_port] then
+    return to
+  elseif offset == 0 and size == NONCE then
+    return from
+  elseif offset == 0 and size == IDENTITY then
+    return to
+  end
+  return pinfo.src_port < pinfo.dst_port and from or to
+end
+
+-- Where the first byte of this segment is in its direction of the stream.
+local function stream_offset(direction, size)
+  local seq, raw, length = tcp_seq(), tcp_seq_raw(), tcp_len()
+  if not seq or (length and size > length) then
+    -- Wireshark joined segments (its out-of-order reassembly), which it does in order.
+    return direction.bytes + direction.shift
+  end
+  if not direction.base then
+    -- Relative numbers start at 1; with that preference off, the first segment seen has to do.
+    direction.base = (raw == nil or seq ~= raw) and 1 or seq
+  end
+  local offset = seq - direction.base
+  if offset < -2147483648 then
+    offset = offset + 4294967296
+  end
+  return offset + direction.shift
+end
+
+-- What content says when the start of the connection was not captured.
+local function settle_start(state, direction, text, size)
+  state.begun = true
+  local completeness = tcp_completeness() -- bit 0: SYN seen, bit 1: SYN-ACK seen
+  if completeness == nil or completeness % 4 > 0 then
+    return
+  end
+  if framed(text, 1) then
+    state.mid = true
+    for _, each in ipairs({ state.up, state.down }) do
+      each.pos, each.handshake, each.messages = 0, 0, {}
+    end
+  elseif (direction == state.up and size == IDENTITY) or (direction == state.down and size == SESSION_KEY) then
+    state.down.shift = NONCE
+  end
+end
+
+-- The gap before the first held segment is final once the other side has acknowledged what is behind it.
+local function settle_gap(state, direction)
+  local acknowledged = tcp_ack()
+  local held = direction.held[1]
+  if acknowledged and held and direction.base and acknowledged - direction.base + direction.shift > held.start then
+    skip(direction)
+    release(state, direction)
+  end
+end
+
+----------------------------------------------------------------------------------------------------------------------
+-- Drawing
+
+local function bytes_of(count)
+  return count == 1 and "1 byte" or count .. " bytes"
+end
+
+local function draw_message(tree, label, message, range)
+  local stage, length = label.stage, message.need
+  if stage == "nonce" then
+    tree:add(f.nonce, range)
+  elseif stage == "identity" then
+    tree:add(f.identity, range)
+  elseif stage == "session-key" then
+    tree:add(f.ciphertext, range(0, CIPHERTEXT))
+    tree:add(f.signature, range(CIPHERTEXT, SIGNATURE))
+  elseif length and length >= 2 then
+    if message.index then
+      tree:add(f.record_index, message.index):set_generated()
+    end
+    tree:add(f.record_length, range(0, 2))
+    tree:add(f.record_fragment, range(2, length - 2))
+  end
+end
+
+local function draw_label(tvb, tree, label)
+  local message = label.message
+  local range = captured(tvb, label.at, label.size)
+  local title = label.stage and TITLE[label.stage] or "Data"
+  local text
+  if label.foreign then
+    text = label.foreign
+  elseif label.again then
+    text = title .. ", sent again"
+  elseif label.early then
+    text = title .. ", before what precedes it"
+  elseif label.opaque then
+    text = "Bytes without framing"
+  elseif message.need and label.size == message.need then
+    text = title .. ", " .. bytes_of(message.need)
+  elseif message.need then
+    text = string.format("%s, %s of %d", title, bytes_of(label.size), message.need)
+  else
+    text = title .. ", " .. bytes_of(label.size)
+  end
+  local item = range and tree:add(particle, range) or tree:add(particle)
+  item:set_text("Particle " .. text)
+  if label.stage and not label.again then
+    local stage = range and item:add(f.stage, range, label.stage) or item:add(f.stage, label.stage)
+    stage:set_generated()
+  end
+  item:add(f.direction, label.direction):set_generated()
+  if label.foreign then
+    local what = range and item:add(f.foreign, range, label.foreign) or item:add(f.foreign, label.foreign)
+    local who = label.direction == DOWN and "This is no Particle cloud" or "This is no Particle device"
+    what:add_proto_expert_info(e.foreign, who .. ": " .. label.foreign)
+    return text
+  end
+  if label.opaque then
+    local what = range and item:add(f.opaque, range) or item
+    what:add_proto_expert_info(e.opaque)
+    return text
+  end
+  if not message then
+    return text
+  end
+  if message.need then
+    item:add(f.length, message.need):set_generated()
+  end
+  if message.impossible then
+    item:add_proto_expert_info(e.record_length, string.format("No record has %d bytes: a multiple of 16, at most %d", message.need - 2, MAX_RECORD))
+  end
+  if range and message.data and label.size == message.need and range:len() == label.size then
+    draw_message(item, label, message, range)
+  else
+    if range then
+      item:add(f.fragment, range)
+    end
+    if label.have then
+      item:add(f.have, label.have):set_generated()
+    end
+    if message.first_frame ~= label.frame then
+      item:add(f.first_frame, message.first_frame):set_generated()
+    end
+    if message.last_frame and message.last_frame ~= label.frame then
+      item:add(f.last_frame, message.last_frame):set_generated()
+    end
+    if label.completes and message.data and not message.impossible then
+      local whole = ByteArray.new(message.data, true):tvb(title .. " (reassembled)")
+      draw_message(item, label, message, whole(0, #message.data))
+    end
+  end
+  if label.completes and message.missing > 0 then
+    item:add(f.missing, message.missing):set_generated()
+    item:add_proto_expert_info(e.missing, bytes_of(message.missing) .. " of this message are not in the capture")
+  end
+  return text
+end
+
+----------------------------------------------------------------------------------------------------------------------
+-- TCP
+
+local stock_tcp = {} -- what stood on our TCP ports before
+
+-- A frame may hold several segments (tunnels), and be dissected many times.
+local function segment_key(pinfo, tvb)
+  local first = math.min(tvb:len(), 16)
+  local ends = side(pinfo.src, pinfo.src_port) .. " " .. side(pinfo.dst, pinfo.dst_port)
+  return pinfo.number .. " " .. ends .. " " .. tvb:reported_len() .. " " .. (first > 0 and tvb(0, first):bytes():tohex() or "")
+end
+
+local function tcp_state(stream)
+  local state = streams[stream]
+  if not state then
+    state = new_stream()
+    streams[stream] = state
+  end
+  return state
+end
+
+local function label_frame(state, tvb, pinfo)
+  local size = tvb:reported_len()
+  local text = tvb:len() > 0 and tvb:raw(0, math.min(tvb:len(), size)) or ""
+  local from = side(pinfo.src, pinfo.src_port)
+  state.cloud = state.cloud or find_cloud(pinfo, size)
+  local direction = from == state.cloud and state.down or state.up
+  local other = direction == state.up and state.down or state.up
+  if not state.begun then
+    settle_start(state, direction, text, size)
+  end
+  local offset = stream_offset(direction, size)
+  if not pinfo.visited then
+    settle_gap(state, other)
+  end
+  local labels = offset >= 0 and label_segment(state, direction, offset, text, size, pinfo.number) or {}
+  for _, label in ipairs(labels) do
+    label.direction, label.frame = direction.name, pinfo.number
+  end
+  if direction == state.down and not direction.foreign and not state.mid and labels[1] then
+    labels[1].ahead = direction.messages[2].have > 0 and state.up.messages[1].have == 0
+  end
+  return labels
+end
+
+local function dissect_tcp(tvb, pinfo, tree, state)
+  local key = segment_key(pinfo, tvb)
+  local labels = state.labels[key]
+  if not labels then
+    labels = label_frame(state, tvb, pinfo)
+    state.labels[key] = labels
+  end
+  local texts, new = {}, false
+  for _, label in ipairs(labels) do
+    texts[#texts + 1] = draw_label(tvb, tree, label)
+    new = new or not label.again
+  end
+  if new then
+    pinfo.cols.protocol:set("Particle")
+    pinfo.cols.info:set(table.concat(texts, " | "))
+  end
+  if labels[1] and labels[1].ahead then
+    tree:add_proto_expert_info(e.nonce_long)
+  end
+  if state.mid and new then
+    tree:add_proto_expert_info(e.mid)
+  end
+  return tvb:len()
+end
+
+-- Called for a port of ours, for a conversation the heuristic claimed, and by Decode As.
+local function tcp_segment(tvb, pinfo, tree)
+  if not fields_there() then
+    return tvb:len() -- a pass without a tree (tshark -2, the first one): a later one has all that is needed
+  end
+  local stream = tcp_stream()
+  if stream == nil or tvb:reported_len() == 0 or quoted() then
+    return 0
+  end
+  local state = tcp_state(stream)
+  local stock = stock_tcp[pinfo.dst_port] or stock_tcp[pinfo.src_port]
+  if not state.begun and stock and coap_opening(tvb:len() > 0 and tvb:raw(0, math.min(tvb:len(), 32)) or "") then
+    state.coap = true
+  end
+  if state.coap then
+    return call(stock, tvb, pinfo, tree)
+  end
+  return dissect_tcp(tvb, pinfo, tree, state)
+end
+
+-- Whether a first segment looks like a nonce: 40 random bytes on a fresh connection, before the other side has spoken.
+local function opens_session(tvb)
+  local completeness = tcp_completeness()
+  if tvb:reported_len() ~= NONCE or tvb:len() ~= NONCE or (completeness ~= nil and completeness % 4 == 0) then
+    return false
+  end
+  local text = tvb:raw(0, NONCE)
+  return tcp_seq() == 1 and tcp_ack() == 1 and different(text) >= 26 and not foreign_protocol(text)
+end
+
+-- Sessions on any other port: after the nonce of one side, the other side's first bytes are 256.
+local function tcp_heuristic(tvb, pinfo, tree)
+  local stream = fields_there() and tcp_stream()
+  if not stream or quoted() then
+    return false
+  end
+  local candidate = candidates[stream]
+  if candidate == false then
+    return false
+  end
+  local state = streams[stream]
+  local seen = state and state.labels[segment_key(pinfo, tvb)]
+  if not seen and candidate ~= "claimed" then
+    local from, size = side(pinfo.src, pinfo.src_port), tvb:reported_len()
+    if not candidate and opens_session(tvb) then
+      candidates[stream] = { cloud = from, up = 0 }
+      state = tcp_state(stream)
+      state.cloud = from
+    elseif candidate and from ~= candidate.cloud and candidate.up + size <= IDENTITY then
+      candidate.up = candidate.up + size
+      if candidate.up == IDENTITY then
+        candidates[stream] = "claimed"
+        pinfo.conversation = particle
+      end
+    else
+      candidates[stream] = false
+      streams[stream] = nil
+      return false
+    end
+  end
+  return dissect_tcp(tvb, pinfo, tree, state) > 0
+end
+
+-- How a session ended, as far as that can be told without keys: said on the frame of the first FIN or RST.
+local function ending(state, by_cloud, reset)
+  local who = (by_cloud and "The cloud" or "The device") .. (reset and " resets" or " closes")
+  if state.mid or state.coap or state.down.gap or state.up.gap then
+    return nil
+  end
+  local nonce, key, identity = state.down.messages[1], state.down.messages[2], state.up.messages[1]
+  if state.down.foreign then
+    return e.foreign, who .. "; what answered is no Particle cloud: " .. state.down.foreign
+  elseif nonce.have == 0 and identity.have == 0 then
+    return e.early_close, who .. " before a byte of the nonce came"
+  elseif nonce.have < NONCE and key.have == 0 then
+    return e.nonce_short, string.format("%s with %d of the nonce's %d bytes", who, nonce.have, NONCE)
+  elseif identity.have == 0 then
+    return e.early_close, who .. ": the device never answered the nonce"
+  elseif identity.have < IDENTITY then
+    return e.early_close, string.format("%s with %d of the identity's %d bytes", who, identity.have, IDENTITY)
+  elseif key.have == 0 and by_cloud then
+    return e.early_close, who .. " after the device's 256 bytes: it could not or would not use them"
+  elseif key.have == 0 then
+    return e.early_close, who .. " without a session key from the cloud"
+  elseif key.have < SESSION_KEY then
+    return e.key_short, string.format("%s with %d of the session key's %d bytes", who, key.have, SESSION_KEY)
+  elseif state.up.records == 0 and not by_cloud then
+    return e.early_close, who .. " after the session key without a Hello: the key or its signature did not fit"
+  elseif state.up.records == 0 then
+    return e.early_close, who .. ": the device said nothing after the session key"
+  elseif state.down.records == 0 then
+    return e.early_close, who .. ": the device's Hello got no answer"
+  end
+  return nil
+end
+
+local function draw_ending(state, pinfo, tree)
+  if not state.closed then
+    state.closed = true
+    local cloud = state.cloud or find_cloud(pinfo)
+    local expert, text = ending(state, side(pinfo.src, pinfo.src_port) == cloud, tcp_rst())
+    state.ending[pinfo.number] = expert and { expert, text }
+  end
+  local note = state.ending[pinfo.number]
+  if note then
+    local item = tree:add(particle)
+    item:set_text("Particle: " .. note[2])
+    item:add_proto_expert_info(note[1], note[2])
+  end
+end
+
+-- After all dissectors: the segments that TCP shows to nobody (out of order, sent again: its preference
+-- no_subdissector_on_error), and how the connection ends.
+local rest = Proto("particle_rest", "Particle Cloud Handshake, out of order and end")
+
+function rest.dissector(_, pinfo, tree)
+  local stream = fields_there() and tcp_stream()
+  if not stream or quoted() then
+    return 0
+  end
+  local state = streams[stream]
+  if not state then
+    if candidates[stream] == false or not (tcp_ports[tcp_source_port()] or tcp_ports[tcp_destination_port()]) then
+      return 0
+    end
+    state = tcp_state(stream)
+  end
+  local payload = not state.coap and tcp_payload_range()
+  if payload and payload:len() > 0 then
+    local tvb = payload:tvb()
+    if not state.labels[segment_key(pinfo, tvb)] then
+      dissect_tcp(tvb, pinfo, tree, state)
+      state.left_over[pinfo.number] = true
+    elseif state.left_over[pinfo.number] then
+      dissect_tcp(tvb, pinfo, tree, state)
+    end
+  end
+  if tcp_fin() or tcp_rst() then
+    draw_ending(state, pinfo, tree)
+  end
+  return 0
+end
+
+----------------------------------------------------------------------------------------------------------------------
+-- UDP: DTLS 1.2 with Particle's records around it
+
+local CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, DATA, CID, MOVED_CID, MOVED = 20, 21, 22, 23, 25, 253, 254
+local CID_SIZE, HEADER, DEVICE_ID = 8, 13, 12
+local MAX_FRAGMENT = 18432 -- RFC 6347 section 4.1
+local RECORD_NAME = {
+  [CID] = "Record with connection id",
+  [MOVED_CID] = "Record of a moved session, with connection id",
+  [MOVED] = "Record of a moved session, with device id",
+}
+-- Handshake message types (RFC 5246, RFC 6347) and the stages they are.
+local HANDSHAKE_STAGE = {
+  [1] = "client-hello",
+  [2] = "server-hello",
+  [3] = "hello-verify",
+  [12] = "server-key-exchange",
+  [13] = "certificate-request",
+  [14] = "server-hello-done",
+  [15] = "certificate-verify",
+  [16] = "client-key-exchange",
+}
+local FROM_DEVICE = { [1] = true, [15] = true, [16] = true }
+local FROM_CLOUD = { [0] = true, [2] = true, [3] = true, [4] = true, [12] = true, [13] = true, [14] = true }
+
+local dtls, stock_udp = nil, {}
+
+-- The record at `at`, nil when there is none: { type, at, size, length, epoch, text ... }.
+local function read_record(text, at, total, cid_size)
+  if #text < at + HEADER then
+    return nil
+  end
+  local kind, major, minor = string.byte(text, at + 1, at + 3)
+  local has_cid = kind == CID or kind == MOVED_CID
+  local known = (kind >= CHANGE_CIPHER_SPEC and kind <= DATA) or has_cid or kind == MOVED
+  if not known or major ~= 0xFE or (minor ~= 0xFD and minor ~= 0xFF) then
+    return nil
+  end
+  local epoch = u16(text, at + 4)
+  local header = HEADER + (has_cid and cid_size or 0)
+  if #text < at + header or (epoch == 0 and (has_cid or kind == MOVED)) then
+    return nil
+  end
+  local length = u16(text, at + header - 1)
+  if length == 0 or length > MAX_FRAGMENT or at + header + length > total then
+    return nil
+  end
+  local record = { type = kind, at = at, header = header, length = length, size = header + length, epoch = epoch }
+  if kind == MOVED and at + record.size + DEVICE_ID + 1 == total then
+    record.trailer = #text == total and string.byte(text, total) == DEVICE_ID
+    record.size = record.size + DEVICE_ID + 1
+  end
+  return record
+end
+
+local function read_records(text, total, cid_size)
+  local records, at = {}, 0
+  while at < total do
+    local record = read_record(text, at, total, cid_size)
+    if not record then
+      break
+    end
+    records[#records + 1] = record
+    at = at + record.size
+  end
+  return records, at
+end
+
+-- Handshake message types of a clear handshake record; a fragment of a message counts as the message.
+local function message_types(text, record)
+  local types = {}
+  local at, stop = record.at + record.header, record.at + record.header + record.length
+  while at + 12 <= stop and #text >= at + 12 do
+    types[#types + 1] = { type = string.byte(text, at + 1), sequence = u16(text, at + 5), at = at }
+    at = at + 12 + string.byte(text, at + 10) * 65536 + u16(text, at + 11)
+  end
+  return types
+end
+
+local function is_dtls(text, total)
+  local record = total > 1 and read_record(text, 0, total, CID_SIZE)
+  if not record then
+    return false
+  elseif record.epoch > 0 then
+    return record.type ~= CHANGE_CIPHER_SPEC and record.length > 16
+  elseif record.type == HANDSHAKE then
+    return record.length >= 12
+  end
+  return record.length == (record.type == ALERT and 2 or 1)
+end
+
+-- A ClientHello that only Particle devices send: AES_128_CCM_8 with ECDSA and nothing else, raw public keys.
+local function particle_hello(text)
+  return #text > 60
+    and string.byte(text, 1) == HANDSHAKE
+    and string.byte(text, HEADER + 1) == 1
+    and string.find(text, "\0\4\192\174\0\255\1\0", 40, true) ~= nil
+    and string.find(text, "\0\20\0\2\1\2", 40, true) ~= nil
+end
+
+local function udp_state(pinfo)
+  local from, to = side(pinfo.src, pinfo.src_port), side(pinfo.dst, pinfo.dst_port)
+  local key = from < to and from .. " " .. to or to .. " " .. from
+  local state = datagrams[key]
+  if not state then
+    state = { device = nil, labels = {}, up = {}, down = {}, cid_size = CID_SIZE }
+    datagrams[key] = state
+  end
+  return state
+end
+
+local function find_device(pinfo, records, text)
+  local from, to = side(pinfo.src, pinfo.src_port), side(pinfo.dst, pinfo.dst_port)
+  local first = records[1]
+  if first and first.type >= CID then
+    return from, true
+  elseif first and first.type == HANDSHAKE and first.epoch == 0 then
+    local message = message_types(text, first)[1]
+    if message and FROM_DEVICE[message.type] then
+      return from, true
+    elseif message and FROM_CLOUD[message.type] then
+      return to, true
+    end
+  end
+  if udp_ports[pinfo.src_port] and not udp_ports[pinfo.dst_port] then
+    return to, false
+  end
+  return from, false
+end
+
+-- The stage of a protected record: what it is follows from what came before it.
+local function protected_stage(state, from_device, record)
+  local own = from_device and state.up or state.down
+  if record.type == ALERT then
+    return nil
+  elseif record.type == HANDSHAKE then
+    own.finished = true
+    return from_device and "device-finished" or "cloud-finished"
+  elseif from_device and state.hello and not own.finished and record.type == CID then
+    own.finished = true
+    return "device-finished"
+  elseif not state.hello then
+    local first = not state.resumed
+    state.resumed = true
+    return (first or record.type >= MOVED_CID) and "resumed" or "session"
+  elseif from_device and not own.data then
+    own.data = true
+    return "device-hello"
+  elseif not from_device and not own.data and state.up.data then
+    own.data = true
+    return "hello-ack"
+  end
+  return "session"
+end
+
+local function label_datagram(state, text, total, from_device, records)
+  local labels = { from_device = from_device }
+  for _, record in ipairs(records) do
+    local label = { record = record, stages = {} }
+    labels[#labels + 1] = label
+    if record.epoch > 0 then
+      label.stages[1] = protected_stage(state, from_device, record)
+    elseif record.type == HANDSHAKE then
+      for _, message in ipairs(message_types(text, record)) do
+        local stage = HANDSHAKE_STAGE[message.type]
+        if message.type == 1 and from_device then
+          if message.sequence == 0 then
+            state.up, state.down, state.resumed = {}, {}, nil
+          end
+          state.hello = true
+          state.rfc_cid = nil
+        elseif message.type == 11 then
+          stage = from_device and "device-certificate" or nil
+          label.server_certificate = not from_device
+        end
+        if message.type <= 2 and string.find(text, "\0\54\0", message.at + 40, true) then
+          state.rfc_cid = true -- RFC 9146: stock Wireshark reads those records
+        end
+        label.stages[#label.stages + 1] = stage
+      end
+    elseif record.type == ALERT and record.length == 2 and #text >= record.at + record.size then
+      local level, code = string.byte(text, record.at + record.header + 1, record.at + record.header + 2)
+      label.alert = level == 2 and code or nil
+    end
+  end
+  return labels
+end
+
+local function draw_own_record(tvb, tree, label, text)
+  local record = label.record
+  local range = captured(tvb, record.at, record.size)
+  local item = tree:add(particle, range)
+  item:set_text("Particle " .. RECORD_NAME[record.type])
+  item:add(f.type, tvb(record.at, 1))
+  item:add(f.epoch, tvb(record.at + 3, 2))
+  item:add(f.sequence, tvb(record.at + 5, 6))
+  if record.header > HEADER then
+    item:add(f.cid, tvb(record.at + 11, record.header - HEADER))
+  end
+  item:add(f.udp_length, tvb(record.at + record.header - 2, 2))
+  local fragment = captured(tvb, record.at + record.header, record.length)
+  if fragment then
+    item:add(f.udp_fragment, fragment)
+  end
+  if record.type ~= CID then
+    item:add(f.moved, true):set_generated()
+    item:add_proto_expert_info(e.moved)
+  end
+  if record.trailer then
+    local at = record.at + record.size - DEVICE_ID - 1
+    local id = string.lower(tvb(at, DEVICE_ID):bytes():tohex())
+    item:add(f.device_id, tvb(at, DEVICE_ID), id)
+    text = text .. ", device " .. id
+  end
+  return item, text
+end
+
+-- Gives the records in [from, to) of the datagram to the stock dissector.
+local function hand_over(tvb, pinfo, tree, from, to)
+  if dtls and to > from and tvb:len() > from then
+    call(dtls, tvb(from, math.min(to, tvb:len()) - from):tvb(), pinfo, tree)
+  end
+end
+
+-- A type 254 record is an application record (23) but for its first byte, also for decryption.
+local function hand_over_moved(text, pinfo, tree, record)
+  local first = record.at + 1
+  if dtls and #text >= record.at + record.header + record.length then
+    local plain = string.char(DATA) .. string.sub(text, first + 1, record.at + record.header + record.length)
+    call(dtls, ByteArray.new(plain, true):tvb("Record as it was encrypted"), pinfo, tree)
+  end
+end
+
+local function draw_datagram(tvb, pinfo, tree, state, labels, text)
+  local notes, pending, last = {}, nil, 0
+  for _, label in ipairs(labels) do
+    local record, item, note = label.record, nil, nil
+    local own = RECORD_NAME[record.type] and not (record.type == CID and state.rfc_cid)
+    if own then
+      if pending then
+        hand_over(tvb, pinfo, tree, pending, record.at)
+        pending = nil
+      end
+      item, note = draw_own_record(tvb, tree, label, RECORD_NAME[record.type])
+      if record.type == MOVED then
+        hand_over_moved(text, pinfo, tree, record)
+      end
+      notes[#notes + 1] = note
+    else
+      pending = pending or record.at
+      if #label.stages > 0 or label.server_certificate or label.alert then
+        item = tree:add(particle, captured(tvb, record.at, record.size))
+      end
+    end
+    last = record.at + record.size
+    if item then
+      if not own then
+        item:set_text("Particle " .. (label.stages[1] and table.concat(label.stages, ", ") or "handshake over DTLS"))
+      end
+      for _, stage in ipairs(label.stages) do
+        item:add(f.stage, captured(tvb, record.at, record.size), stage):set_generated()
+      end
+      item:add(f.direction, labels.from_device and UP or DOWN):set_generated()
+      if label.server_certificate then
+        item:add_proto_expert_info(e.server_certificate)
+      end
+      if label.alert then
+        item:add_proto_expert_info(e.alert, "Fatal alert " .. label.alert .. " from the " .. (labels.from_device and "device" or "cloud"))
+      end
+    end
+  end
+  if pending then
+    hand_over(tvb, pinfo, tree, pending, tvb:reported_len())
+  end
+  if #notes > 0 then
+    if labels[1] and RECORD_NAME[labels[1].record.type] then
+      pinfo.cols.protocol:set("Particle")
+      pinfo.cols.info:set(table.concat(notes, ", "))
+    else
+      pinfo.cols.info:append(", " .. table.concat(notes, ", "))
+    end
+  end
+  return last
+end
+
+local function dissect_udp(tvb, pinfo, tree)
+  local total = tvb:reported_len()
+  local text = tvb:len() > 0 and tvb:raw(0, math.min(tvb:len(), total)) or ""
+  if total == 1 then
+    pinfo.cols.protocol:set("Particle")
+    pinfo.cols.info:set("Keep-alive")
+    local item = tree:add(particle, tvb())
+    item:set_text("Particle keep-alive, 1 byte")
+    item:add(f.keep_alive, true):set_generated()
+    return 1
+  end
+  local state = udp_state(pinfo)
+  local key = segment_key(pinfo, tvb)
+  local labels = state.labels[key]
+  if not labels then
+    local records = read_records(text, total, state.cid_size)
+    local device, sure = find_device(pinfo, records, text)
+    if sure or not state.device then
+      state.device = device
+    end
+    labels = label_datagram(state, text, total, side(pinfo.src, pinfo.src_port) == state.device, records)
+    if fields_there() and not quoted() then
+      state.labels[key] = labels
+    end
+  end
+  if #labels == 0 then
+    hand_over(tvb, pinfo, tree, 0, total)
+  else
+    draw_datagram(tvb, pinfo, tree, state, labels, text)
+  end
+  return tvb:len()
+end
+
+-- Called for a port of ours, for a conversation the heuristic claimed, and by Decode As.
+local function udp_datagram(tvb, pinfo, tree)
+  local total = tvb:reported_len()
+  local text = tvb:len() > 0 and tvb:raw(0, math.min(tvb:len(), total)) or ""
+  if quoted() or not (total == 1 or is_dtls(text, total)) then
+    local stock = stock_udp[pinfo.dst_port] or stock_udp[pinfo.src_port] or dtls
+    return stock and call(stock, tvb, pinfo, tree) or 0
+  end
+  return dissect_udp(tvb, pinfo, tree)
+end
+
+local function udp_heuristic(tvb, pinfo, tree)
+  local total = tvb:reported_len()
+  if total < HEADER + 17 or tvb:len() < HEADER or quoted() then
+    return false
+  end
+  local text = tvb:raw(0, math.min(tvb:len(), total))
+  local first = string.byte(text, 1)
+  local ours = false
+  if first == MOVED or first == MOVED_CID or first == CID then
+    local records, stop = read_records(text, total, CID_SIZE)
+    ours = stop == total and (first ~= MOVED or records[1].trailer)
+  elseif first == HANDSHAKE then
+    ours = is_dtls(text, total) and particle_hello(text)
+  end
+  if not ours then
+    return false
+  end
+  pinfo.conversation = particle
+  dissect_udp(tvb, pinfo, tree)
+  return true
+end
+
+----------------------------------------------------------------------------------------------------------------------
+-- Registration
+
+function particle.dissector(tvb, pinfo, tree)
+  if pinfo.port_type == PT_UDP then
+    return udp_datagram(tvb, pinfo, tree)
+  end
+  return tcp_segment(tvb, pinfo, tree)
+end
+
+local function ports_of(range)
+  local ports = {}
+  for part in string.gmatch(tostring(range), "[^,%s]+") do
+    local first, last = string.match(part, "^(%d+)%-?(%d*)$")
+    first, last = tonumber(first), tonumber(last)
+    if first then
+      for port = first, math.min(last or first, first + 1023) do
+        ports[port] = true
+      end
+    end
+  end
+  return ports
+end
+
+local function bind(name, stock, old, new)
+  local ports = DissectorTable.get(name)
+  for port in pairs(old) do
+    if not new[port] then
+      ports:remove(port, particle)
+      if stock[port] then
+        ports:add(port, stock[port])
+      end
+    end
+  end
+  for port in pairs(new) do
+    if not old[port] then
+      local ok, dissector = pcall(ports.get_dissector, ports, port)
+      stock[port] = ok and dissector or nil
+      ports:add(port, particle)
+    end
+  end
+  return new
+end
+
+do
+  local ok, dissector = pcall(Dissector.get, "dtls")
+  dtls = ok and dissector or nil
+end
+tcp_ports = bind("tcp.port", stock_tcp, {}, ports_of(particle.prefs.tcp_ports))
+udp_ports = bind("udp.port", stock_udp, {}, ports_of(particle.prefs.udp_ports))
+
+function particle.prefs_changed()
+  tcp_ports = bind("tcp.port", stock_tcp, tcp_ports, ports_of(particle.prefs.tcp_ports))
+  udp_ports = bind("udp.port", stock_udp, udp_ports, ports_of(particle.prefs.udp_ports))
+end
+
+particle:register_heuristic("tcp", tcp_heuristic)
+particle:register_heuristic("udp", udp_heuristic)
+register_postdissector(rest)
