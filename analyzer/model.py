@@ -244,6 +244,22 @@ class Session:
     findings: tuple[Finding, ...] = ()
     #: Lines of the device's own log that belong to stages of this session.
     log: tuple[LogLine, ...] = ()
+    #: What happened below the stages, in frame order; a report draws it between them.
+    incidents: tuple[Incident, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Incident:
+    """Something below the stages: data sent again, bytes that are not in the capture, an ICMP error.
+
+    ``bytes`` counts what a gap lacks; ``direction`` is that of the data concerned.
+    """
+
+    kind: Literal["retransmission", "gap", "cut", "icmp", "reset", "keepalive", "zero-window", "out-of-order"]
+    direction: Direction
+    frames: tuple[int, ...]
+    offset_s: float | None = None
+    bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)
