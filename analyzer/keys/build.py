@@ -144,7 +144,7 @@ def _private_in_public_name(file: str) -> KeyFinding:
         "private-key-named-public",
         "a private key in a file that is named as a public one: whoever was sent this file has the key",
         "make the public half anew, and treat this key as given away if the file left your hands",
-        (f"openssl pkey -in {file} -pubout -out {file}",),
+        (f"openssl pkey -in {lint.quoted(file)} -pubout -out public.pem",),
     )
 
 

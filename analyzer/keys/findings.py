@@ -6,9 +6,15 @@ write PKCS#1, the only form a TCP device reads (OpenSSL 1.x writes it without be
 
 from __future__ import annotations
 
+import shlex
+from typing import Final
+
 from analyzer.keys.key import KeyFinding, Severity
+from analyzer.reports.safe import printable
 
 _ID = "DEVICE_ID"
+#: Gravest first.
+SEVERITIES: Final[tuple[Severity, ...]] = ("error", "warning", "note")
 
 
 def _finding(
@@ -75,7 +81,7 @@ def pkcs8_in_tcp_device(file: str, device_id: str | None) -> KeyFinding:
         "and presents a meaningless public key",
         "convert it and load it again; the key itself is sound, so the cloud's copy need not change",
         (
-            f"openssl rsa -inform DER -in {file} -traditional -outform DER -out {out}",
+            f"openssl rsa -inform DER -in {quoted(file)} -traditional -outform DER -out {out}",
             f"particle keys load {out} --force",
         ),
     )
@@ -133,3 +139,14 @@ def warning(code: str, summary: str, remedy: str = "", commands: tuple[str, ...]
 def error(code: str, summary: str, remedy: str = "", commands: tuple[str, ...] = ()) -> KeyFinding:
     """Something that cannot work."""
     return _finding(code, "error", summary, remedy, commands)
+
+
+def quoted(file: str) -> str:
+    """A file name as it can be pasted into a shell."""
+    return shlex.quote(printable(file))
+
+
+def world_readable(file: str) -> KeyFinding:
+    """A private key that every user of the machine can read."""
+    told = "every user of this machine can read this private key"
+    return warning("world-readable", told, "keep it to yourself", (f"chmod 600 {quoted(file)}",))

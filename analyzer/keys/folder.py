@@ -99,12 +99,7 @@ def _with_mode(key: Key, mode: int) -> Key:
     """A private key that everybody on the machine may read is worth a word."""
     if os.name != "posix" or key.role not in _PRIVATE or not mode & _OTHERS_READ or not key.has_private:
         return key
-    told = lint.note(
-        "world-readable",
-        "every user of this machine can read this private key",
-        "keep it to yourself",
-        (f"chmod 600 {key.file}",),
-    )
+    told = lint.world_readable(key.file)
     return replace(key, findings=(*key.findings, told))
 
 
