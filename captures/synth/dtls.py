@@ -142,11 +142,12 @@ class Handshake:
         cookie: bool = True,
     ) -> None:
         self.rng, self.device, self.cloud, self.library = rng, device, cloud, library
+        curve = type(device)
         self.spki = device.spki[:26] + (point or device.point)
         self.cid = cid
         self.cookie = rng.randbytes(32) if cookie else b""
         self.client_random, self.server_random = rng.randbytes(32), rng.randbytes(32)
-        self.ephemeral = EcKey.generate(rng), EcKey.generate(rng)
+        self.ephemeral = curve.generate(rng), curve.generate(rng)
         self.transcript = b""
         self.sequence = [0, 0]
         self.numbers = [0, 0]
