@@ -1,8 +1,8 @@
 """Records into packets: link layer, IP, fragments, TCP, UDP and ICMP.
 
 How it works: nearly every packet of nearly every capture is Ethernet, IPv4 without options, TCP, so `Decoder.decode`
-reads that one case with a single unpack and leaves everything else to the slow path, which walks the headers by offset.
-No object is made per layer. Lengths come from the IP header, so that Ethernet padding is no payload; what the snap length
+reads that one case with a single unpack and leaves all else to the slow path, which walks the headers by offset. No
+object is made per layer. Lengths come from the IP header, so that Ethernet padding is no payload; what the snap length
 cut off is still counted in `Packet.length`. Whatever is not TCP, UDP or ICMP is counted and dropped.
 """
 
@@ -175,12 +175,14 @@ class Decoder:
         if protocol == TCP and there >= 16:
             source_port, destination_port, sequence, acknowledgement, offset, flags, window = _TCP(data, start)
             payload = start + ((offset >> 4) << 2)
-            if payload - start >= 20 and payload <= end:
+            if payload - start < 20 or payload > end:
+                payload = end  # an impossible header length: no payload, but Wireshark still counts its conversation
+            if end >= start:
                 return Packet(
                     number, time_ns, TCP, source, destination, source_port, destination_port, data[payload:end],
                     end - payload, ttl, ident, sequence, acknowledgement, flags, window, data[start:payload],
                 )  # fmt: skip
-        elif protocol == UDP and there >= 6:
+        elif protocol == UDP and there >= 8:
             source_port, destination_port, length = _UDP(data, start)
             if length >= 8 and start + length <= end:
                 end = start + length

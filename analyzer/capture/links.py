@@ -49,7 +49,7 @@ def name(link_type: int) -> str:
 
 
 def behind_ethertype(data: bytes, at: int) -> int:
-    """``at`` is the offset of an EtherType: follows VLAN tags (802.1Q, 802.1ad), PPPoE (RFC 2516) and SNAP (RFC 1042)."""
+    """``at`` is where an EtherType is: follows VLAN tags (802.1Q, 802.1ad), PPPoE (RFC 2516) and SNAP (RFC 1042)."""
     for _ in range(_MAX_TAGS):
         if len(data) < at + 2:
             return -1

@@ -1,6 +1,6 @@
 """The pcap file format: records in, nothing understood of what they hold.
 
-Source: IETF draft-ietf-opsawg-pcap; the modified form of Kuznetsov's patches: libpcap sf-pcap.c (KUZNETZOV_TCPDUMP_MAGIC).
+Source: IETF draft-ietf-opsawg-pcap; Kuznetsov's modified form: libpcap sf-pcap.c (KUZNETZOV_TCPDUMP_MAGIC).
 """
 
 from __future__ import annotations

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, Literal
+from typing import BinaryIO, Literal, cast
 
 from analyzer.capture import links, pcap, pcapng
 from analyzer.capture.decode import Decoder
@@ -42,7 +41,7 @@ def open_capture(source: Path | BinaryIO, *, name: str, limits: Limits = _DEFAUL
     if not isinstance(source, Path):
         return Capture(source, name=name, limits=limits)
     try:
-        file = source.open("rb", buffering=0)
+        file = cast(BinaryIO, source.open("rb", buffering=0))
     except OSError as error:
         problem = "is a folder" if source.is_dir() else (error.strerror or str(error)).lower()
         raise InputError(name, problem) from error
@@ -59,7 +58,7 @@ class Capture:
     ``records()`` gives the raw layer instead (also once). Iterating never raises for what is in the file.
     """
 
-    def __init__(self, file: BinaryIO | io.RawIOBase, *, name: str, limits: Limits, owned: bool = False) -> None:
+    def __init__(self, file: BinaryIO, *, name: str, limits: Limits, owned: bool = False) -> None:
         self.name = name
         self._file = file
         self._owned = owned

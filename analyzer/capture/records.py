@@ -62,7 +62,7 @@ class Notes:
             self.link_types.append(link_type)
 
     def cut_short(self, frame: int) -> None:
-        """The input ended inside ``frame``. When the reason is known already (a read error), it only learns the frame."""
+        """The input ended inside ``frame``. A reason that is known already (a read error) only learns the frame."""
         for index, problem in enumerate(self.problems):
             if problem.code in FATAL:
                 self.problems[index] = problem._replace(frame=frame)

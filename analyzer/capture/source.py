@@ -18,7 +18,7 @@ _GZIP = b"\x1f\x8b"
 
 
 class Source:
-    """Streams ``file``. Ends early, with a note, on a read error, damaged gzip data or a limit; never raises OSError."""
+    """Streams ``file``. Ends early, with a note, on a read error, damaged gzip data or a limit."""
 
     def __init__(self, file: BinaryIO, notes: Notes, limits: Limits) -> None:
         self._file = file
@@ -70,7 +70,7 @@ class Source:
         return parts[0] if len(parts) == 1 else b"".join(parts)
 
     def skip(self, length: int) -> bytes | None:
-        """Passes over ``length`` bytes without keeping them; what was read beyond, or None when the input ends before."""
+        """Drops the next ``length`` bytes; what was read beyond them, or None when the input ends before."""
         while length > 0:
             data = self.more(1)
             if not data:

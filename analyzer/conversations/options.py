@@ -1,0 +1,44 @@
+"""What a conversation table is told: ports that are hints, and how much it may hold."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: Where clouds listen (device-os: SPARK_SERVER_PORT 5683, PORT_COAPS 5684; 4500: Particle's server-key blobs for UDP).
+TCP_PORTS = frozenset({5683})
+UDP_PORTS = frozenset({5683, 5684, 4500})
+
+_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """``tcp_ports`` and ``udp_ports`` are further cloud ports, beside those known. The rest bounds memory."""
+
+    tcp_ports: frozenset[int] = frozenset()
+    udp_ports: frozenset[int] = frozenset()
+    #: Silence after which a conversation is handed out. A cellular device may be quiet for 23 minutes (its keep-alive);
+    #: splitting a session costs more than holding it.
+    tcp_idle_ns: int = 1800 * _SECOND
+    udp_idle_ns: int = 7200 * _SECOND
+    #: The same after both FINs or an RST: late retransmissions still belong to it.
+    closed_ns: int = 60 * _SECOND
+    #: Kept of one conversation: payload bytes per direction and segments (TCP), datagrams and their bytes (UDP).
+    tcp_payload: int = 1 << 20
+    tcp_segments: int = 50_000
+    udp_datagrams: int = 20_000
+    udp_payload: int = 4 << 20
+    #: Conversations held at a time, flows whose kind is still open, and roughly the bytes in all of them.
+    conversations: int = 4096
+    undecided: int = 4096
+    held: int = 256 << 20
+    #: Flows counted for Wireshark's stream numbers, per transport; later ones get no number.
+    flows: int = 500_000
+
+    @property
+    def cloud_tcp(self) -> frozenset[int]:
+        return TCP_PORTS | self.tcp_ports
+
+    @property
+    def cloud_udp(self) -> frozenset[int]:
+        return UDP_PORTS | self.udp_ports
