@@ -90,10 +90,10 @@ class Dtls:
 
     def attempts(self) -> tuple[DtlsAttempt, ...]:
         """All attempts so far, in the order in which they began; may be asked at any time."""
-        ends = [ledger.start_ns for ledger in self._ledgers[1:]]
+        following = [*(ledger.start_ns for ledger in self._ledgers[1:]), None]
         return tuple(
-            finish(ledger, self._hint, following, self._refused)
-            for ledger, following in zip(self._ledgers, [*ends, None], strict=True)
+            finish(ledger, self._hint, next_ns, self._refused)
+            for ledger, next_ns in zip(self._ledgers, following, strict=False)
         )
 
     # -- records -------------------------------------------------------------------------------------------------------
@@ -213,9 +213,8 @@ class Dtls:
         ledger = self._current(mark)
         if fragment.kind == Kind.CLIENT_HELLO and fragment.offset == 0:
             random = fragment.data[_RANDOM]
-            ledger = self._by_random.get(random) if random else ledger
-            if ledger is None:
-                ledger = self._adopt(random) or self._open(mark, random)
+            if random and not (ledger is not None and _alike(ledger.random, random)):
+                ledger = self._by_random.get(random) or self._adopt(random) or self._open(mark, random)
         if ledger is None:
             return None
         assembly = ledger.device.messages.get((fragment.message_seq, fragment.kind))
@@ -266,7 +265,7 @@ class Dtls:
             if found is not None:
                 return found
             answer = current.answer
-            if answer.random is not None:
+            if answer.random is not None and not _alike(answer.random, random):
                 answer = current.restart()
             if random and answer.random is None:
                 answer.random = random
@@ -291,6 +290,14 @@ class Dtls:
                 ledger.connection_id = ServerHello.from_wire(body).connection_id
             except WireError:
                 return
+
+
+def _alike(known: bytes | None, random: bytes) -> bool:
+    """Whether two randoms are the same as far as both are there: a fragment or a cut packet may hold part of one."""
+    if not known or not random:
+        return False
+    length = min(len(known), len(random))
+    return known[:length] == random[:length]
 
 
 def _stage(stages: dict[Kind, str], kind: int) -> str:
