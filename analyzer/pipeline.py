@@ -13,10 +13,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
-from analyzer import __version__
+from analyzer import __version__, conversations
 from analyzer.capture import Capture, open_capture
 from analyzer.case import Case
-from analyzer.conversations import Conversations, TcpConversation, UdpConversation
+from analyzer.conversations import TcpConversation, UdpConversation
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.verdict import judge
 from analyzer.errors import InputError
@@ -125,11 +125,15 @@ def _cases(capture: Capture, ring: KeyRing, options: Options, names: NameLog) ->
         else:
             cases.extend(examine_udp(conversation, ring))
 
-    conversations = Conversations(ports=options.ports, on_other=names.observe)
+    ports = {
+        transport: frozenset(port for kind, port in options.ports if kind == transport) for transport in ("tcp", "udp")
+    }
+    limits = conversations.Options(tcp_ports=ports["tcp"], udp_ports=ports["udp"])
+    table = conversations.Conversations(limits, on_other=names.observe)
     for packet in capture:
-        for conversation in conversations.feed(packet):
+        for conversation in table.feed(packet):
             examine(conversation)
-    for conversation in conversations.finish():
+    for conversation in table.finish():
         examine(conversation)
     cases.sort(key=lambda case: (case.first_frame, case.last_frame))
     return cases
