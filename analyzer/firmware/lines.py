@@ -21,6 +21,7 @@ class LineKind(StrEnum):
 
     BOOT = "boot"
     FACT = "fact"
+    INIT = "init"
     ATTEMPT = "attempt"
     ADDRESS = "address"
     WAITING = "waiting"

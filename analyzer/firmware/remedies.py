@@ -6,7 +6,7 @@ in hand), and every variant whose conditions hold becomes one Remedy.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
@@ -57,10 +57,20 @@ def remedy(code: Code, context: RemedyContext) -> tuple[Remedy, ...]:
     Commands carry the real id and file names where they are known and placeholders in capitals where they are not.
     Then comes what differs with an older particle-cli, once; then a paragraph for each of ``context.missing``.
     """
+    absent = [missing_evidence(what, context) for what in context.missing]
+    return tuple(dict.fromkeys([*_carried_out(plan(code, context.transport), context), *absent]))
+
+
+def finding_remedy(finding: str, context: RemedyContext) -> tuple[Remedy, ...]:
+    """What to do about a finding, such as ``server-address-lost``; empty when there is nothing to do or it is unknown."""
+    return tuple(_carried_out(strings(table("remedies")["findings"], finding), context))
+
+
+def _carried_out(names: Iterable[str], context: RemedyContext) -> list[Remedy]:
     filled = Filler(context)
     result: list[Remedy] = []
     older: list[Remedy] = []
-    for step in plan(code, context.transport):
+    for step in names:
         for variant in steps()[step]:
             if not variant.fits(context, filled.known):
                 continue
@@ -68,8 +78,7 @@ def remedy(code: Code, context: RemedyContext) -> tuple[Remedy, ...]:
             if variant.older_text:
                 text = f"With an older particle-cli: {filled.text(variant.older_text)}."
                 older.append(Remedy(text, filled.commands(variant.older_commands)))
-    absent = [missing_evidence(what, context) for what in context.missing]
-    return tuple(dict.fromkeys([*result, *older, *absent]))
+    return [*result, *older]
 
 
 def _variant(entry: dict[str, Any]) -> StepVariant:

@@ -1,0 +1,70 @@
+"""What stands before a log message: terminal time stamps, the device's clock, category, level. All of it is optional.
+
+Forms met (device-os services/src/{debug,logging}.c; support threads):
+``0000304420 WARN: text`` | ``0000001000 [system] INFO: text`` | ``0000000000:INFO : void f() (581):`` with the text in
+the next line | ``Dec 17 01:36:22 [comm.protocol] ERROR: text`` | ``> 0000015205 [app] INFO: text`` |
+``12:34:56.789 -> text`` | colour codes anywhere.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+#: Terminal escape sequences: CSI (colours, cursor) and OSC (window title), both bounded.
+_ESCAPE = re.compile(r"\x1b(?:\[[0-9;?]{0,24}[@-~]|\][^\x07\x1b]{0,80}(?:\x07|\x1b\\)|[@-Z\\^_])")
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\ufeff]")
+_DAY = r"(?:\d{4}[-/.]\d{2}[-/.]\d{2}|(?:[A-Z][a-z]{2} )?[A-Z][a-z]{2} {1,2}\d{1,2}(?: \d{4})?|\d{1,2}[/.]\d{1,2}[/.]\d{2,4})"
+_HOST_TIME = re.compile(
+    rf"[\[(<]?(?:{_DAY}[T, ]{{1,2}})?\d{{1,2}}:\d{{2}}:\d{{2}}(?:[.,:]\d{{1,9}})?(?: ?[AP]M)?(?:Z|[+-]\d{{2}}:?\d{{2}})?[\])>]?"
+    r"\s{0,4}(?:->|=>|[:|>-](?=\s))?\s{0,8}"
+)
+_DEVICE_TIME = re.compile(r"(\d{10})(?=[\s:])")
+_CATEGORY = re.compile(r"\s{0,8}\[([A-Za-z][\w.-]{0,60})\]\s{0,4}")
+_LEVEL = re.compile(r"\s{0,8}(TRACE|DEBUG|INFO|WARN|ERROR|PANIC|LOG)\s{0,2}:\s{0,4}")
+#: v0.4-v0.6.0: clock, level, function, file and line; the message follows on the same or the next line.
+_OLD = re.compile(r"(\d{10}):(TRACE|DEBUG|INFO|WARN|ERROR|PANIC)\s{0,2}: [^\n]{0,180}?\(\d{1,6}\):\s{0,4}")
+
+
+@dataclass(frozen=True, slots=True)
+class Prefixed:
+    """A line taken apart. ``time_ms`` is the device's clock; ``header_only`` says that the message is in the next line."""
+
+    message: str
+    time_ms: int | None = None
+    category: str | None = None
+    level: str | None = None
+    header_only: bool = False
+
+
+def strip_prefix(line: str) -> Prefixed:
+    """Take the prefix off a line of any firmware or terminal; what is left is the message, free of control characters."""
+    text = _CONTROL.sub("", _ESCAPE.sub("", line)).strip()
+    if text.startswith("> "):
+        text = text[2:].lstrip()
+    host = _HOST_TIME.match(text)
+    if host:
+        text = text[host.end() :]
+    old = _OLD.match(text)
+    if old:
+        message = text[old.end() :].strip()
+        return Prefixed(message, int(old.group(1)), None, old.group(2), header_only=not message)
+    at = 0
+    clock = _DEVICE_TIME.match(text)
+    if clock:
+        at = clock.end()
+    category = _CATEGORY.match(text, at)
+    if category:
+        at = category.end()
+    level = _LEVEL.match(text, at)
+    if level:
+        at = level.end()
+    # "[app]" alone at the start of a line is text, not a category.
+    if not clock and not level:
+        return Prefixed(text)
+    return Prefixed(
+        text[at:].strip(),
+        int(clock.group(1)) if clock else None,
+        category.group(1) if category else None,
+        level.group(1) if level else None,
+    )

@@ -1,0 +1,206 @@
+"""Read a device's log, whatever wrote it, in bounded memory and linear time; secrets never leave this module."""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from analyzer.devicelog.attempts import attempts_of
+from analyzer.devicelog.prefix import strip_prefix
+from analyzer.devicelog.records import DeviceLog, LogAttempt, LogEvent
+from analyzer.errors import InputError
+from analyzer.firmware.lines import LONGEST, LineKind, match_line, number_of
+from analyzer.model import Certainty, Finding
+
+#: The device's clock is 32 bits of milliseconds: it starts anew after 49.7 days without a restart.
+_WRAP = 1 << 32
+#: Threads may log a little out of order; a clock that goes back further has been reset.
+_JITTER_MS = 2000
+_TEXT = 200
+_SECRET = "device key: (private key removed)"
+#: A run of hexadecimal digits that is longer than any id or address: nothing a reader needs, possibly a key.
+_LONG_HEX = re.compile(r"[0-9A-Fa-f]{33,}")
+
+
+@dataclass(frozen=True, slots=True)
+class LogLimits:
+    """How much of a log is looked at: characters of a line, lines, known lines kept."""
+
+    line: int = 4096
+    lines: int = 2_000_000
+    events: int = 100_000
+
+
+def read_log(source: Path | Iterable[str], *, name: str | None = None, limits: LogLimits | None = None) -> DeviceLog:
+    """Read a log from a file or from lines of text.
+
+    Any prefix, colour codes, either line ending, UTF-8 or UTF-16; application output between the lines is passed over.
+    Raises InputError when the file cannot be opened; nothing in its content raises.
+    """
+    limits = limits or LogLimits()
+    shown = name if name is not None else (source.name if isinstance(source, Path) else "log")
+    lines = _file_lines(source, limits) if isinstance(source, Path) else _text_lines(source, limits)
+    reading = _Reading(limits)
+    for line in lines:
+        if not reading.take(line):
+            break
+    return reading.log(shown)
+
+
+class _Reading:
+    """The state while reading: the clock, the boot counted, the events so far."""
+
+    def __init__(self, limits: LogLimits) -> None:
+        self._limits = limits
+        self._events: list[LogEvent] = []
+        self._lines = 0
+        self._boot = 0
+        self._clock: int | None = None
+        self._base = 0
+        self._header_ms: int | None = None
+        self._secrets: list[int] = []
+        self._cut = False
+
+    def take(self, raw: str) -> bool:
+        """Look at one line; False when a limit is reached."""
+        if self._lines >= self._limits.lines or len(self._events) >= self._limits.events:
+            self._cut = True
+            return False
+        self._lines += 1
+        if not raw.strip():
+            return True
+        parts = strip_prefix(raw[:LONGEST])
+        time_ms = parts.time_ms if parts.time_ms is not None else self._header_ms
+        self._header_ms = parts.time_ms if parts.header_only else (self._header_ms if parts.time_ms is None else None)
+        if parts.time_ms is not None:
+            self._follow(parts.time_ms)
+        found = match_line(parts.message) if parts.message else None
+        if found is None:
+            return True
+        line, values = found
+        if line.kind is LineKind.BOOT and (self._clock or 0) > _JITTER_MS:
+            self._restart()
+        if line.kind is LineKind.SECRET:
+            self._secrets.append(self._lines)
+            self._add(LogEvent(self._lines, self._at(time_ms), self._boot, line.kind, None, _SECRET))
+            return True
+        self._add(
+            LogEvent(
+                self._lines,
+                self._at(time_ms),
+                self._boot,
+                line.kind,
+                line.stage,
+                _clean(parts.message),
+                number_of(line, values),
+                {key: _clean(value) for key, value in values.items() if key != "hex"},
+                line.spaces,
+                line.family,
+                line.transport,
+            )
+        )
+        return True
+
+    def _follow(self, time_ms: int) -> None:
+        if self._clock is not None and time_ms < self._clock - _JITTER_MS:
+            if self._clock > _WRAP - 3_600_000 and time_ms < 3_600_000:
+                self._base += _WRAP
+            else:
+                self._restart()
+        self._clock = time_ms
+
+    def _restart(self) -> None:
+        if self._events:
+            self._boot += 1
+        self._clock, self._base, self._header_ms = None, 0, None
+
+    def _at(self, time_ms: int | None) -> int | None:
+        return None if time_ms is None else time_ms + self._base
+
+    def _add(self, event: LogEvent) -> None:
+        # cloud-debug prints every line twice: once for each of its two log handlers.
+        last = self._events[-1] if self._events else None
+        if (
+            last
+            and event.time_ms is not None
+            and (last.time_ms, last.boot, last.text) == (event.time_ms, event.boot, event.text)
+        ):
+            return
+        self._events.append(event)
+
+    def log(self, name: str) -> DeviceLog:
+        events = tuple(self._events)
+        attempts = attempts_of(events)
+        facts = [event.values for event in events if event.kind in (LineKind.BOOT, LineKind.FACT)]
+        families = Counter(attempt.family for attempt in attempts if attempt.family)
+        return DeviceLog(
+            name=name,
+            events=events,
+            attempts=attempts,
+            device_ids=tuple(dict.fromkeys(item["device"].lower() for item in facts if "device" in item)),
+            family=families.most_common(1)[0][0] if families else None,
+            version=_first(facts, "version"),
+            platform=_first(facts, "platform"),
+            boots=self._boot + 1,
+            lines=self._lines,
+            cut=self._cut,
+            findings=tuple(_findings(name, events, attempts, self._secrets)),
+        )
+
+
+def _first(facts: Iterable[Mapping[str, str]], name: str) -> str | None:
+    return next((item[name] for item in facts if name in item), None)
+
+
+def _findings(
+    name: str, events: tuple[LogEvent, ...], attempts: tuple[LogAttempt, ...], secrets: list[int]
+) -> Iterator[Finding]:
+    lost = [event for event in events if event.kind is LineKind.ADDRESS and event.number not in (None, 0, 1)]
+    if lost:
+        summary = (
+            f"the stored server address is erased ({name} line {lost[0].line}: {lost[0].text}): "
+            "the device goes to Particle's cloud, whatever server it belongs to"
+        )
+        yield Finding("server-address-lost", Certainty.INFERRED, summary)
+    repaired = next((event for event in events if event.kind is LineKind.REPAIR), None)
+    if repaired:
+        code = "server-address-lost" if "Address" in repaired.text else "server-key-restored"
+        yield Finding(code, Certainty.INFERRED, f"{name} line {repaired.line}: {repaired.text}")
+    failed = [attempt for attempt in attempts if attempt.outcome == "failed"]
+    if len(failed) > 2:
+        yield Finding("retry-loop", Certainty.INFERRED, f"{len(failed)} failed attempts in {name}")
+    reset = next((e for e in events if e.kind is LineKind.NETWORK and e.text.startswith("Resetting")), None)
+    if reset:
+        yield Finding("network-reset", Certainty.INFERRED, f"{name} line {reset.line}: {reset.text}")
+    if secrets:
+        summary = f"{name} prints a private key (line {secrets[0]}): remove that line before the log goes to anybody"
+        yield Finding("secret-in-log", Certainty.PROVEN, summary)
+
+
+def _clean(text: str) -> str:
+    return _LONG_HEX.sub("(long number removed)", text)[:_TEXT]
+
+
+def _text_lines(source: Iterable[str], limits: LogLimits) -> Iterator[str]:
+    for text in source:
+        yield from (line[: limits.line] for line in text.splitlines() or [""])
+
+
+def _file_lines(path: Path, limits: LogLimits) -> Iterator[str]:
+    try:
+        with path.open("rb") as probe:
+            head = probe.read(3)
+        encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+        with path.open(encoding=encoding, errors="replace", newline=None) as stream:
+            fresh = True
+            while piece := stream.readline(limits.line):
+                if fresh:
+                    yield piece.rstrip("\n")
+                fresh = piece.endswith("\n")
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise InputError(str(path), f"cannot be read: {reason}", "--log takes a text file") from error

@@ -1,0 +1,106 @@
+"""What a device's log says, as types: events, attempts, the log. No secret is kept in any of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+from analyzer.firmware.lines import LineKind
+from analyzer.model import Finding
+
+Outcome = Literal["connected", "failed", "unfinished"]
+
+
+@dataclass(frozen=True, slots=True)
+class LogEvent:
+    """One line that is known. ``time_ms`` is the device's clock since boot ``boot`` (counted from 0); ``number`` is the
+    number in the line, signed; ``text`` is the message without its prefix, without secrets, at most 200 characters."""
+
+    line: int
+    time_ms: int | None
+    boot: int
+    kind: LineKind
+    stage: str | None
+    text: str
+    number: int | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
+    spaces: tuple[str, ...] = ()
+    family: str | None = None
+    transport: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LogAttempt:
+    """One attempt to reach the cloud, from "Cloud: connecting" (or what stands in its place) to the next.
+
+    ``address_type`` is 0 for a stored IP address, 1 for a name, 255 for none.
+    """
+
+    index: int
+    boot: int
+    events: tuple[LogEvent, ...]
+    outcome: Outcome
+    device_id: str | None = None
+    transport: Literal["tcp", "udp"] | None = None
+    family: str | None = None
+    host: str | None = None
+    address: str | None = None
+    port: int | None = None
+    address_type: int | None = None
+
+    @property
+    def start_ms(self) -> int | None:
+        """When the connection was made or, failing that, the attempt began: the instant a capture can show."""
+        connect = self.time_of("connect")
+        return connect if connect is not None else self.events[0].time_ms
+
+    @property
+    def address_lost(self) -> bool:
+        """The stored server address is erased."""
+        return self.address_type not in (None, 0, 1)
+
+    @property
+    def first_line(self) -> int:
+        return self.events[0].line
+
+    @property
+    def last_line(self) -> int:
+        return self.events[-1].line
+
+    def time_of(self, stage: str, kind: LineKind = LineKind.REACHED) -> int | None:
+        """The device's clock when a stage was reached (or failed, waited for), or None."""
+        return next((e.time_ms for e in self.events if e.stage == stage and e.kind is kind), None)
+
+    def reached(self, stage: str) -> bool:
+        return any(e.stage == stage and e.kind in (LineKind.REACHED, LineKind.CONNECTED) for e in self.events)
+
+    def failure(self) -> LogEvent | None:
+        """The line that says most about why it failed: a stage that failed, else the result, else how it was lost."""
+        for kind in (LineKind.FAILED, LineKind.RESULT, LineKind.LOST):
+            found = next((e for e in self.events if e.kind is kind), None)
+            if found:
+                return found
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class DeviceLog:
+    """A device's log. ``lines`` counts all lines read, known or not; ``cut`` says that a limit ended the reading."""
+
+    name: str
+    events: tuple[LogEvent, ...]
+    attempts: tuple[LogAttempt, ...]
+    device_ids: tuple[str, ...] = ()
+    family: str | None = None
+    version: str | None = None
+    platform: str | None = None
+    boots: int = 1
+    lines: int = 0
+    cut: bool = False
+    findings: tuple[Finding, ...] = ()
+
+    @property
+    def device_id(self) -> str | None:
+        """The one device this log is of; None when it names none or several."""
+        return self.device_ids[0] if len(self.device_ids) == 1 else None

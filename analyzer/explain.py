@@ -1,0 +1,285 @@
+"""`analyze explain WORD`: a verdict, a finding, a number, an LED pattern or a log line in plain words.
+
+Everything comes from the tables of `analyzer.firmware`, the same the diagnosis uses, so the two cannot disagree.
+Nothing here raises, whatever the word; time is linear in its length, and only its first 600 characters count.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import textwrap
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from analyzer.devicelog.prefix import strip_prefix
+from analyzer.firmware.case import RemedyContext
+from analyzer.firmware.leds import Led, find_leds, leds
+from analyzer.firmware.lines import LONGEST, Line, LineKind, known_lines, match_line, number_of
+from analyzer.firmware.numbers import Number, Space, meanings, number, spaces
+from analyzer.firmware.remedies import remedy
+from analyzer.firmware.shows import device_shows
+from analyzer.firmware.verdicts import Situation, finding_texts, situations, verdict_texts
+from analyzer.model import Code
+
+Kind = Literal["verdict", "finding", "number", "led", "log-line", "situation"]
+
+_NUMBER = re.compile(r"[-+]?\d{1,10}")
+_HEX = re.compile(r"[-+]?0[xX][0-9a-fA-F]{1,8}|[-+]?[0-9a-fA-F]{2,5}")
+_WORDY_NUMBER = re.compile(r"(?:code|error|errno|alert|status|number)\s*[:=#]?\s*([-+]?(?:0x)?[0-9a-f]{1,10})")
+_NAME_PREFIX = re.compile(r"^(?:MBEDTLS_ERR_|SYSTEM_ERROR_|PROTOCOL_ERROR_|TLS_ALERT_)")
+_MOST_SITUATIONS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """One meaning of the word. ``details`` are (label, text) pairs: where it is seen, what tells it from others, the fix."""
+
+    kind: Kind
+    title: str
+    text: str
+    details: tuple[tuple[str, str], ...] = ()
+    verdicts: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """All meanings of a word, likeliest first; ``see_also`` are words that lead further."""
+
+    word: str
+    meanings: tuple[Meaning, ...]
+    see_also: tuple[str, ...] = ()
+
+
+def explain(word: str) -> Explanation | None:
+    """What ``word`` means; None when it is unknown (then `suggest` helps)."""
+    plain = " ".join(word[:LONGEST].strip().strip("\"'`“”").split())
+    if not plain:
+        return None
+    found = _by_code(plain)
+    if found:
+        return found
+    numbers = tuple(_by_number(plain))
+    if numbers:
+        return Explanation(plain, numbers, _other_sign(plain))
+    collected: list[Meaning] = [*_by_name(plain), *_by_line(plain), *_by_led(plain), *_by_situation(plain)]
+    unique = tuple(dict.fromkeys(collected))
+    return Explanation(plain, unique) if unique else None
+
+
+def suggest(word: str) -> tuple[str, ...]:
+    """Words that can be explained and look like this one, best first; some starting points when none does."""
+    plain = " ".join(word[:80].lower().split())
+    close = difflib.get_close_matches(plain, _vocabulary(), n=5, cutoff=0.5)
+    return tuple(close) or ("identity-rejected", "-19", "-4e00", "3 orange", '"Unable to receive key -19"')
+
+
+def _by_code(plain: str) -> Explanation | None:
+    code = plain.lower().replace(" ", "-").replace("_", "-")
+    if code in {item.value for item in Code}:
+        return Explanation(plain, (_verdict(Code(code)),))
+    finding = finding_texts().get(code)
+    if finding:
+        seen = [item for item in situations() if code in item.findings]
+        details = (("What to do", finding.next), *_met_as(seen))
+        return Explanation(plain, (Meaning("finding", code, finding.means, details),))
+    return None
+
+
+def _verdict(code: Code) -> Meaning:
+    text = verdict_texts()[code]
+    context = RemedyContext()
+    commands = dict.fromkeys(command for item in remedy(code, context) for command in item.commands)
+    shows = [line for transport in ("tcp", "udp") for line in device_shows(code, transport)[:3]]
+    details = [("On the wire", text.wire), ("What settles it", text.proof), ("Fix", text.fix)]
+    details += [("Commands", "\n".join(list(commands)[:6]))] if commands else []
+    details += [("The device shows", "\n".join(dict.fromkeys(shows)))] if shows else []
+    return Meaning(
+        "verdict", code.value, text.means, (*details, *_met_as(s for s in situations() if code in s.verdicts))
+    )
+
+
+def _met_as(rows: Iterable[Situation]) -> tuple[tuple[str, str], ...]:
+    lines = [f"{row.symptom} Cause: {row.cause}" for row in rows][:_MOST_SITUATIONS]
+    return (("Met as", "\n".join(lines)),) if lines else ()
+
+
+def _by_number(plain: str) -> Iterator[Meaning]:
+    wordy = _WORDY_NUMBER.fullmatch(plain.lower())
+    token = wordy.group(1) if wordy else plain
+    seen: set[tuple[str, int]] = set()
+    for value in _values(token):
+        for space, item in meanings(value):
+            if (space.name, item.value) not in seen:
+                seen.add((space.name, item.value))
+                yield _number(space, item)
+
+
+def _values(token: str) -> Iterator[int]:
+    """The signed values a token may stand for: as written first; without a sign also its negative; then hexadecimal."""
+    signed = token.startswith(("-", "+"))
+    if _NUMBER.fullmatch(token):
+        value = int(token)
+        yield value
+        if not signed:
+            yield -value
+    digits = token.lstrip("+-").lower().removeprefix("0x")
+    plain_digits = digits.isdecimal() and not token.lower().lstrip("+-").startswith("0x")
+    if _HEX.fullmatch(token) and not (plain_digits and len(digits) < 4):
+        yield -int(digits, 16)
+        if not signed and not plain_digits:
+            yield int(digits, 16)
+
+
+def _other_sign(plain: str) -> tuple[str, ...]:
+    if plain.startswith("-") and _NUMBER.fullmatch(plain) and any(meanings(-int(plain))):
+        return (plain[1:],)
+    return ()
+
+
+def _number(space: Space, item: Number) -> Meaning:
+    details = [("Seen in", "; ".join(space.where)), ("Told from others by", space.tells)]
+    details += [("Since", f"firmware {item.since}")] if item.since else []
+    verdicts = tuple(code.value for code in item.verdicts)
+    return Meaning(
+        "number", f"{space.shown(item.value)}  {item.name}", f"{item.text}", (("Kind", space.title), *details), verdicts
+    )
+
+
+def _by_name(plain: str) -> Iterator[Meaning]:
+    """Numbers by their names: DECRYPTION_ERROR, WICED_CONNECTION_CLOSED, decrypt_error."""
+    wanted = _NAME_PREFIX.sub("", plain.upper().replace(" ", "_"))
+    for space in spaces().values():
+        for item in space.numbers.values():
+            if item.name.upper().replace(" ", "_") == wanted:
+                yield _number(space, item)
+
+
+def _by_line(plain: str) -> Iterator[Meaning]:
+    found = match_line(strip_prefix(plain).message)
+    if not found:
+        return
+    line, values = found
+    shown = "device key: (private key, not shown)" if line.kind is LineKind.SECRET else line.example
+    details = [("A line like", shown)]
+    details += [("Stage", line.stage)] if line.stage else []
+    details += [("Firmware", line.eras)] if line.eras else []
+    yield Meaning("log-line", _line_title(line), line.text, tuple(details), tuple(code.value for code in line.verdicts))
+    value = number_of(line, values)
+    if value is not None:
+        for name in line.spaces:
+            item = number(name, value)
+            if item:
+                yield _number(spaces()[name], item)
+
+
+def _line_title(line: Line) -> str:
+    where = {LineKind.SERVER: "server log line", LineKind.TOOL: "line of a tool"}.get(line.kind, "device log line")
+    transport = {"tcp": ", TCP", "udp": ", UDP"}.get(line.transport or "", "")
+    return f"{where}{transport}"
+
+
+def _by_led(plain: str) -> Iterator[Meaning]:
+    # A colour inside a long pasted text is no LED pattern.
+    if len(plain.split()) > 14:
+        return
+    for led in find_leds(plain):
+        yield _led(led)
+
+
+def _led(led: Led) -> Meaning:
+    first, *rest = led.meanings
+    details = [(item.eras, item.text) for item in rest]
+    verdicts = dict.fromkeys(code.value for item in led.meanings for code in item.verdicts)
+    text = first.text if first.eras == "all" else f"{first.text} ({first.eras})"
+    return Meaning("led", f"LED: {led.pattern}", text, tuple(details), tuple(verdicts))
+
+
+def _by_situation(plain: str) -> Iterator[Meaning]:
+    said = plain.lower()
+    scored = []
+    for row in situations():
+        best = max((_overlap(said, word.lower()) for word in row.words), default=0.0)
+        if best:
+            scored.append((-best, row.row, row))
+    for _, _, row in sorted(scored, key=lambda item: item[:2])[:_MOST_SITUATIONS]:
+        verdicts = (*(code.value for code in row.verdicts), *row.findings)
+        yield Meaning("situation", row.symptom, row.cause, (("Fix", row.fix),), verdicts)
+
+
+def _overlap(said: str, phrase: str) -> float:
+    """How well a phrase of the table and what was said agree: 1 for equal, less for one inside the other, 0 for none."""
+    if said == phrase:
+        return 1.0
+    short, long = sorted((said, phrase), key=len)
+    if len(short) < 3 or not re.search(rf"(?<!\w){re.escape(short)}(?!\w)", long):
+        return 0.0
+    return len(short) / len(long)
+
+
+@cache
+def _vocabulary() -> tuple[str, ...]:
+    words: list[str] = [code.value for code in Code]
+    words += finding_texts()
+    words += [led.pattern for led in leds()]
+    words += [word for row in situations() for word in row.words]
+    words += [item.name for space in spaces().values() for item in space.numbers.values()]
+    words += [line.example[:80] for line in known_lines() if line.kind is not LineKind.SECRET]
+    return tuple(dict.fromkeys(word.lower() for word in words))
+
+
+def render_explanation(explanation: Explanation, *, width: int = 80) -> str:
+    """The explanation as plain text, ``width`` columns wide, ending in a newline. Commands are never broken."""
+    lines: list[str] = []
+    many = len(explanation.meanings) > 1
+    if many:
+        lines += [f"{explanation.word}: {len(explanation.meanings)} meanings", ""]
+    for index, meaning in enumerate(explanation.meanings, 1):
+        lines += _wrapped(f"{index}. {meaning.title}" if many else meaning.title, width, "")
+        lines += _wrapped(meaning.text, width, "  ")
+        for label, text in meaning.details:
+            rows = text.split("\n")
+            if len(rows) == 1:
+                lines += _wrapped(f"{label}: {text}", width, "  ")
+            else:
+                lines.append(f"  {label}:")
+                for row in rows:
+                    lines += [f"    {row}"] if label == "Commands" else _wrapped(row, width, "    ")
+        if meaning.verdicts:
+            lines += _wrapped(f"Speaks for: {', '.join(meaning.verdicts)}", width, "  ")
+        lines.append("")
+    if explanation.see_also:
+        lines += [f"See also: {', '.join(explanation.see_also)}", ""]
+    return "\n".join(lines).rstrip("\n") + "\n"
+
+
+def _wrapped(text: str, width: int, indent: str) -> list[str]:
+    return textwrap.wrap(
+        text,
+        width,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    ) or [""]
+
+
+def as_json(explanation: Explanation) -> dict[str, Any]:
+    """The explanation as plain data for JSON: schema ``explanation/1``."""
+    return {
+        "schema": "explanation/1",
+        "word": explanation.word,
+        "meanings": [
+            {
+                "kind": meaning.kind,
+                "title": meaning.title,
+                "text": meaning.text,
+                "details": [{"label": label, "text": text} for label, text in meaning.details],
+                "verdicts": list(meaning.verdicts),
+            }
+            for meaning in explanation.meanings
+        ],
+        "see_also": list(explanation.see_also),
+    }
