@@ -593,10 +593,9 @@ local function find_cloud(pinfo, size, offset)
 end
 
 -- Where the first byte of this segment is in its direction of the stream.
-local function stream_offset(direction, size)
-  local seq, raw, length = tcp_seq(), tcp_seq_raw(), tcp_len()
-  if not seq or (length and size > length) then
-    -- Wireshark joined segments (its out-of-order reassembly), which it does in order.
+local function stream_offset(direction)
+  local seq, raw = tcp_seq(), tcp_seq_raw()
+  if not seq then
     return direction.bytes + direction.shift
   end
   if not direction.base then
@@ -748,6 +747,12 @@ local function segment_key(pinfo, tvb)
   return pinfo.number .. " " .. ends .. " " .. tvb:reported_len() .. " " .. (first > 0 and tvb(0, first):bytes():tohex() or "")
 end
 
+-- Wireshark's out-of-order reassembly hands over several segments at once; each is labelled by itself, later.
+local function joined(tvb)
+  local length = tcp_len()
+  return length ~= nil and tvb:reported_len() ~= length
+end
+
 local function tcp_state(stream)
   local state = streams[stream]
   if not state then
@@ -767,7 +772,7 @@ local function label_frame(state, tvb, pinfo)
   if not state.begun then
     settle_start(state, direction, text, size)
   end
-  local offset = stream_offset(direction, size)
+  local offset = stream_offset(direction)
   if not pinfo.visited then
     settle_gap(state, other)
   end
@@ -823,6 +828,9 @@ local function tcp_segment(tvb, pinfo, tree)
   if state.coap then
     return call(stock, tvb, pinfo, tree)
   end
+  if joined(tvb) then
+    return tvb:len()
+  end
   return dissect_tcp(tvb, pinfo, tree, state)
 end
 
@@ -839,7 +847,7 @@ end
 -- Sessions on any other port: after the nonce of one side, the other side's first bytes are 256.
 local function tcp_heuristic(tvb, pinfo, tree)
   local stream = fields_there() and tcp_stream()
-  if not stream or quoted() then
+  if not stream or quoted() or joined(tvb) then
     return false
   end
   local candidate = candidates[stream]
@@ -955,6 +963,7 @@ end
 local CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, DATA, CID, MOVED_CID, MOVED = 20, 21, 22, 23, 25, 253, 254
 local CID_SIZE, HEADER, DEVICE_ID = 8, 13, 12
 local MAX_FRAGMENT = 18432 -- RFC 6347 section 4.1
+local IPSEC_PORT = 4500
 local RECORD_NAME = {
   [CID] = "Record with connection id",
   [MOVED_CID] = "Record of a moved session, with connection id",
@@ -1049,9 +1058,17 @@ local function particle_hello(text)
     and string.find(text, "\0\20\0\2\1\2", 40, true) ~= nil
 end
 
-local function udp_state(pinfo)
+local function udp_key(pinfo)
   local from, to = side(pinfo.src, pinfo.src_port), side(pinfo.dst, pinfo.dst_port)
-  local key = from < to and from .. " " .. to or to .. " " .. from
+  return from < to and from .. " " .. to or to .. " " .. from
+end
+
+local function udp_known(pinfo)
+  return datagrams[udp_key(pinfo)] ~= nil
+end
+
+local function udp_state(pinfo)
+  local key = udp_key(pinfo)
   local state = datagrams[key]
   if not state then
     state = { device = nil, labels = {}, up = {}, down = {}, cid_size = CID_SIZE }
@@ -1271,8 +1288,11 @@ end
 local function udp_datagram(tvb, pinfo, tree)
   local total = tvb:reported_len()
   local text = tvb:len() > 0 and tvb:raw(0, math.min(tvb:len(), total)) or ""
-  if quoted() or not (total == 1 or is_dtls(text, total)) then
-    local stock = stock_udp[pinfo.dst_port] or stock_udp[pinfo.src_port] or dtls
+  local stock = stock_udp[pinfo.dst_port] or stock_udp[pinfo.src_port] or dtls
+  -- One byte is a keep-alive; on port 4500 it may be that of an IPsec gateway (RFC 3948).
+  local ipsec = pinfo.dst_port == IPSEC_PORT or pinfo.src_port == IPSEC_PORT
+  local alive = total == 1 and (not ipsec or udp_known(pinfo))
+  if quoted() or not (alive or is_dtls(text, total)) then
     return stock and call(stock, tvb, pinfo, tree) or 0
   end
   return dissect_udp(tvb, pinfo, tree)
