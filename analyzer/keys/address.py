@@ -14,6 +14,8 @@ from analyzer.keys.key import ServerAddress, Transport
 OFFSET: Final[dict[Transport, int]] = {"tcp": 384, "udp": 192}
 SIZE: Final = 128
 _PORT: Final = 66
+#: A record that is shorter has no port.
+PORT_END: Final = 68
 _TEXT: Final = 64
 _IP, _DOMAIN, _BLANK = 0, 1, 0xFF
 
@@ -24,7 +26,7 @@ def read(record: bytes, transport: Transport) -> ServerAddress | None:
         return None
     kind, length = record[0], record[1]
     value = record[2 : 2 + length]
-    port = int.from_bytes(record[_PORT : _PORT + 2], "big") if len(record) >= _PORT + 2 else 0
+    port = int.from_bytes(record[_PORT:PORT_END], "big") if len(record) >= PORT_END else 0
     stored = None if port in (0, 0xFFFF) else port
     if kind == _BLANK:
         return ServerAddress("unset", None, None, transport, kind)

@@ -8,7 +8,7 @@ from typing import Literal
 from analyzer.keys.key import KeyFinding, Transport
 from analyzer.model import Role
 
-Encoding = Literal["pem", "der", "hex", "base64", "log", "flash"]
+Encoding = Literal["pem", "der", "hex", "base64", "log", "flash", "text"]
 ERASED = 0xFF
 
 
@@ -28,12 +28,14 @@ class Blob:
     transport: Transport | None = None
     whole: bool = True
     protected: bytes | None = field(default=None, repr=False)
+    #: Set where the container already knows that there is no key.
+    problem: str | None = None
     findings: tuple[KeyFinding, ...] = ()
 
     @property
     def raw(self) -> bool:
         """Whether these are bytes as they lie in a device, not a rewriting of them."""
-        return self.encoding != "pem"
+        return self.encoding not in ("pem", "text")
 
 
 def is_erased(data: bytes) -> bool:

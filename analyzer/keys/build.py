@@ -7,20 +7,36 @@ more, as the firmware reads it; what that gives is what decides.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+from analyzer.keys import der, ec, protected, rsa
 from analyzer.keys import findings as lint
-from analyzer.keys import protected
 from analyzer.keys.blob import Blob, is_erased, is_zeroed
+from analyzer.keys.deviceslot import read_device_slot
 from analyzer.keys.key import Key, KeyFinding
 from analyzer.keys.key import fingerprint as fingerprint_of
 from analyzer.keys.names import NameHint
-from analyzer.keys.slots import Reading, read_device_slot, read_server_slot, roles_by_size
+from analyzer.keys.published import PUBLISHED
+from analyzer.keys.reading import PRIVATE_DUMPS, SERVER_DUMPS, Reading, role_by_size, tail_notes
+from analyzer.keys.serverslot import read_server_slot
 from analyzer.keys.structure import Structure, classify
 from analyzer.model import Role
-from dissectors.errors import Malformed, WireError
+from dissectors.errors import WireError
 
+#: Where the public number begins in what a device stores.
+_PUBLIC_STARTS = {
+    (Role.DEVICE_PRIVATE, "rsa"): rsa.TAIL.start,
+    (Role.DEVICE_SERVER_KEY, "rsa"): rsa.SERVER_MODULUS.start,
+    (Role.DEVICE_SERVER_KEY, "ec"): ec.SPKI_SIZE - ec.POINT_SIZE + 1,
+}
+#: Bytes of a public number that no two keys share by chance.
+_MIN_PREFIX = 16
+#: A structure does not claim more than this but by damage.
+_MAX_DECLARED = 1 << 20
+_EC_DUMP = 192
+#: Slot sizes that only a Spark Core's dumps have.
+_CORE_SLOTS = frozenset({(Role.DEVICE_PRIVATE, 1024), (Role.DEVICE_SERVER_KEY, 2048)})
 _PRIVATE = frozenset({Role.DEVICE_PRIVATE, Role.CLOUD_PRIVATE})
 _PUBLIC = frozenset({Role.DEVICE_PUBLIC, Role.CLOUD_COPY, Role.CLOUD_PUBLIC, Role.DEVICE_SERVER_KEY})
 
@@ -43,8 +59,9 @@ def build(blob: Blob, claim: Claim, passphrases: Sequence[bytes] = ()) -> Key:
     if role in (Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC) and claim.device_id is None:
         device_id = None
     reading = _reading(blob, role, structure, problem, claim.file, device_id)
-    found = (*blob.findings, *notes, *role_notes, *reading.findings)
     spki = reading.spki
+    print_ = None if spki is None else fingerprint_of(spki)
+    found = (*blob.findings, *notes, *role_notes, *reading.findings, *_remarks(blob, claim, role, print_))
     return Key(
         file=claim.file,
         role=role,
@@ -52,7 +69,7 @@ def build(blob: Blob, claim: Claim, passphrases: Sequence[bytes] = ()) -> Key:
         kind=reading.kind,
         algorithm=reading.algorithm,
         bits=reading.bits,
-        fingerprint=None if spki is None else fingerprint_of(spki),
+        fingerprint=print_,
         status="ok" if reading.problem is None else "unusable",
         problem=reading.problem,
         findings=found,
@@ -63,8 +80,43 @@ def build(blob: Blob, claim: Claim, passphrases: Sequence[bytes] = ()) -> Key:
         superseded=claim.hint.superseded,
         rsa=reading.rsa,
         ec=reading.ec,
-        slot=blob.data if blob.raw and role in (Role.DEVICE_PRIVATE, Role.DEVICE_SERVER_KEY) else None,
+        slot=_slot(blob, role),
+        whole=blob.whole or is_erased(blob.data) or is_zeroed(blob.data),
+        public_prefix=_public_prefix(blob, role, reading),
     )
+
+
+def _slot(blob: Blob, role: Role) -> bytes | None:
+    """The bytes as the device holds them, when enough of them are there."""
+    if not blob.raw or role not in (Role.DEVICE_PRIVATE, Role.DEVICE_SERVER_KEY):
+        return None
+    return blob.data if blob.whole or len(blob.data) >= rsa.SERVER_MODULUS.stop else None
+
+
+def _public_prefix(blob: Blob, role: Role, reading: Reading) -> bytes | None:
+    """What a cut piece shows of the public number: enough to tell two keys apart."""
+    start = _PUBLIC_STARTS.get((role, reading.algorithm))
+    if blob.whole or start is None or reading.spki is not None:
+        return None
+    piece = blob.data[start:]
+    return piece if len(piece) >= _MIN_PREFIX and not is_erased(piece) and not is_zeroed(piece) else None
+
+
+def _remarks(blob: Blob, claim: Claim, role: Role, fingerprint: str | None) -> Iterator[KeyFinding]:
+    """What is worth knowing besides: whose key it is, what era, what the name tells."""
+    if fingerprint in PUBLISHED:
+        yield lint.note("published-key", f"this is Particle's own key: {PUBLISHED[fingerprint]}")
+    if blob.raw and (role, len(blob.data)) in _CORE_SLOTS or blob.part.startswith("Core flash"):
+        yield lint.core_era()
+    if claim.hint.superseded:
+        yield lint.note("cli-backup", "what the device held before particle-cli wrote another key (pre_, backup_)")
+    named = claim.hint.device_id
+    if blob.device_id is not None and named is not None and named != blob.device_id:
+        yield lint.warning(
+            "device-id-contradicted",
+            f"the name says device {named}, the content says {blob.device_id}",
+            "the content was believed; rename the file",
+        )
 
 
 def _structure(blob: Blob, passphrases: Sequence[bytes]) -> tuple[Structure | None, str | None, tuple[KeyFinding, ...]]:
@@ -77,7 +129,7 @@ def _structure(blob: Blob, passphrases: Sequence[bytes]) -> tuple[Structure | No
             return Structure("encrypted private key (PEM)", 0, encrypted=True), _locked(passphrases), ()
         data, notes = opened, (_was_encrypted(),)
     if not data:
-        return None, "empty", ()
+        return None, blob.problem or "empty", ()
     if is_erased(data):
         return None, "blank flash: all 0xFF", ()
     if is_zeroed(data):
@@ -90,11 +142,22 @@ def _structure(blob: Blob, passphrases: Sequence[bytes]) -> tuple[Structure | No
                 return found, _locked(passphrases), ()
             found, notes = classify(opened), (_was_encrypted(),)
     except WireError as error:
-        return None, str(error), notes
+        return None, cut_off(blob, data) or str(error), notes
     if blob.protected is not None and found.pkcs8:
         # The encrypted PEM held PKCS#1 or SEC1; PKCS#8 is only how it came out of the library.
         found = Structure(found.kind.replace("PKCS#8", "encrypted PEM"), 0, found.algorithm, found.rsa, found.ec)
     return found, None, notes
+
+
+def cut_off(blob: Blob, data: bytes) -> str | None:
+    """The problem of a structure that is longer than what is there; None when it is not."""
+    declared = der.declared_size(data)
+    if declared is None or not len(data) < declared <= _MAX_DECLARED or blob.encoding == "flash":
+        return None
+    if len(data) in PRIVATE_DUMPS and (len(data) > _EC_DUMP or declared < 2 * _EC_DUMP):
+        return None  # a whole slot: it is the length that is damaged, or the slot that is too small
+    where = {"log": "the log line", "pem": "the PEM text", "hex": "the text", "base64": "the text"}
+    return f"cut off: DER says {declared} bytes, {where.get(blob.encoding, 'file')} has {len(data)}"
 
 
 def _locked(passphrases: Sequence[bytes]) -> str:
@@ -112,7 +175,7 @@ def _was_encrypted() -> KeyFinding:
 def _role(blob: Blob, claim: Claim, structure: Structure | None) -> tuple[Role, tuple[KeyFinding, ...]]:
     named = claim.hint
     if structure is None:
-        return claim.role or blob.role or named.role or roles_by_size(blob.data), ()
+        return claim.role or blob.role or named.role or role_by_size(blob.data), ()
     fitting = _PRIVATE if structure.private else _PUBLIC
     by_name = named.private if structure.private else named.public
     notes: list[KeyFinding] = []
@@ -123,6 +186,8 @@ def _role(blob: Blob, claim: Claim, structure: Structure | None) -> tuple[Role, 
     elif not structure.private and named.says_private:
         notes.append(_contradiction("the name", named.private or Role.DEVICE_PRIVATE, structure))
         by_name = None
+    if by_name is Role.CLOUD_PUBLIC and blob.raw and len(blob.data) in SERVER_DUMPS:
+        by_name = Role.DEVICE_SERVER_KEY  # `keys server K --host H` leaves K-H-rsa.der: a slot's image, not a key file
     for role in (claim.role, blob.role, by_name):
         if role is not None and role in fitting:
             return role, tuple(notes)
@@ -200,10 +265,8 @@ def _plain(blob: Blob, role: Role, structure: Structure, problem: str | None) ->
                 "put the device's own public key here",
             )
         )
-    if len(blob.data) > structure.size > 0 and blob.raw:
-        notes.append(
-            lint.note("trailing-bytes", f"{len(blob.data) - structure.size} bytes behind the key were ignored")
-        )
+    if blob.raw:
+        notes += tail_notes(blob.data, structure.size)
     return Reading(structure.kind, structure.algorithm, structure.bits, structure.spki, problem, tuple(notes), rsa, ec)
 
 
@@ -215,6 +278,3 @@ def _cloud_key_size(bits: int) -> KeyFinding:
         "let the server make a new key, and write its public half to the devices",
         ("particle keys server default_key.pub.pem --host HOST --port 5683",),
     )
-
-
-__all__ = ["Claim", "Malformed", "build"]

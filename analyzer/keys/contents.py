@@ -37,6 +37,8 @@ def read_contents(data: bytes, claim: Claim) -> Contents:
     if data.startswith(_CAPTURE_MAGICS):
         return Contents(reason="a capture or archive, not a key")
     text = texts.as_text(data)
+    if text is not None and len(data) > texts.MAX_TEXT:
+        return Contents(reason=f"a text of {len(data)} bytes: too long to be a key or a device's log")
     if text is not None:
         return _from_text(text, claim, should_be_key=should_be_key)
     persisted = sessions.read_persisted(data)
@@ -47,11 +49,9 @@ def read_contents(data: bytes, claim: Claim) -> Contents:
     in_image = images.blobs(data)
     if in_image:
         return Contents(in_image)
-    if should_be_key or data.startswith(b"\x30") or not data:
-        return (
-            Contents((Blob(data),)) if should_be_key else Contents((Blob(data),)) if data else Contents(reason="empty")
-        )
-    return Contents(reason="no key in it")
+    if should_be_key or data.startswith(b"\x30"):
+        return Contents((Blob(data),))
+    return Contents(reason="no key in it" if data else "empty")
 
 
 def _from_text(text: str, claim: Claim, *, should_be_key: bool) -> Contents:
@@ -63,7 +63,7 @@ def _from_text(text: str, claim: Claim, *, should_be_key: bool) -> Contents:
     if claim.hint.secrets or claim.role is Role.SESSION_SECRETS:
         return Contents((), _unusable_secrets(claim, "no secrets in it"))
     if should_be_key:
-        return Contents((Blob(b"", findings=(lint.note("text-without-key", "the file is text and holds no key"),)),))
+        return Contents((Blob(b"", "text", problem="a text that holds no key"),))
     return Contents(reason="text without a key")
 
 

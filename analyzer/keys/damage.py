@@ -10,7 +10,7 @@ from analyzer.keys import findings as lint
 from analyzer.keys.key import Key, KeyFinding, fingerprint
 from analyzer.keys.repair import damaged_parts, repair
 
-_POINT = 65
+_POINT = ec.POINT_SIZE
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,8 @@ BITS: Final = 256
 SPKI_SIZE: Final = 91
 #: Everything of a P-256 SPKI before the point (RFC 5480).
 SPKI_HEAD: Final = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
-_POINT_SIZE: Final = 65
+#: An uncompressed point: 04, X, Y.
+POINT_SIZE: Final = 65
 _POINT_HEAD: Final = b"\x03\x42\x00\x04"
 _VERSION_1: Final = b"\x02\x01\x01"
 _SCALAR_SIZE: Final = 32
@@ -70,7 +71,7 @@ def on_curve(point: bytes) -> bool:
         library.EllipticCurvePublicKey.from_encoded_point(_CURVE, point)
     except ValueError:
         return False
-    return len(point) == _POINT_SIZE
+    return len(point) == POINT_SIZE
 
 
 def point_of(scalar: int) -> bytes | None:
@@ -84,7 +85,7 @@ def point_of(scalar: int) -> bytes | None:
 
 def from_point(point: bytes) -> EcKey:
     """A public key. Raises Malformed when ``point`` is not 65 uncompressed bytes."""
-    if len(point) != _POINT_SIZE or point[0] != 4:
+    if len(point) != POINT_SIZE or point[0] != 4:
         raise Malformed(f"a P-256 point of {len(point)} bytes, not the 65 of the uncompressed form")
     return EcKey(spki_of_point(point), None, point, None, on_curve(point))
 
@@ -139,7 +140,7 @@ def read_cut(data: bytes) -> EcKey:
         raise Malformed(f"a private scalar of {len(raw)} bytes: not P-256")
     key = from_scalar(int.from_bytes(raw, "big"), None, len(raw))
     marker = data.find(_POINT_HEAD, outer.body)
-    stored = data[marker + 3 : marker + 3 + _POINT_SIZE] if marker >= 0 else b""
+    stored = data[marker + 3 : marker + 3 + POINT_SIZE] if marker >= 0 else b""
     if not key.spki[len(SPKI_HEAD) :].startswith(stored):
         raise Malformed("the scalar does not belong to the part of the public point that is there")
     return key
@@ -147,7 +148,7 @@ def read_cut(data: bytes) -> EcKey:
 
 def _point(data: bytes, found: der.Element) -> bytes:
     raw = der.content(data, found)
-    if found.tag != der.BIT_STRING or len(raw) != _POINT_SIZE + 1 or raw[0] != 0 or raw[1] != 4:
+    if found.tag != der.BIT_STRING or len(raw) != POINT_SIZE + 1 or raw[0] != 0 or raw[1] != 4:
         raise Malformed("no uncompressed P-256 point where the public key belongs")
     return raw[1:]
 

@@ -141,6 +141,72 @@ def error(code: str, summary: str, remedy: str = "", commands: tuple[str, ...] =
     return _finding(code, "error", summary, remedy, commands)
 
 
+def blank_device_key(device_id: str | None, *, zeroed: bool, ec: bool) -> KeyFinding:
+    """A private slot of nothing but 0xFF or 0x00."""
+    if zeroed:
+        told = "the private key is all zeroes, which firmware takes for a key: it is never made anew"
+        return device_key_unusable("zeroed-device-key", told, device_id, ec=ec)
+    told = "the private key is blank flash: firmware makes a new key at its next start, or (without key generation) shows 0xFF"
+    return device_key_unusable("blank-device-key", told, device_id, ec=ec)
+
+
+def blank_server_key(*, zeroed: bool) -> KeyFinding:
+    """A stored server key of nothing but 0xFF or 0x00."""
+    if zeroed:
+        told = "the stored server key is all zeroes: the device cannot encrypt with it and sends nothing"
+        return server_key_unusable("zeroed-server-key", told)
+    told = (
+        "the stored server key is blank flash: firmware up to 0.6.4 encrypts with it all the same, 0.7.0 and later puts "
+        "Particle's own key there"
+    )
+    return server_key_unusable("blank-server-key", told)
+
+
+def server_key_header() -> KeyFinding:
+    """The modulus is intact, the DER around it is not."""
+    told = "the DER around the modulus is damaged; the device reads the modulus by position and works"
+    return warning("server-key-header-damaged", told, _SERVER_KEY + _SERVER_CHOICE, _SERVER_COMMANDS)
+
+
+def pkcs8_ec() -> KeyFinding:
+    """An EC key in PKCS#8."""
+    told = "PKCS#8: devices are given SEC1 (120 to 122 bytes)"
+    return warning(
+        "pkcs8-ec-key", told, "convert it", ("openssl ec -inform DER -in KEY -outform DER -out KEY.sec1.der",)
+    )
+
+
+def scalar_length(size: int) -> KeyFinding:
+    """A scalar of 31 or 33 bytes."""
+    told = (
+        f"the private scalar has {size} bytes, as mbedTLS up to 2.16 writes it: devices take it, most libraries do not"
+    )
+    return note("scalar-length", told)
+
+
+def read_again(problem: str) -> KeyFinding:
+    """A read that ended too early."""
+    where = (
+        "private key: 612 bytes at 34 of the DCT, on a Spark Core 1024 at 0x2000 of the external flash, for UDP 192 at 3106; "
+        "server key: 512 at 2082, Core 2048 at 0x1000, UDP 320 at 3298"
+    )
+    return error("cut-off", problem, f"read the whole slot again ({where})", ("particle keys save DEVICE_ID",))
+
+
+def piece(which: str) -> KeyFinding:
+    """A log line shows the beginning of a key only."""
+    return note("piece", f"only the beginning of the {which} is there, as the device's log prints it")
+
+
+def core_era() -> KeyFinding:
+    """A Spark Core's slot."""
+    told = (
+        "a Spark Core's slot: with firmware before 0.4.0 it sends 52 bytes without its public key, which Brewskey's server "
+        "refuses (particle-iot's takes them)"
+    )
+    return note("core-era-key", told, "update the Core's firmware, or use particle-iot/spark-server")
+
+
 def quoted(file: str) -> str:
     """A file name as it can be pasted into a shell."""
     return shlex.quote(printable(file))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
 from typing import Final
@@ -14,15 +14,16 @@ from analyzer.errors import InputError
 from analyzer.keys import findings as lint
 from analyzer.keys.build import Claim, build
 from analyzer.keys.contents import Contents, read_contents
-from analyzer.keys.key import Key
+from analyzer.keys.key import FileFinding, Key
 from analyzer.keys.manifest import NAME as MANIFEST
-from analyzer.keys.manifest import Manifest
+from analyzer.keys.manifest import Manifest, ManifestError
 from analyzer.keys.names import hint
 from analyzer.keys.ring import KeyRing, Skipped
 from analyzer.model import Role
 
 #: Larger files are no keys and no dumps of any device here (external flash of a Core: 2 MiB; RAM: less).
 MAX_FILE: Final = 32 * 1024 * 1024
+_PROGRESS_STEP: Final = 64
 _OTHERS_READ: Final = stat.S_IROTH | stat.S_IWOTH
 _PRIVATE: Final = frozenset({Role.DEVICE_PRIVATE, Role.CLOUD_PRIVATE})
 
@@ -33,62 +34,110 @@ def load_keys(
     """Read every key under ``paths`` (folders recursively, or single files).
 
     ``progress`` is called with files done and files in all. Files that are no keys are in ``ring.skipped``; files that
-    should be keys and cannot be used are keys with status "unusable".
+    should be keys and cannot be used are keys with status "unusable". Where two folders hold files of one name, the
+    later ones are told apart by their folder's name.
 
     Raises:
-        InputError: a path does not exist or cannot be opened at all.
+        InputError: a path does not exist.
     """
-    files = [(path, name, manifest) for root in paths for path, name, manifest in _files(root)]
+    listing = _Listing()
+    for root in paths:
+        listing.add(root)
     keys: list[Key] = []
     skipped: list[Skipped] = []
     digest = sha256()
-    for done, (path, name, manifest) in enumerate(files):
-        if progress is not None and done % 64 == 0:
-            progress(done, len(files))
+    for done, file in enumerate(listing.files):
+        if progress is not None and done % _PROGRESS_STEP == 0:
+            progress(done, len(listing.files))
         try:
-            status = path.stat()
-            if status.st_size > MAX_FILE:
-                skipped.append(Skipped(name, f"{status.st_size} bytes: too large for a key or a dump"))
-                continue
-            data = path.read_bytes()
+            status = file.path.stat()
+            data = b"" if status.st_size > MAX_FILE else file.path.read_bytes()
         except OSError as error:
-            skipped.append(Skipped(name, f"cannot be read: {error.strerror or error}"))
+            skipped.append(Skipped(file.name, f"cannot be read: {error.strerror or 'input error'}"))
             continue
-        digest.update(name.encode("utf-8", "surrogateescape") + b"\0" + sha256(data).digest())
-        found = _read(name, data, manifest, passphrases)
+        if status.st_size > MAX_FILE:
+            skipped.append(Skipped(file.name, f"{status.st_size} bytes: too large for a key or a dump"))
+            continue
+        digest.update(file.name.encode("utf-8", "surrogateescape") + b"\0" + sha256(data).digest())
+        found = _read(file, data, passphrases)
         if isinstance(found, Skipped):
             skipped.append(found)
-            continue
-        keys.extend(_with_mode(key, status.st_mode) for key in found)
+        else:
+            keys.extend(_with_mode(key, status.st_mode) for key in found)
     if progress is not None:
-        progress(len(files), len(files))
-    return KeyRing(settle_roles(keys), skipped, digest.hexdigest())
+        progress(len(listing.files), len(listing.files))
+    return KeyRing(settle_roles(keys), skipped, digest.hexdigest(), listing.findings)
 
 
-def _files(root: Path) -> Iterator[tuple[Path, str, Manifest]]:
-    """Every file under ``root`` with its name in the report, sorted, symbolic links to folders not followed."""
-    if root.is_dir():
-        for folder, folders, names in os.walk(root):
-            folders.sort()
-            here = Path(folder)
-            manifest = Manifest.of(root, here)
-            for name in sorted(names):
-                path = here / name
-                if name != MANIFEST and path.is_file():
-                    yield path, path.relative_to(root).as_posix(), manifest
-    elif root.exists():
-        yield root, root.name, Manifest.of(root.parent, root.parent)
-    else:
-        raise InputError(str(root), "no such file or folder")
+@dataclass(frozen=True, slots=True)
+class _File:
+    """A file to read: ``inside`` is its path in the key folder, ``name`` what the report calls it."""
+
+    path: Path
+    inside: str
+    name: str
+    manifest: Manifest
 
 
-def _read(name: str, data: bytes, manifest: Manifest, passphrases: Sequence[bytes]) -> list[Key] | Skipped:
-    named = hint(name)
-    entry = manifest.entry(name)
-    claim = Claim(name, named, entry.role, entry.device_id)
+class _Listing:
+    """Every file of every path, sorted, each once."""
+
+    def __init__(self) -> None:
+        self.files: list[_File] = []
+        self.findings: list[FileFinding] = []
+        self._names: set[str] = set()
+        self._paths: set[Path] = set()
+
+    def add(self, root: Path) -> None:
+        """A folder (recursively; links to folders are not followed) or a file. Raises InputError when it does not exist."""
+        if root.is_dir():
+            for folder, folders, names in os.walk(root):
+                folders.sort()
+                here = Path(folder)
+                manifest = self._manifest(root, here)
+                for name in sorted(names):
+                    path = here / name
+                    if name != MANIFEST and path.is_file():
+                        self._add(path, path.relative_to(root).as_posix(), root, manifest)
+        elif root.is_file():
+            self._add(root, root.name, root.parent, self._manifest(root.parent, root.parent))
+        elif root.exists():
+            raise InputError(str(root), "neither a file nor a folder")
+        else:
+            raise InputError(str(root), "no such file or folder")
+
+    def _add(self, path: Path, inside: str, root: Path, manifest: Manifest) -> None:
+        real = path.absolute()
+        if real in self._paths:
+            return
+        name = inside
+        if name in self._names:
+            name = f"{root.resolve().name}/{inside}"
+        number = 2
+        while name in self._names:
+            name, number = f"{root.resolve().name}~{number}/{inside}", number + 1
+        self._paths.add(real)
+        self._names.add(name)
+        self.files.append(_File(path, inside, name, manifest))
+
+    def _manifest(self, root: Path, folder: Path) -> Manifest:
+        try:
+            return Manifest.of(root, folder)
+        except ManifestError as error:
+            where = (folder / MANIFEST).relative_to(root).as_posix()
+            told = lint.error("manifest-unreadable", f"{error}: nothing in it was used", "correct it")
+            if where not in self._names:
+                self._names.add(where)
+                self.findings.append(FileFinding(where, told))
+            return Manifest()
+
+
+def _read(file: _File, data: bytes, passphrases: Sequence[bytes]) -> list[Key] | Skipped:
+    entry = file.manifest.entry(file.inside)
+    claim = Claim(file.name, hint(file.inside), entry.role, entry.device_id)
     contents: Contents = read_contents(data, claim)
     if contents.reason is not None:
-        return Skipped(name, contents.reason)
+        return Skipped(file.name, contents.reason)
     keys = [build(blob, claim, passphrases) for blob in contents.blobs]
     if contents.secrets is not None:
         keys.append(contents.secrets)

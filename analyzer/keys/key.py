@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal
 
-from analyzer.keys.ec import EcKey
+from analyzer.keys.ec import POINT_SIZE, EcKey
 from analyzer.keys.rsa import RsaKey
 from analyzer.model import KeyRow, Role
 from dissectors.dtls.persist import SessionPersist
@@ -31,6 +31,15 @@ class KeyFinding:
     summary: str
     remedy: str = ""
     commands: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class FileFinding:
+    """A finding and the file (and device) it is about."""
+
+    file: str
+    finding: KeyFinding
+    device_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,13 +96,18 @@ class Key:
     part: str = ""
     #: How the bytes are written down: "pem", "der", "hex", "base64", "log", "flash".
     encoding: str = "der"
+    #: False for a piece that its container cut (a log line): no sign of damage in the device.
+    whole: bool = True
+    #: What such a piece shows of the public number: the first bytes of the modulus, or of the point behind its 04.
+    public_prefix: bytes | None = None
     spki: bytes | None = None
     server_address: ServerAddress | None = None
     #: A backup that the command-line tool took before it wrote another key.
     superseded: bool = False
     rsa: RsaKey | None = field(default=None, repr=False)
     ec: EcKey | None = field(default=None, repr=False)
-    #: The raw bytes as stored in the device's slot, even when no key can be made of them; None for a PEM file.
+    #: The raw bytes as stored in the device's slot, even when no key can be made of them; None for a PEM file and for
+    #: a piece too short to hold what the device shows of it.
     slot: bytes | None = field(default=None, repr=False)
     secrets: tuple[SessionSecret, ...] = field(default=(), repr=False)
 
@@ -101,6 +115,13 @@ class Key:
     def has_private(self) -> bool:
         """Whether a usable private half is in hand."""
         return (self.rsa is not None and self.rsa.has_private) or (self.ec is not None and self.ec.has_private)
+
+    @property
+    def public_number(self) -> bytes | None:
+        """Modulus or point (without its 04) as bytes: what ``public_prefix`` is the beginning of."""
+        if self.rsa is not None:
+            return self.rsa.n.to_bytes((self.rsa.bits + 7) // 8, "big")
+        return None if self.ec is None else self.ec.spki[-POINT_SIZE + 1 :]
 
     def row(self) -> KeyRow:
         """The key as the report names it."""

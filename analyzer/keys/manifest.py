@@ -26,7 +26,6 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final
 
-from analyzer.errors import InputError
 from analyzer.model import Role
 
 NAME: Final = "keys.toml"
@@ -34,6 +33,10 @@ _ID: Final = re.compile(r"[0-9a-f]{24}")
 _MAX_SIZE: Final = 4 * 1024 * 1024
 _ROLES: Final = {role.value: role for role in Role if role is not Role.UNKNOWN}
 _SECTIONS: Final = ("files", "keys", "key", "roles")
+
+
+class ManifestError(ValueError):
+    """A manifest that cannot be understood; the text says why and shows nothing secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +55,7 @@ class Manifest:
 
     @classmethod
     def of(cls, root: Path, folder: Path) -> Manifest:
-        """The manifest of ``folder`` inside the key folder ``root``. Raises InputError for one that cannot be understood."""
+        """The manifest of ``folder`` inside the key folder ``root``. Raises ManifestError for one that cannot be understood."""
         above = () if folder == root or root not in folder.parents else cls.of(root, folder.parent).entries
         return cls(above + _load(root, folder / NAME))
 
@@ -69,11 +72,11 @@ class Manifest:
 @lru_cache(maxsize=4096)
 def _load_text(path: Path, modified_ns: int, size: int) -> Mapping[str, Any]:
     if size > _MAX_SIZE:
-        raise InputError(str(path), "too large for a manifest")
+        raise ManifestError("too large for a manifest")
     try:
         return tomllib.loads(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        raise InputError(str(path), f"not readable as TOML: {error}") from None
+    except (OSError, UnicodeDecodeError, RecursionError, tomllib.TOMLDecodeError) as error:
+        raise ManifestError(f"not readable as TOML: {error}") from None
 
 
 def _load(root: Path, path: Path) -> tuple[tuple[str, Entry], ...]:
@@ -84,36 +87,36 @@ def _load(root: Path, path: Path) -> tuple[tuple[str, Entry], ...]:
     document = _load_text(path, status.st_mtime_ns, status.st_size)
     prefix = path.parent.relative_to(root).as_posix()
     prefix = "" if prefix == "." else prefix + "/"
-    return tuple((prefix + name, entry) for name, entry in _entries(document, path))
+    return tuple((prefix + name, entry) for name, entry in _entries(document))
 
 
-def _entries(document: Mapping[str, Any], path: Path) -> Iterator[tuple[str, Entry]]:
+def _entries(document: Mapping[str, Any], *, top: bool = True) -> Iterator[tuple[str, Entry]]:
     for name, value in document.items():
-        if name in _SECTIONS and isinstance(value, Mapping):
-            yield from _entries(value, path)
+        if top and name in _SECTIONS and isinstance(value, Mapping):
+            yield from _entries(value, top=False)
         elif name in _SECTIONS and isinstance(value, list):
             for item in value:
                 if not isinstance(item, Mapping) or not isinstance(item.get("file"), str):
-                    raise InputError(str(path), f"an entry of [[{name}]] names no file", 'write file = "NAME"')
-                yield item["file"], _entry(item, path)
+                    raise ManifestError(f'an entry of [[{name}]] names no file: write file = "NAME"')
+                yield item["file"], _entry(item)
         elif name in _ROLES:
             for file in [value] if isinstance(value, str) else value if isinstance(value, list) else ():
                 yield str(file), Entry(_ROLES[name])
         elif isinstance(value, str):
-            yield name, Entry(_role(value, path))
+            yield name, Entry(_role(value))
         elif isinstance(value, Mapping):
-            yield name, _entry(value, path)
+            yield name, _entry(value)
 
 
-def _entry(item: Mapping[str, Any], path: Path) -> Entry:
+def _entry(item: Mapping[str, Any]) -> Entry:
     said = item.get("role")
     device = next((item[key] for key in ("device", "device_id", "id") if key in item), None)
     if device is not None and not (isinstance(device, str) and _ID.fullmatch(device.lower())):
-        raise InputError(str(path), "a device id in it is not 24 hex digits")
-    return Entry(None if said is None else _role(said, path), device.lower() if device else None)
+        raise ManifestError("a device id in it is not 24 hex digits")
+    return Entry(None if said is None else _role(said), device.lower() if device else None)
 
 
-def _role(said: object, path: Path) -> Role:
+def _role(said: object) -> Role:
     if not isinstance(said, str) or said not in _ROLES:
-        raise InputError(str(path), f"no such role: {str(said)[:40]!r}", "roles: " + ", ".join(_ROLES))
+        raise ManifestError(f"a role in it is none of these: {', '.join(_ROLES)}")
     return _ROLES[said]

@@ -8,29 +8,27 @@ where they allow it, so that the row can still say whether the cloud's copy is t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from pathlib import PurePosixPath
 from typing import Final
 
-from analyzer.keys import damage
+from analyzer.keys import damage, savedsessions, serverpairs
 from analyzer.keys import findings as lint
-from analyzer.keys.key import Key, KeyFinding, ServerAddress
-from analyzer.keys.report import DeviceKeys, FileFinding, KeysReport, Pair, RowTransport
+from analyzer.keys.key import FileFinding, Key, KeyFinding
+from analyzer.keys.report import DeviceKeys, KeysReport, Pair, RowTransport
 from analyzer.keys.ring import KeyRing
+from analyzer.keys.rows import Row
+from analyzer.keys.serverpairs import Clouds
 from analyzer.model import Role
 
 _TRANSPORT: Final[dict[str, RowTransport]] = {"rsa": "tcp", "ec": "udp"}
-_PARTICLE_HOSTS: Final = ("particle.io", "spark.io")
 #: Damaged keys rebuilt in one report: 10 ms each.
 _MAX_REBUILT: Final = 500
 
 
 def compare(ring: KeyRing) -> KeysReport:
     """Everything that can be said of the keys in ``ring`` without any capture."""
-    found: list[FileFinding] = [
-        FileFinding(key.file, finding, key.device_id) for key in ring.keys for finding in key.findings
-    ]
-    cloud = _Cloud.of(ring)
+    found: list[FileFinding] = list(ring.findings)
+    found += [FileFinding(key.file, finding, key.device_id) for key in ring.keys for finding in key.findings]
+    cloud = Clouds.of(ring)
     damaged = damage.explain(
         (key for key in ring.keys if key.role is Role.DEVICE_PRIVATE and key.status == "unusable"), _MAX_REBUILT
     )
@@ -38,7 +36,7 @@ def compare(ring: KeyRing) -> KeysReport:
     for device_id in sorted({key.device_id for key in ring.keys if key.device_id is not None}):
         for row in _rows(ring, device_id):
             devices.append(_device(row, ring, cloud, damaged, found))
-    found += _cloud_halves(ring)
+    found += serverpairs.cloud_halves(ring)
     found += _same_key_twice(ring)
     found += [
         FileFinding(key.file, explained.finding, key.device_id)
@@ -48,45 +46,7 @@ def compare(ring: KeyRing) -> KeysReport:
     return KeysReport(ring.keys, ring.skipped, tuple(devices), tuple(found))
 
 
-@dataclass(frozen=True, slots=True)
-class _Cloud:
-    """The clouds' public halves in hand: fingerprint to the name to call it by."""
-
-    own: dict[str, str]
-    published: dict[str, str]
-
-    @classmethod
-    def of(cls, ring: KeyRing) -> _Cloud:
-        own: dict[str, str] = {}
-        for role in (Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC):
-            for key in ring.by_role(role):
-                if key.fingerprint is not None:
-                    own.setdefault(key.fingerprint, key.file)
-        return cls(own, {key.fingerprint: key.part for key in ring.published if key.fingerprint is not None})
-
-    def has(self, algorithm: str | None, ring: KeyRing) -> bool:
-        return any(
-            key.algorithm == algorithm for role in (Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC) for key in ring.by_role(role)
-        )
-
-
-@dataclass(slots=True)
-class _Row:
-    """The keys of one device on one transport, by role."""
-
-    id: str
-    transport: RowTransport
-    keys: dict[Role, list[Key]] = field(default_factory=dict)
-
-    def of(self, role: Role) -> tuple[Key, ...]:
-        return tuple(self.keys.get(role, ()))
-
-    def first(self, role: Role) -> Key | None:
-        found = self.keys.get(role)
-        return found[0] if found else None
-
-
-def _rows(ring: KeyRing, device_id: str) -> Iterator[_Row]:
+def _rows(ring: KeyRing, device_id: str) -> Iterator[Row]:
     """One row per transport the device has keys for.
 
     A device that has its own key of one algorithm and a cloud copy of the other stays one row: that is the fault.
@@ -94,10 +54,10 @@ def _rows(ring: KeyRing, device_id: str) -> Iterator[_Row]:
     keys = [key for key in ring.for_device(device_id) if key.algorithm != "session"]
     private = {key.algorithm for key in keys if key.role is Role.DEVICE_PRIVATE and key.algorithm}
     split = len(private) > 1
-    rows: dict[str, _Row] = {}
+    rows: dict[str, Row] = {}
     for key in keys:
         transport = _TRANSPORT.get(key.algorithm or "", "unknown") if split else _transport_of(keys)
-        row = rows.setdefault(transport, _Row(device_id, transport))
+        row = rows.setdefault(transport, Row(device_id, transport))
         row.keys.setdefault(key.role, []).append(key)
     yield from (rows[name] for name in sorted(rows))
 
@@ -112,7 +72,7 @@ def _transport_of(keys: list[Key]) -> RowTransport:
 
 
 def _device(
-    row: _Row, ring: KeyRing, cloud: _Cloud, damaged: dict[int, tuple[Key, damage.Explained]], found: list[FileFinding]
+    row: Row, ring: KeyRing, cloud: Clouds, damaged: dict[int, tuple[Key, damage.Explained]], found: list[FileFinding]
 ) -> DeviceKeys:
     own, told = _own_fingerprint(row, damaged)
     pairs: list[Pair] = []
@@ -120,10 +80,11 @@ def _device(
     pairs += _private_key(row, told)
     pairs += _stored_public(row, own, found)
     pairs += _cloud_copies(row, own, ring, found)
-    pairs += _server_key(row, ring, cloud, found)
+    pairs += serverpairs.server_key(row, ring, cloud, found)
     pairs += _algorithms(row, found)
-    address = next((key.server_address for key in row.of(Role.DEVICE_SERVER_KEY) if key.server_address), None)
-    pairs += _address(row, address, ring, cloud, found)
+    where = next((key.server_address for key in row.of(Role.DEVICE_SERVER_KEY) if key.server_address), None)
+    pairs += serverpairs.address(row, where, cloud, found)
+    pairs += savedsessions.check(row, ring, found)
     wrong = [pair.text for pair in pairs if pair.fits is False]
     return DeviceKeys(
         row.id,
@@ -132,7 +93,7 @@ def _device(
         row.of(Role.DEVICE_PUBLIC),
         row.of(Role.CLOUD_COPY),
         row.of(Role.DEVICE_SERVER_KEY),
-        address,
+        where,
         own,
         tuple(pairs),
         "; ".join(wrong) or _all_well(pairs),
@@ -148,7 +109,7 @@ def _all_well(pairs: list[Pair]) -> str:
 
 
 def _own_fingerprint(
-    row: _Row, damaged: dict[int, tuple[Key, damage.Explained]]
+    row: Row, damaged: dict[int, tuple[Key, damage.Explained]]
 ) -> tuple[str | None, damage.Explained | None]:
     """The public half the device was given, and what is known of a damaged private key."""
     private = row.first(Role.DEVICE_PRIVATE)
@@ -161,7 +122,7 @@ def _own_fingerprint(
     return (public.fingerprint if public is not None and private is None else None), explained
 
 
-def _two_private_keys(row: _Row, found: list[FileFinding]) -> Iterator[Pair]:
+def _two_private_keys(row: Row, found: list[FileFinding]) -> Iterator[Pair]:
     current = [key for key in row.of(Role.DEVICE_PRIVATE) if not key.superseded and key.fingerprint is not None]
     prints = {key.fingerprint for key in current}
     if len(prints) > 1:
@@ -185,15 +146,15 @@ def _two_private_keys(row: _Row, found: list[FileFinding]) -> Iterator[Pair]:
         yield Pair("cloud-copy", "cloud-copy", False, text)
 
 
-def _private_key(row: _Row, explained: damage.Explained | None) -> Iterator[Pair]:
+def _private_key(row: Row, explained: damage.Explained | None) -> Iterator[Pair]:
     private = row.first(Role.DEVICE_PRIVATE)
-    if private is not None and private.status == "unusable":
+    if private is not None and private.status == "unusable" and private.whole:
         problem = private.problem or "unusable"
         told = f" ({explained.text})" if explained is not None and explained.text else ""
         yield Pair("device-private", "device", False, f"the device's private key is unusable: {problem}{told}")
 
 
-def _stored_public(row: _Row, own: str | None, found: list[FileFinding]) -> Iterator[Pair]:
+def _stored_public(row: Row, own: str | None, found: list[FileFinding]) -> Iterator[Pair]:
     for key in row.of(Role.DEVICE_PUBLIC):
         if key.superseded or key.fingerprint is None or row.first(Role.DEVICE_PRIVATE) is None or own is None:
             continue
@@ -209,7 +170,7 @@ def _stored_public(row: _Row, own: str | None, found: list[FileFinding]) -> Iter
         yield Pair("device-private", "device-public", fits, text)
 
 
-def _cloud_copies(row: _Row, own: str | None, ring: KeyRing, found: list[FileFinding]) -> Iterator[Pair]:
+def _cloud_copies(row: Row, own: str | None, ring: KeyRing, found: list[FileFinding]) -> Iterator[Pair]:
     copies = row.of(Role.CLOUD_COPY)
     for key in copies:
         if key.fingerprint is None:
@@ -234,7 +195,15 @@ def _cloud_copies(row: _Row, own: str | None, ring: KeyRing, found: list[FileFin
         yield Pair("device-private", "cloud-copy", None, "the cloud's copy is not in hand")
 
 
-def _send_public(row: _Row, text: str) -> KeyFinding:
+def _begins_alike(piece: Key | None, copy: Key) -> bool | None:
+    """Whether a key of which only a piece is in hand begins like ``copy``; None when that cannot be told."""
+    number = copy.public_number
+    if piece is None or piece.public_prefix is None or number is None:
+        return None
+    return number.startswith(piece.public_prefix[: len(number)])
+
+
+def _send_public(row: Row, text: str) -> KeyFinding:
     private = row.first(Role.DEVICE_PRIVATE)
     file = lint.quoted(private.file if private is not None else f"{row.id}.der")
     tool = "ec" if private is not None and private.algorithm == "ec" else "rsa"
@@ -251,34 +220,7 @@ def _send_public(row: _Row, text: str) -> KeyFinding:
     )
 
 
-def _server_key(row: _Row, ring: KeyRing, cloud: _Cloud, found: list[FileFinding]) -> Iterator[Pair]:
-    for key in row.of(Role.DEVICE_SERVER_KEY):
-        if key.status == "unusable":
-            yield Pair("device-server-key", "cloud", False, f"the stored server key is unusable: {key.problem}")
-        elif key.fingerprint in cloud.own:
-            yield Pair("device-server-key", "cloud", True, f"the stored server key is {cloud.own[key.fingerprint]}")
-        elif key.fingerprint in cloud.published:
-            fits = False if cloud.has(key.algorithm, ring) else None
-            text = f"the stored server key is Particle's own ({cloud.published[key.fingerprint]})"
-            if fits is False:
-                text += ", not this cloud's"
-                found.append(FileFinding(key.file, _wrong_server(text), row.id))
-            yield Pair("device-server-key", "cloud", fits, text)
-        elif cloud.has(key.algorithm, ring):
-            text = "the stored server key is not this cloud's"
-            found.append(FileFinding(key.file, _wrong_server(text), row.id))
-            yield Pair("device-server-key", "cloud", False, text)
-        else:
-            yield Pair(
-                "device-server-key", "cloud", None, "no cloud key is in hand to compare with the stored server key"
-            )
-
-
-def _wrong_server(text: str) -> KeyFinding:
-    return lint.server_key_unusable("server-key-differs", text)
-
-
-def _algorithms(row: _Row, found: list[FileFinding]) -> Iterator[Pair]:
+def _algorithms(row: Row, found: list[FileFinding]) -> Iterator[Pair]:
     """RSA where the transport needs EC, and the reverse."""
     if row.transport == "unknown":
         return
@@ -293,47 +235,6 @@ def _algorithms(row: _Row, found: list[FileFinding]) -> Iterator[Pair]:
         remedy = "make a key of the right kind (particle-cli before 3.32.3 sent EC keys for TCP devices)"
         found.append(FileFinding(key.file, lint.error("wrong-algorithm", text, remedy, commands), row.id))
         yield Pair(role.value, "transport", False, text)
-
-
-def _address(
-    row: _Row, address: ServerAddress | None, ring: KeyRing, cloud: _Cloud, found: list[FileFinding]
-) -> Iterator[Pair]:
-    """A key and an address of two different clouds."""
-    key = row.first(Role.DEVICE_SERVER_KEY)
-    if address is None or key is None or key.fingerprint is None:
-        return
-    particle = key.fingerprint in cloud.published
-    host = address.host or ""
-    at_particle = host.endswith(_PARTICLE_HOSTS) or address.kind == "unset"
-    if particle and not at_particle and address.kind in ("ip", "domain"):
-        text = f"the stored key is Particle's, the address ({address}) is another cloud's"
-    elif not particle and at_particle:
-        text = f"the stored key is not Particle's, but the device goes to Particle's cloud ({host or 'no address is stored'})"
-    else:
-        return
-    remedy = lint.server_key_unusable("server-key-and-address-differ", text)
-    found.append(FileFinding(key.file, remedy, row.id))
-    yield Pair("device-server-key", "server-address", False, text)
-
-
-def _cloud_halves(ring: KeyRing) -> Iterator[FileFinding]:
-    """default_key.pub.pem beside default_key.pem must be its half."""
-    private = {_stem(key.file): key for key in ring.by_role(Role.CLOUD_PRIVATE) if key.fingerprint is not None}
-    for key in ring.by_role(Role.CLOUD_PUBLIC):
-        half = private.get(_stem(key.file))
-        if half is not None and key.fingerprint is not None and key.fingerprint != half.fingerprint:
-            text = f"not the public half of {half.file}: devices given this key cannot reach that cloud"
-            command = f"openssl pkey -in {lint.quoted(half.file)} -pubout -out {lint.quoted(key.file)}"
-            found = lint.error("cloud-halves-differ", text, "derive it from the private key again", (command,))
-            yield FileFinding(key.file, found)
-
-
-def _stem(file: str) -> str:
-    path = PurePosixPath(file)
-    name = path.name.lower()
-    for ending in (".pem", ".der", ".key", ".pub", ".crt", ".cer", "_public", "_private", ".public", ".private"):
-        name = name.removesuffix(ending)
-    return str(path.with_name(name or "key"))
 
 
 def _same_key_twice(ring: KeyRing) -> Iterable[FileFinding]:

@@ -17,6 +17,13 @@ from analyzer.model import Role
 #: What stands where a key's file name does.
 FILE: Final = "(published by Particle)"
 
+#: Fingerprints of every key Particle publishes: SHA-256 of the SPKI.
+PUBLISHED: Final = {
+    "aa8aba3c973ed4b668999047a09597948f36eefde525352e705fe8ef98c1677e": "the TCP cloud, device.spark.io",
+    "a22c78edbbefc04dec7333da227fc6f6904754d17d042099c765a02864555183": "the UDP cloud, udp.particle.io",
+    "29a98e244bdbafc877d8a9fa134bc5458f354585fd44e89353580dbced0ef2dc": "the key that signs a move to another server",
+}
+
 #: TCP cloud (device.spark.io), RSA-2048 SPKI, 294 bytes.
 PARTICLE_RSA_SPKI = bytes.fromhex(
     "30820122300d06092a864886f70d01010105000382010f003082010a0282010100beccbe43db8eea1527a6bb526de1512ba0abcca1647748ad"

@@ -5,9 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from analyzer.keys.key import Key, KeyFinding, ServerAddress
+from analyzer.keys.key import FileFinding, Key, ServerAddress
 from analyzer.keys.ring import Skipped
-
 
 RowTransport = Literal["tcp", "udp", "unknown"]
 
@@ -20,15 +19,6 @@ class Pair:
     right: str
     fits: bool | None
     text: str
-
-
-@dataclass(frozen=True, slots=True)
-class FileFinding:
-    """A finding and the file (and device) it is about."""
-
-    file: str
-    finding: KeyFinding
-    device_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +52,7 @@ class KeysReport:
     @property
     def troubled(self) -> bool:
         """Whether a file is unusable or two halves disagree (exit status 1)."""
-        unusable = any(key.status == "unusable" for key in self.keys)
+        unusable = any(key.status == "unusable" and key.whole for key in self.keys)
         return unusable or any(device.bad for device in self.devices) or self.errors > 0
 
     @property

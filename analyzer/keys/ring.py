@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from functools import cached_property
 from hashlib import sha256
 
-from analyzer.keys.key import Key, ServerAddress, SessionSecret, Transport
+from analyzer.keys.key import FileFinding, Key, ServerAddress, SessionSecret, Transport
 from analyzer.keys.key import fingerprint as fingerprint_of
 from analyzer.keys.published import published_keys
 from analyzer.keys.sessions import read_key_log
@@ -28,22 +28,32 @@ class Skipped:
 class KeyRing:
     """The keys in hand. Look-ups cost the same for ten keys and for ten thousand; a ring is never changed."""
 
-    def __init__(self, keys: Iterable[Key] = (), skipped: Iterable[Skipped] = (), folder_hash: str = "") -> None:
+    def __init__(
+        self,
+        keys: Iterable[Key] = (),
+        skipped: Iterable[Skipped] = (),
+        folder_hash: str = "",
+        findings: Iterable[FileFinding] = (),
+    ) -> None:
         self.keys: tuple[Key, ...] = tuple(keys)
         self.skipped: tuple[Skipped, ...] = tuple(skipped)
+        #: What is wrong with files that are no keys (a manifest).
+        self.findings: tuple[FileFinding, ...] = tuple(findings)
         #: SHA-256 over names and contents of everything that was read: the same folder gives the same text.
         self.fingerprint_of_folder: str = folder_hash or sha256(b"").hexdigest()
-        self._roles: dict[Role, list[Key]] = {}
+        self._roles: dict[tuple[Role, str | None], list[Key]] = {}
         self._devices: dict[str, list[Key]] = {}
         self._prints: dict[str, list[Key]] = {}
-        for key in self.keys:
-            self._roles.setdefault(key.role, []).append(key)
+        # Backups last, the rest in file order.
+        for key in sorted(self.keys, key=lambda key: key.superseded):
+            self._roles.setdefault((key.role, None), []).append(key)
+            if key.algorithm is not None:
+                self._roles.setdefault((key.role, key.algorithm), []).append(key)
             if key.device_id is not None:
                 self._devices.setdefault(key.device_id, []).append(key)
             if key.fingerprint is not None:
                 self._prints.setdefault(key.fingerprint, []).append(key)
-        for found in (*self._roles.values(), *self._devices.values()):
-            found.sort(key=lambda key: key.superseded)  # stable: backups last, the rest in file order
+        self._trials: dict[tuple[Role, str | None], tuple[Key, ...]] = {}
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -62,7 +72,7 @@ class KeyRing:
 
     def by_role(self, role: Role, algorithm: str | None = None) -> list[Key]:
         """Keys of a role, backups last; ``algorithm`` "rsa", "ec" or "session" narrows it."""
-        return [key for key in self._roles.get(role, ()) if algorithm is None or key.algorithm == algorithm]
+        return list(self._roles.get((role, algorithm), ()))
 
     def for_device(self, device_id: str | None, role: Role | None = None, algorithm: str | None = None) -> list[Key]:
         """Keys that belong to one device, backups last; empty for an id nobody has a key of."""
@@ -106,7 +116,7 @@ class KeyRing:
         if not new:
             return self
         key = Key(file, Role.SESSION_SECRETS, None, "TLS key log", "session", None, None, "ok", secrets=new)
-        return KeyRing((*self.keys, key), self.skipped, self.fingerprint_of_folder)
+        return KeyRing((*self.keys, key), self.skipped, self.fingerprint_of_folder, self.findings)
 
     def trial_order(self, role: Role, algorithm: str | None = None, *, likely: Iterable[str] = ()) -> list[Key]:
         """Keys of a role in the order worth trying on a session that names no device.
@@ -114,25 +124,21 @@ class KeyRing:
         ``likely`` are device ids or fingerprints, best first (those seen at the same address before); then every sound
         key, then damaged ones, backups behind their successors. Keys with the same public half come once.
         """
-        rank = {name: index for index, name in enumerate(likely)}
-        last = len(rank)
+        everyone = self._trials.get((role, algorithm))
+        if everyone is None:
+            everyone = self._trials[role, algorithm] = tuple(_sound_first(self.by_role(role, algorithm)))
+        first: dict[int, Key] = {}
+        for name in likely:
+            for key in (*self._devices.get(name, ()), *self._prints.get(name, ())):
+                if key.role is role and algorithm in (None, key.algorithm):
+                    first.setdefault(id(key), key)
+        return [*first.values(), *(key for key in everyone if id(key) not in first)]
 
-        def order(key: Key) -> tuple[int, bool, bool]:
-            return (
-                min(rank.get(key.device_id or "", last), rank.get(key.fingerprint or "", last)),
-                key.status != "ok",
-                key.superseded,
-            )
 
-        seen: set[str] = set()
-        ordered: list[Key] = []
-        for key in sorted(self.by_role(role, algorithm), key=order):
-            if key.fingerprint is None or key.fingerprint not in seen:
-                ordered.append(key)
-                seen.add(key.fingerprint or "")
-        return ordered
-
-    def renamed(self, prefix: str) -> KeyRing:
-        """The same keys with ``prefix`` before every file name (several folders given at once)."""
-        keys = (replace(key, file=prefix + key.file) for key in self.keys)
-        return KeyRing(keys, self.skipped, self.fingerprint_of_folder)
+def _sound_first(keys: Iterable[Key]) -> Iterator[Key]:
+    """Sound keys before damaged ones; of several with the same public half only the first."""
+    seen: set[str | None] = set()
+    for key in sorted(keys, key=lambda key: key.status != "ok"):
+        if key.fingerprint is None or key.fingerprint not in seen:
+            seen.add(key.fingerprint)
+            yield key

@@ -11,10 +11,10 @@ from typing import Final
 from analyzer.keys.key import SessionSecret
 from dissectors.dtls import persist
 
-_LINE: Final = re.compile(r"^\s*CLIENT_RANDOM\s+([0-9A-Fa-f]{64})\s+([0-9A-Fa-f]{96})\s*$", re.MULTILINE)
+_LINE: Final = re.compile(r"^[ \t]*CLIENT_RANDOM[ \t]+([0-9A-Fa-f]{64})[ \t]+([0-9A-Fa-f]{96})[ \t\r]*$", re.MULTILINE)
 _LABELLED: Final = re.compile(
-    r"^\s*(CLIENT_RANDOM|RSA|CLIENT_(HANDSHAKE_|EARLY_)?TRAFFIC_SECRET(_0)?|SERVER_(HANDSHAKE_)?TRAFFIC_SECRET(_0)?"
-    r"|EXPORTER_SECRET|EARLY_EXPORTER_SECRET)\s+[0-9A-Fa-f]+\s+[0-9A-Fa-f]+",
+    r"^[ \t]*(CLIENT_RANDOM|RSA|CLIENT_(HANDSHAKE_|EARLY_)?TRAFFIC_SECRET(_0)?|SERVER_(HANDSHAKE_)?TRAFFIC_SECRET(_0)?"
+    r"|EXPORTER_SECRET|EARLY_EXPORTER_SECRET)[ \t]+[0-9A-Fa-f]+[ \t]+[0-9A-Fa-f]+",
     re.MULTILINE,
 )
 #: Sessions taken from one file: far more than any capture holds.

@@ -14,6 +14,8 @@ from analyzer.keys.findings import note, warning
 from analyzer.keys.key import KeyFinding
 from analyzer.model import Role
 
+#: Longer texts are not looked through: no key and no device log of one session comes near.
+MAX_TEXT: Final = 8 * 1024 * 1024
 _SAMPLE: Final = 4096
 _MAX_BLOCKS: Final = 4096
 _PEM: Final = re.compile(r"-----BEGIN ([A-Z0-9 ]{3,40})-----(.*?)(?:-----END \1-----|(?=-----BEGIN )|\Z)", re.DOTALL)
@@ -23,8 +25,8 @@ _DATABASE_ID: Final = re.compile(r'"deviceID"\s*:\s*"([0-9a-fA-F]{24})"')
 _HEX_DUMP: Final = re.compile(r"^[0-9a-fA-F]{4,8}[: ]\s*((?:[0-9a-fA-F]{2,4}[ -]{1,2}){1,16})", re.MULTILINE)
 _HEX_NOISE: Final = re.compile(r"0x|\\x|[\s,:;{}\[\]\"'-]", re.IGNORECASE)
 _HEX: Final = re.compile(r"[0-9a-fA-F]+")
-_HEX_RUN: Final = re.compile(r"(?<![0-9a-fA-F])30(?:[\s:]*[0-9a-fA-F]{2}){60,}")
-_BASE64: Final = re.compile(r"[A-Za-z0-9+/\s]+={0,2}\s*")
+_HEX_RUN: Final = re.compile(r"(?<![0-9a-fA-F])30(?:[\s:]{0,4}[0-9a-fA-F]{2}){60,}")
+_BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _MIN_KEY: Final = 60
 _PLAIN: Final = bytes(range(0x20, 0x7F)) + b"\t\n\r\f\x1b"
 
@@ -94,12 +96,14 @@ def _padded(rest: str) -> str:
 def _log(text: str) -> Iterator[Blob]:
     named = _LOG_DEVICE.search(text)
     device_id = (named.group(1) or named.group(2)).lower() if named else None
+    line, counted = 1, 0
     for number, match in enumerate(_LOG_KEY.finditer(text)):
         if number == _MAX_BLOCKS:
             return
+        line += text.count("\n", counted, match.start())
+        counted = match.start()
         which, digits = match.group(1).lower(), match.group(2)
         role = Role.DEVICE_PRIVATE if which == "device" else Role.DEVICE_SERVER_KEY
-        line = text.count("\n", 0, match.start()) + 1
         findings: tuple[KeyFinding, ...] = ()
         if which == "device":
             findings = (
@@ -128,9 +132,10 @@ def _pasted(text: str) -> Blob | None:
         return Blob(
             bytes.fromhex(digits), "hex", findings=(note("pasted-hex", "read from hexadecimal digits in a text"),)
         )
-    if _BASE64.fullmatch(text):
+    compact = "".join(text.split())
+    if _BASE64.fullmatch(compact):
         try:
-            data = base64.b64decode("".join(text.split()), validate=True)
+            data = base64.b64decode(compact, validate=True)
         except (binascii.Error, ValueError):
             return None
         if len(data) >= _MIN_KEY and der.declared_size(data) is not None:

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final, Literal
 
 from analyzer.keys.findings import SEVERITIES
-from analyzer.keys.key import Key
+from analyzer.keys.key import FileFinding, Key
 from analyzer.keys.pairing import compare
-from analyzer.keys.report import DeviceKeys, FileFinding, KeysReport
+from analyzer.keys.report import DeviceKeys, KeysReport
 from analyzer.keys.ring import KeyRing
 from analyzer.model import Role
 from analyzer.reports.json import plain
