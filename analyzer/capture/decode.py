@@ -9,12 +9,16 @@ cut off is still counted in `Packet.length`. Whatever is not TCP, UDP or ICMP is
 from __future__ import annotations
 
 from struct import Struct
+from typing import TYPE_CHECKING
 
 from analyzer.capture.fragments import Fragments
-from analyzer.capture.links import ETHERNET, LINKS
+from analyzer.capture.links import ETHERNET, LINKS, behind_ethertype
 from analyzer.capture.links import name as link_name
 from analyzer.capture.records import Notes
 from analyzer.packet import ICMP, ICMPV6, TCP, UDP, Packet
+
+if TYPE_CHECKING:
+    from analyzer.capture.scapy_link import ScapyLinks
 
 #: Ethernet, IPv4, the first 16 bytes of TCP.
 _COMMON = Struct("!12xHBxHHHBB2x4s4sHHIIBBH").unpack_from
@@ -29,6 +33,10 @@ _HOP_BY_HOP, _ROUTING, _FRAGMENT_HEADER, _AUTHENTICATION, _OPTIONS = 0, 43, 44, 
 #: Extension headers of the common form (RFC 6564): next header, length in 8 bytes beyond the first 8.
 _PLAIN_EXTENSIONS = frozenset({_HOP_BY_HOP, _ROUTING, _OPTIONS, 135, 139, 140})
 _MAX_EXTENSIONS = 16
+#: IP in IP (RFC 2003), IPv6 in IP (RFC 4213), GRE (RFC 2784): Wireshark counts what is inside, so it is read.
+_IP_IN_IP, _IPV6_IN_IP, _GRE = 4, 41, 47
+_MAX_TUNNELS = 4
+_GRE_ETHERNET = 0x6558
 
 _new = tuple.__new__
 
@@ -39,6 +47,8 @@ class Decoder:
     def __init__(self, notes: Notes) -> None:
         self._notes = notes
         self._fragments = Fragments()
+        self._scapy: ScapyLinks | None = None
+        self._unreadable: set[int] = set()
         #: Records that are no TCP, UDP or ICMP packet.
         self.other = 0
         #: Packets whose headers contradict themselves or are cut off.
@@ -67,31 +77,50 @@ class Decoder:
             return None
         return self.ip(number, time_ns, data, at, wire)
 
-    def ip(self, number: int, time_ns: int, data: bytes, at: int, wire: int) -> Packet | None:
-        """The packet whose IP header is at ``at``."""
+    def ip(self, number: int, time_ns: int, data: bytes, at: int, wire: int, depth: int = 0) -> Packet | None:
+        """The packet whose IP header is at ``at``, which may be inside ``depth`` tunnels."""
         if len(data) <= at:
             self.malformed += 1
             return None
         version = data[at] >> 4
         if version == 4:
-            return self._ipv4(number, time_ns, data, at, wire)
+            return self._ipv4(number, time_ns, data, at, wire, depth)
         if version == 6:
-            return self._ipv6(number, time_ns, data, at, wire)
+            return self._ipv6(number, time_ns, data, at, wire, depth)
         self.other += 1
         return None
 
     def _foreign(self, number: int, time_ns: int, link_type: int, data: bytes, wire: int) -> Packet | None:
         """A link type that is not ours: scapy's business, imported only now."""
-        self.other += 1
-        if link_type >= 0:
-            self._notes.add_once(
+        if link_type in self._unreadable or link_type < 0:
+            self.other += 1
+            return None
+        if self._scapy is None:
+            from analyzer.capture.scapy_link import ScapyLinks
+
+            self._scapy = ScapyLinks()
+        if not self._scapy.knows(link_type):
+            self._unreadable.add(link_type)
+            self._notes.add(
                 "unsupported-link-type",
-                f"frame {number} has link type {link_name(link_type)}, which is not read",
+                f"packets of link type {link_name(link_type)} (the first is frame {number}) cannot be read",
                 number,
             )
-        return None
+            self.other += 1
+            return None
+        found = self._scapy.ip(link_type, data)
+        if found is None:
+            if self._scapy.encrypted:
+                self._notes.add_once(
+                    "encrypted-wireless",
+                    f"from frame {number} on there are encrypted 802.11 frames; nothing inside them can be read",
+                    number,
+                )
+            self.other += 1
+            return None
+        return self.ip(number, time_ns, found, 0, wire - (len(data) - len(found)))
 
-    def _ipv4(self, number: int, time_ns: int, data: bytes, at: int, wire: int) -> Packet | None:
+    def _ipv4(self, number: int, time_ns: int, data: bytes, at: int, wire: int, depth: int) -> Packet | None:
         if len(data) < at + 20:
             self.malformed += 1
             return None
@@ -119,9 +148,11 @@ class Decoder:
                     return None
                 data, start = joined[1], 0
                 end = len(data)
+        if protocol in (_IP_IN_IP, _IPV6_IN_IP, _GRE):
+            return self._tunnel(number, time_ns, protocol, data[:end], start, end, depth)
         return self._transport(number, time_ns, protocol, source, destination, data, start, end, ttl, ident)
 
-    def _ipv6(self, number: int, time_ns: int, data: bytes, at: int, wire: int) -> Packet | None:
+    def _ipv6(self, number: int, time_ns: int, data: bytes, at: int, wire: int, depth: int) -> Packet | None:
         if len(data) < at + 40:
             self.malformed += 1
             return None
@@ -155,7 +186,20 @@ class Decoder:
                 start, end = 0, len(data)
             else:
                 break
+        if protocol in (_IP_IN_IP, _IPV6_IN_IP, _GRE):
+            return self._tunnel(number, time_ns, protocol, data[:end], start, end, depth)
         return self._transport(number, time_ns, protocol, source, destination, data, start, end, ttl, 0)
+
+    def _tunnel(
+        self, number: int, time_ns: int, protocol: int, data: bytes, start: int, end: int, depth: int
+    ) -> Packet | None:
+        """The packet inside a tunnel whose inner header is at ``start``."""
+        if protocol == _GRE:
+            start = _behind_gre(data, start)
+        if start < 0 or depth >= _MAX_TUNNELS:
+            self.other += 1
+            return None
+        return self.ip(number, time_ns, data, start, end, depth + 1)
 
     def _transport(
         self,
@@ -202,3 +246,15 @@ class Decoder:
             return None
         self.malformed += 1
         return None
+
+
+def _behind_gre(data: bytes, at: int) -> int:
+    """The offset of the IP header that the GRE header at ``at`` carries, or -1 (RFC 2784, RFC 2890)."""
+    if len(data) < at + 4 or data[at + 1] & 7:  # version 1 is PPTP's
+        return -1
+    flags = data[at]
+    inner = at + 4 + 4 * bool(flags & 0x80) + 4 * bool(flags & 0x20) + 4 * bool(flags & 0x10)
+    kind = data[at + 2] << 8 | data[at + 3]
+    if kind == _GRE_ETHERNET:
+        return behind_ethertype(data, inner + 12)
+    return inner if kind in (0x0800, 0x86DD) else -1

@@ -352,7 +352,7 @@ def _parsed(item: cipher.OpenedRecord) -> coap.Message | None:
     if item.data is None or not item.whole:
         return None
     try:
-        return coap.parse(item.data)
+        return coap.Message.from_wire(item.data)
     except WireError:
         return None
 
@@ -361,8 +361,9 @@ def _open_records(transcript: Transcript, result: LightSslDecryption) -> None:
     session = result.session
     assert session is not None
     hello: coap.Message | None = None
+    namer = particle.Namer()
     for item in cipher.open_records(session.credentials, transcript.records):
-        opened = _read(item)
+        opened = _read(item, namer)
         result.records.append(opened)
         if opened.damaged and result.bad_record is None:
             result.bad_record = opened
@@ -377,7 +378,7 @@ def _open_records(transcript: Transcript, result: LightSslDecryption) -> None:
         result.family = cipher.firmware_family(session.credentials.salt, hello.message_id)
 
 
-def _read(item: cipher.OpenedRecord) -> OpenedRecord:
+def _read(item: cipher.OpenedRecord, namer: particle.Namer) -> OpenedRecord:
     record = item.record
     if item.problem is cipher.Problem.CUT:
         return OpenedRecord(record, None, None, "not complete in the capture")
@@ -392,4 +393,4 @@ def _read(item: cipher.OpenedRecord) -> OpenedRecord:
     message = _parsed(item)
     if message is None:
         return OpenedRecord(record, None, None, "decrypts, but is no CoAP message", damaged=True)
-    return OpenedRecord(record, message, particle.describe(message, record.direction))
+    return OpenedRecord(record, message, namer.name(item.data, record.direction))

@@ -14,7 +14,7 @@ from analyzer.model import CaptureReport, Report
 
 
 @cache
-def _names(kind: type) -> tuple[str, ...]:
+def _names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - a dataclass
     return tuple(field.name for field in fields(kind))
 
 

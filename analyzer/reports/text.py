@@ -261,7 +261,7 @@ def _notes(session: Session) -> dict[str, str]:
             notes[attempt.stage] = f"{attempt.key}: {attempt.detail}"
     for stage in session.stages:
         if stage.fields.get("looks_like"):
-            notes[stage.stage] = f"looks like {stage.fields['looks_like']}"
+            notes[stage.stage] = f"looks like {stage.fields.get('answer') or stage.fields['looks_like']}"
         elif stage.stage not in notes and stage.fields.get("summary"):
             notes[stage.stage] = str(stage.fields["summary"])
     return notes

@@ -174,7 +174,7 @@ def _damaged_modulus(view: View, evidence: list[Evidence]) -> Draft | None:
     assert opening is not None
     if private is None or private.slot is None or opening.plaintext.tail is None or private.status == "ok":
         return None
-    if not view.tail_is_slot(private):
+    if not view.tail_is_slot(private) or not view.modulus_damaged(private):
         return None
     frames = view.frames("identity")
     return Draft(

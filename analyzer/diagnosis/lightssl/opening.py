@@ -11,6 +11,10 @@ from dissectors.events import Direction, How, Status
 #: A capture that watches less than this after a question cannot call it unanswered (seconds).
 _CONNECT_WATCH = 1.0
 _ANSWER_WATCH = 5.0
+#: Photon and P1 give up a connection attempt after 5 s (dev:hal/src/photon/socket_hal.cpp).
+_CONNECT_LIMIT = 4.0
+#: No firmware gives up on a nonce before its 20 s; a device that closes within this time had another reason.
+_ABANDON_LIMIT = 3.0
 
 
 def refused(view: View) -> Draft | None:
@@ -120,16 +124,29 @@ def not_all_there(view: View) -> Draft | None:
     return None
 
 
+#: Facts of a foreign answer that tell who it is.
+_TELLING = (
+    ("location", "it redirects to"),
+    ("title", "page title"),
+    ("server", "it calls itself"),
+    ("banner", "banner"),
+)
+
+
 def somebody_else(view: View) -> Draft | None:
     """What answered is not a Particle cloud."""
     nonce = view.step("nonce")
-    what = nonce.fields.get("looks_like")
+    what = nonce.fields.get("answer") or nonce.fields.get("looks_like")
     if nonce.status is not Status.MALFORMED or not what:
         return None
-    evidence = [Evidence(f"where 40 random bytes belong, the other side sends: {what}", nonce.frames)]
-    for fact, label in (("http_status", "HTTP status"), ("location", "it redirects to"), ("title", "page title")):
-        if nonce.fields.get(fact):
-            evidence.append(Evidence(f"{label} {nonce.fields[fact]}", nonce.frames))
+    evidence = [
+        Evidence(f"where 40 random bytes belong, the other side sends {what}", nonce.frames),
+        *(
+            Evidence(f"{label}: {nonce.fields[fact]}", nonce.frames)
+            for fact, label in _TELLING
+            if nonce.fields.get(fact)
+        ),
+    ]
     return Draft(
         Code.NOT_THE_CLOUD,
         Certainty.INFERRED,
@@ -137,6 +154,38 @@ def somebody_else(view: View) -> Draft | None:
         nonce.frames,
         f"Something that is not a Particle cloud answers at {view.case.cloud}: {what}.",
         tuple(evidence),
+    )
+
+
+def abandoned(view: View) -> Draft | None:
+    """The device itself ends the connection before the cloud can have said anything."""
+    close = view.first_close
+    facts = view.conversation.facts
+    if view.data_seen or close is None or close.direction is not Direction.UP or facts.syn_ack is None or not facts.syn:
+        return None
+    waited = (facts.syn_ack.time_ns - facts.syn[0].time_ns) / 1e9
+    frames = (*view.frames("connect"), *close.mark.frames)
+    connect = Evidence(f"SYN-ACK {waited:.3f} s after the first SYN", facts.syn_ack.frames)
+    if close.how is How.RST and waited >= _CONNECT_LIMIT:
+        return Draft(
+            Code.CONNECT_UNANSWERED,
+            Certainty.INFERRED,
+            "connect",
+            frames,
+            f"{view.case.cloud} answers the SYN after {waited:.1f} s: too late, the device had given up (it waits 5 s).",
+            (connect, Evidence("the device answers with RST: it no longer knows that connection", close.mark.frames)),
+        )
+    if (close.mark.time_ns - facts.syn_ack.time_ns) / 1e9 >= _ABANDON_LIMIT:
+        return None
+    how = "resets" if close.how is How.RST else "closes"
+    return Draft(
+        Code.SESSION_DROPPED,
+        Certainty.INFERRED,
+        "nonce",
+        frames,
+        f"The device {how} the connection as soon as it is accepted: it restarted or was told to stop. Nothing was said.",
+        (connect, view.close_evidence()),
+        would_settle=("the device's log at that moment",),
     )
 
 

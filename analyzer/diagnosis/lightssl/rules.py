@@ -25,6 +25,7 @@ STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
         "session-key",
         (
             sessionkey.damaged_device_key,
+            sessionkey.stale_copy,
             sessionkey.unusable_device_key,
             sessionkey.wrong_signature,
             sessionkey.wrong_device_key,
@@ -44,14 +45,16 @@ STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
         ),
     ),
     ("nonce", (opening.no_identity,)),
-    ("", (opening.before_nonce,)),
+    ("", (opening.abandoned, opening.before_nonce)),
 )
 
 
 def judge(view: View) -> Draft:
     """The verdict of the first rule that answers, no surer than the packets it rests on are sound."""
     draft = _first(view)
-    bad = sorted(set(view.conversation.facts.checksum_bad) & {*draft.frames, *view.frames("nonce", "identity", "session-key")})
+    bad = sorted(
+        set(view.conversation.facts.checksum_bad) & {*draft.frames, *view.frames("nonce", "identity", "session-key")}
+    )
     if bad and draft.code is not Code.HEALTHY:
         why = "the TCP checksum of these frames is wrong: they changed after they were sent, so what they hold proves nothing"
         draft = draft.weakened(Certainty.INFERRED, Evidence(why, tuple(bad)))

@@ -80,6 +80,26 @@ def damaged_device_key(view: View) -> Draft | None:
     )
 
 
+def stale_copy(view: View) -> Draft | None:
+    """The cloud's copy is not the public key that the device itself sends."""
+    mine, copy, private = view.tail_fingerprint, view.cloud_copy, view.device_private
+    if view.decryption.session is not None or mine is None or copy is None or copy.fingerprint == mine:
+        return None
+    if private is not None and view.tail_is_slot(private) and view.modulus_damaged(private):
+        return None  # what the device sends is not its key but the damage
+    frames = view.frames("session-key")
+    evidence = [
+        Evidence(f"the device sends its public key in the identity: SHA256:{mine[:16]}", view.frames("identity")),
+        Evidence(
+            f"the cloud's {copy.file} is another key (SHA256:{(copy.fingerprint or '')[:16]}), and it encrypts with that"
+        ),
+    ]
+    if private is not None and private in view.decryption.session_refuted:
+        evidence.append(Evidence(f"the device's private key {name(private)} does not open the session key", frames))
+    evidence.append(view.close_evidence())
+    return _mismatch(view, Certainty.PROVEN, evidence)
+
+
 def unusable_device_key(view: View) -> Draft | None:
     """The file that is in the device's slot is no key the firmware can use, and it opens nothing."""
     private = view.device_private

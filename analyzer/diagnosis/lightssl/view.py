@@ -146,6 +146,10 @@ class View:
             return False
         return key.slot[11:139] == opening.plaintext.tail.slot_bytes
 
+    def modulus_damaged(self, key: Key) -> bool:
+        """Whether the modulus in this slot is not the product of its primes (or there is no key in it at all)."""
+        return key.rsa is None or (key.rsa.has_private and "n" in key.rsa.faults)
+
     @cached_property
     def identity_segments(self) -> tuple[int, ...]:
         """Frames of the TCP segments that carried the identity, one for each."""

@@ -1,0 +1,74 @@
+"""Sessions that say the same, told once; and what a verdict is in one word."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import StrEnum
+
+from analyzer.model import CaptureReport, Certainty, Code, Session, Verdict
+
+
+class Tone(StrEnum):
+    """What a verdict is at first sight. The value is the word shown beside its sign."""
+
+    OK = "healthy"
+    BAD = "failing"
+    UNSURE = "not settled"
+
+    @classmethod
+    def of(cls, verdict: Verdict) -> Tone:
+        """The tone of ``verdict``: what the capture cannot tell is neither good nor bad."""
+        if verdict.code is Code.HEALTHY:
+            return cls.OK
+        if verdict.code is Code.CAPTURE_INCOMPLETE or verdict.certainty is Certainty.UNDETERMINED:
+            return cls.UNSURE
+        return cls.BAD
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Sessions of one device with one cloud and one verdict, in time order; ``numbers`` count from 1 in the capture."""
+
+    sessions: tuple[Session, ...]
+    numbers: tuple[int, ...]
+
+    @property
+    def first(self) -> Session:
+        return self.sessions[0]
+
+    @property
+    def others(self) -> tuple[Session, ...]:
+        return self.sessions[1:]
+
+
+def alike(sessions: Iterable[Session]) -> list[Group]:
+    """Groups in the order in which their first session appears."""
+    groups: dict[tuple[str, str, int, str, str], list[tuple[int, Session]]] = {}
+    for number, session in enumerate(sessions, 1):
+        groups.setdefault(_key(session), []).append((number, session))
+    return [
+        Group(tuple(session for _, session in members), tuple(number for number, _ in members))
+        for members in groups.values()
+    ]
+
+
+def _key(session: Session) -> tuple[str, str, int, str, str]:
+    verdict = session.verdict
+    device = session.device.id or session.device.address
+    return device, session.cloud.address, session.cloud.port, verdict.code.value, verdict.certainty.value
+
+
+def nothing_found(capture: CaptureReport) -> str:
+    """What to think of a capture that was read and holds no device session."""
+    return (
+        f"{capture.packets} packets were read ({', '.join(capture.link_types) or 'no packets'}). A device talks to its cloud over TCP port 5683 or UDP port 5684; "
+        "on other ports its handshake is recognised by content, and --port tcp/N or udp/N adds a port. "
+        "Usual causes: the capture was taken where the device's traffic does not pass, it was filtered, or the device sent nothing at all "
+        "(a private key that does not parse keeps a UDP device silent: analyze keys shows that)."
+    )
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 session``, ``3 sessions``."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")

@@ -1,0 +1,121 @@
+"""What a reader sees first when there is more than one answer: how many of which, and where each is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+
+from analyzer.model import CaptureReport, Code, Totals
+from analyzer.reports.grouping import Group, Tone, counted
+from analyzer.reports.html.budget import TABLE_ROWS
+from analyzer.reports.html.element import Html, Node, element
+from analyzer.reports.html.parts import certainty, left_out, sign, table, tone_class
+from analyzer.reports.html.session import device_name
+
+#: This many answers are cards with their fix; more of them are a table.
+_CARDS = 6
+_ORDER = (Tone.BAD, Tone.UNSURE, Tone.OK)
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One answer; ``anchor`` when the page tells it in full."""
+
+    capture: CaptureReport
+    group: Group
+    anchor: str | None
+
+
+def by_weight(groups: Iterable[Group]) -> list[Group]:
+    """What fails first, then what is not settled; otherwise as in the capture."""
+    return sorted(groups, key=lambda group: _ORDER.index(Tone.of(group.first.verdict)))
+
+
+def totals(report: Totals, level: int) -> Iterator[Html]:
+    """How many sessions have which verdict, as bars and numbers."""
+    if not report.verdicts:
+        return
+    most = max(report.verdicts.values())
+    rows = [
+        element(
+            "li",
+            _tone_sign(code),
+            " ",
+            element("span", code, class_="code"),
+            element(
+                "svg",
+                element("rect", width=f"{max(1.0, 100 * count / most):.1f}%", height="100%", rx=3),
+                class_="bar",
+                aria_hidden="true",
+            ),
+            element("span", f"{count:,}", class_="count"),
+        )
+        for code, count in sorted(report.verdicts.items(), key=lambda item: (-item[1], item[0]))
+    ]
+    yield element(
+        "section",
+        element(f"h{level}", f"{counted(report.sessions, 'session')} in {counted(report.captures, 'capture')}"),
+        element("ul", rows, class_="totals"),
+    )
+
+
+def _tone_sign(code: str) -> Html:
+    tone = Tone.OK if code == Code.HEALTHY else Tone.UNSURE if code == Code.CAPTURE_INCOMPLETE else Tone.BAD
+    return sign(tone)
+
+
+def answers(entries: Sequence[Entry], level: int, *, with_capture: bool) -> Iterator[Html]:
+    """All answers, each a link to its place on the page."""
+    if not with_capture and len(entries) <= _CARDS:
+        cards = [_card(entry, level + 1) for entry in entries]
+        yield element("ol", cards, class_="cards")
+        return
+    columns = ("Verdict", "Certainty", "Device", "Cloud", "Sessions", "First frame")
+    rows = [_row(entry, with_capture=with_capture) for entry in entries[:TABLE_ROWS]]
+    yield table(
+        "Verdicts, failing ones first",
+        (*columns, "Capture") if with_capture else columns,
+        rows,
+        class_="answers filterable",
+    )
+    rest = left_out(len(entries) - TABLE_ROWS, "verdict")
+    if rest is not None:
+        yield rest
+
+
+def _linked(entry: Entry, *content: Node) -> Node:
+    return element("a", *content, href=f"#{entry.anchor}") if entry.anchor else element("span", *content)
+
+
+def _row(entry: Entry, *, with_capture: bool) -> tuple[Node, ...]:
+    session = entry.group.first
+    verdict = session.verdict
+    row: tuple[Node, ...] = (
+        _linked(entry, sign(Tone.of(verdict)), " ", element("span", verdict.code.value, class_="code")),
+        certainty(verdict.certainty),
+        device_name(session),
+        f"{session.cloud.address}:{session.cloud.port}",
+        f"{len(entry.group.sessions):,}",
+        session.first_frame,
+    )
+    return (*row, entry.capture.path) if with_capture else row
+
+
+def _card(entry: Entry, level: int) -> Html:
+    session = entry.group.first
+    verdict = session.verdict
+    times = f", {counted(len(entry.group.sessions), 'session')}" if entry.group.others else ""
+    fix = next(iter(verdict.remedy), None)
+    return element(
+        "li",
+        element(
+            f"h{level}",
+            _linked(entry, sign(Tone.of(verdict)), " ", element("span", verdict.code.value, class_="code")),
+            " ",
+            certainty(verdict.certainty),
+        ),
+        element("p", f"{device_name(session)} → {session.cloud.address}:{session.cloud.port}{times}", class_="aside"),
+        element("p", verdict.summary),
+        element("p", element("b", "Fix"), " ", fix.text, class_="fix-line") if fix else None,
+        class_=f"card {tone_class(verdict)}",
+    )

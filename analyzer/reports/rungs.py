@@ -1,0 +1,282 @@
+"""The ladder of one session as rows, for every format that draws one: what to say is decided here, how it looks is not.
+
+How it works. Stages come in the order of the protocol; incidents (data sent again, gaps) stand behind the last row that
+began before them; a pause of a second or more is a row of its own, because waiting is what a device mostly does when
+something is wrong. The ending follows what was seen, and what never came stands below it, as in the time that was
+waited for it.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict, deque
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, replace
+from enum import StrEnum
+
+from analyzer.model import Attempt, Incident, LogLine, Outcome, Session, Stage
+from dissectors.events import Direction, Fact, How, Status
+from dissectors.lightssl.stages import STAGE
+
+#: A pause this long (s) is shown.
+PAUSE_S = 1.0
+#: Rows for incidents; a capture with more of them is better told in numbers.
+INCIDENTS_KEPT = 24
+#: Keys that did not fit, named beside one stage.
+_REFUTED_KEPT = 2
+_LOG_KEPT = 12
+_FRAMES_KEPT = 64
+
+
+class Kind(StrEnum):
+    """What a row is."""
+
+    STAGE = "stage"
+    AGAIN = "again"
+    GAP = "gap"
+    NETWORK = "network"
+    PAUSE = "pause"
+    END = "end"
+    OPEN = "open"
+
+
+@dataclass(frozen=True, slots=True)
+class Note:
+    """A remark beside a row; ``outcome`` when it says what became of a key."""
+
+    text: str
+    outcome: Outcome | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One row. ``direction`` None: both ways, or neither. ``label`` is the message, ``size`` what it measures."""
+
+    kind: Kind
+    label: str
+    status: Status = Status.SEEN
+    direction: Direction | None = None
+    frames: tuple[int, ...] = ()
+    offset_s: float | None = None
+    size: str = ""
+    notes: tuple[Note, ...] = ()
+    log: tuple[LogLine, ...] = ()
+    #: Seconds since the last data, for a row whose ``offset_s`` is not known.
+    after_s: float | None = None
+
+    @property
+    def state(self) -> str:
+        """The word for a stage that is not simply there."""
+        if self.status is Status.ABSENT:
+            return "not in the capture" if self.label == "connect" else "never came"
+        return {Status.PARTIAL: "incomplete", Status.MALFORMED: "malformed"}.get(self.status, "")
+
+
+def rungs(session: Session) -> tuple[Rung, ...]:
+    """All rows of the session's ladder, from the top."""
+    seen, missing = _stages(session)
+    rows = _merged(seen, session.incidents)
+    rows.append(_ending(session))
+    return (*_with_pauses(rows), *missing)
+
+
+def loose_log(session: Session) -> tuple[LogLine, ...]:
+    """Log lines that stand beside no row of the ladder."""
+    beside = {stage.stage for stage in session.stages if not _omitted(stage)}
+    return tuple(line for line in session.log if line.stage not in beside)
+
+
+def _omitted(stage: Stage) -> bool:
+    return stage.stage == "session" and stage.status is Status.ABSENT
+
+
+def _stages(session: Session) -> tuple[list[Rung], list[Rung]]:
+    """Rows of the stages up to the last that is there, and of those that should have followed."""
+    attempts: dict[str, list[Attempt]] = defaultdict(list)
+    for attempt in session.attempts:
+        attempts[attempt.stage].append(attempt)
+    lines: dict[str | None, list[LogLine]] = defaultdict(list)
+    for line in session.log:
+        lines[line.stage].append(line)
+    shown = [stage for stage in session.stages if not _omitted(stage)]
+    rows = [_stage(stage, attempts[stage.stage], lines[stage.stage]) for stage in shown]
+    last = max((index for index, row in enumerate(rows) if row.status is not Status.ABSENT), default=-1)
+    if last < 0:  # nothing at all was seen: what did not come stays where the protocol has it
+        return rows, []
+    return rows[: last + 1], rows[last + 1 :]
+
+
+def _stage(stage: Stage, attempts: list[Attempt], lines: list[LogLine]) -> Rung:
+    both = stage.stage in ("connect", "session", "resumed", "name-resolution") and stage.status is not Status.ABSENT
+    if stage.stage == "connect" and stage.status is not Status.SEEN:
+        both = False
+    return Rung(
+        kind=Kind.STAGE,
+        label=stage.stage,
+        status=stage.status,
+        direction=None if both else stage.direction,
+        frames=stage.frames,
+        offset_s=stage.offset_s,
+        size=_size(stage),
+        notes=tuple(_notes(stage, attempts)),
+        log=tuple(lines[:_LOG_KEPT]),
+    )
+
+
+def _size(stage: Stage) -> str:
+    known = STAGE.get(stage.stage)
+    expected = known.size if known is not None else None
+    if stage.stage == "connect":
+        return "" if stage.status is Status.ABSENT else "SYN, SYN-ACK, ACK" if stage.status is Status.SEEN else "SYN"
+    if stage.status is Status.ABSENT:
+        return f"{expected} B" if expected else ""
+    if stage.stage == "session":
+        up, down = stage.fields.get("records_up"), stage.fields.get("records_down")
+        if isinstance(up, int) and isinstance(down, int):
+            return f"{up} up, {down} down"
+    if expected and stage.status is Status.PARTIAL and stage.bytes < expected:
+        return f"{stage.bytes} of {expected} B"
+    return f"{stage.bytes} B" if stage.bytes else ""
+
+
+def _notes(stage: Stage, attempts: list[Attempt]) -> Iterator[Note]:
+    yield from _key_notes(attempts)
+    yield from (Note(note) for note in _fact_notes(stage.fields))
+
+
+def _key_notes(attempts: list[Attempt]) -> Iterator[Note]:
+    proved = [attempt for attempt in attempts if attempt.outcome is Outcome.PROVED]
+    if proved:
+        yield from (_key_note(attempt) for attempt in proved[:1])
+        return
+    refuted = [attempt for attempt in attempts if attempt.outcome is Outcome.REFUTED]
+    yield from (_key_note(attempt) for attempt in refuted[:_REFUTED_KEPT])
+    if len(refuted) > _REFUTED_KEPT:
+        yield Note(f"{len(refuted) - _REFUTED_KEPT} more keys do not fit", Outcome.REFUTED)
+
+
+def _key_note(attempt: Attempt) -> Note:
+    return Note(f"{attempt.key}: {attempt.detail}" if attempt.detail else attempt.key, attempt.outcome)
+
+
+def _fact_notes(facts: Mapping[str, Fact]) -> Iterator[str]:
+    if facts.get("looks_like"):
+        yield f"looks like {facts['looks_like']}" + (f": {facts['answer']}" if facts.get("answer") else "")
+    elif facts.get("summary"):
+        yield str(facts["summary"])
+    if facts.get("looks_random") is False:
+        yield "these bytes do not look random"
+    for name, what in (("syn", "SYN sent"), ("copies", "sent")):
+        count = facts.get(name)
+        if isinstance(count, int) and count > 1:
+            yield f"{what} {count} times"
+    holes = facts.get("missing_at")
+    if isinstance(holes, tuple) and holes:
+        yield f"{sum(size for size in holes[1::2] if isinstance(size, int))} bytes of it are not in the capture"
+    if facts.get("copies_differ"):
+        yield "the copies differ"
+
+
+_INCIDENTS = {
+    "retransmission": (Kind.AGAIN, "sent again"),
+    "gap": (Kind.GAP, "not in the capture"),
+    "cut": (Kind.GAP, "cut off by the capture's snap length"),
+    "icmp": (Kind.NETWORK, "ICMP error"),
+    "reset": (Kind.NETWORK, "reset"),
+    "keepalive": (Kind.NETWORK, "keep-alive"),
+    "zero-window": (Kind.NETWORK, "window closed"),
+    "out-of-order": (Kind.NETWORK, "arrives late"),
+}
+
+
+def _incident(incident: Incident) -> Rung:
+    kind, label = _INCIDENTS[incident.kind]
+    return Rung(
+        kind=kind,
+        label=label,
+        direction=incident.direction,
+        frames=incident.frames,
+        offset_s=incident.offset_s,
+        size=f"{incident.bytes} B" if incident.bytes else "",
+    )
+
+
+def _merged(stages: list[Rung], incidents: Iterable[Incident]) -> list[Rung]:
+    """Stages and incidents in one column; a run of repeats is one row."""
+    waiting = deque(_incident(item) for item in sorted(incidents, key=lambda item: item.frames[:1]))
+    rows: list[Rung] = []
+    dropped = 0
+    for index, stage in enumerate(stages):
+        following = next((row.frames[0] for row in stages[index + 1 :] if row.frames), None)
+        rows.append(stage)
+        while waiting and (following is None or waiting[0].frames[:1] < (following,)):
+            row = waiting.popleft()
+            if rows[-1].kind is row.kind is Kind.AGAIN and rows[-1].direction is row.direction:
+                rows[-1] = replace(rows[-1], frames=(*rows[-1].frames, *row.frames)[:_FRAMES_KEPT])
+            elif len(rows) - index <= INCIDENTS_KEPT:
+                rows.append(row)
+            else:
+                dropped += 1
+    if dropped or waiting:
+        rows.append(Rung(Kind.PAUSE, f"{dropped + len(waiting)} more such rows are left out"))
+    return rows
+
+
+def _with_pauses(rows: list[Rung]) -> Iterator[Rung]:
+    clock: float | None = None
+    for row in rows:
+        waited = row.after_s
+        if row.offset_s is not None:
+            waited = row.offset_s - clock if clock is not None else None
+            clock = row.offset_s
+        if waited is not None and waited >= PAUSE_S:
+            yield Rung(Kind.PAUSE, f"{duration_text(waited)} pass")
+        yield row
+
+
+_HOW = {
+    How.FIN: "closes (FIN)",
+    How.RST: "resets (RST)",
+    How.ALERT: "sends a fatal alert",
+    How.TIMEOUT: "gives up waiting",
+    How.ICMP: "answers with an ICMP error",
+    How.SILENCE: "falls silent",
+    How.CAPTURE_END: "is still open",
+}
+
+
+def ending_text(session: Session) -> str:
+    """Who ended it and how, as a clause: ``the cloud closes (FIN)``."""
+    ending = session.ending
+    if ending.by == "capture" or ending.how is How.CAPTURE_END:
+        return "still open when the capture ends"
+    return f"the {ending.by} {_HOW[ending.how]}"
+
+
+def _ending(session: Session) -> Rung:
+    ending = session.ending
+    is_open = ending.by == "capture" or ending.how is How.CAPTURE_END
+    direction = {"device": Direction.UP, "cloud": Direction.DOWN}.get(ending.by)
+    after = ending.after_s
+    notes = (Note(f"{duration_text(after)} after the last data"),) if after is not None and not is_open else ()
+    return Rung(
+        kind=Kind.OPEN if is_open else Kind.END if direction is not None else Kind.NETWORK,
+        label=ending_text(session),
+        direction=direction,
+        frames=(ending.frame,) if ending.frame and not is_open else (),
+        notes=notes,
+        after_s=after,
+    )
+
+
+def duration_text(seconds: float) -> str:
+    """A length of time for people: ``87 ms``, ``2.1 s``, ``4 min 10 s``, ``3 h 5 min``, ``2 d 4 h``."""
+    if seconds < 1:
+        return f"{seconds * 1000:.0f} ms"
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    whole = round(seconds)
+    for unit, size, smaller, part in (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1)):
+        if whole >= size:
+            rest = whole % size // part
+            return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
+    return f"{seconds:.1f} s"
