@@ -6,6 +6,7 @@ from analyzer.keys.key import Key, KeyFinding, ServerAddress, SessionSecret, fin
 from analyzer.keys.repair import damaged_parts, repair
 from analyzer.keys.ring import KeyRing, Skipped
 from analyzer.keys.rsa import RsaKey, device_spki
+from analyzer.keys.trials import may_open
 
 __all__ = [
     "EcKey",
@@ -20,5 +21,6 @@ __all__ = [
     "device_spki",
     "fingerprint",
     "load_keys",
+    "may_open",
     "repair",
 ]

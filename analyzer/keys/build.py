@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Final
 
 from analyzer.keys import der, ec, protected, rsa
 from analyzer.keys import findings as lint
@@ -25,7 +26,7 @@ from analyzer.model import Role
 from dissectors.errors import WireError
 
 #: Where the public number begins in what a device stores.
-_PUBLIC_STARTS = {
+_PUBLIC_STARTS: Final[dict[tuple[Role, str | None], int]] = {
     (Role.DEVICE_PRIVATE, "rsa"): rsa.TAIL.start,
     (Role.DEVICE_SERVER_KEY, "rsa"): rsa.SERVER_MODULUS.start,
     (Role.DEVICE_SERVER_KEY, "ec"): ec.SPKI_SIZE - ec.POINT_SIZE + 1,

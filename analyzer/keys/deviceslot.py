@@ -127,14 +127,17 @@ def _ec(blob: Blob, structure: Structure, key: EcKey, tail: tuple[KeyFinding, ..
 
 def _broken(blob: Blob, problem: str, file: str, device_id: str | None) -> Reading:
     data = blob.data
+    if not data:
+        return Reading("device private key", problem=problem)
     is_ec = _is_ec_slot(blob)
     kind = "EC private key slot" if is_ec else "RSA private key slot"
     algorithm: Algorithm = "ec" if is_ec else "rsa"
-    if not data:
-        return Reading("device private key", problem=problem)
     if is_erased(data) or is_zeroed(data):
-        told = lint.blank_device_key(device_id, zeroed=is_zeroed(data), ec=is_ec)
-        return Reading(kind, algorithm, problem=problem, findings=(told,))
+        known = blob.whole or blob.transport is not None
+        told = lint.blank_device_key(device_id, zeroed=is_zeroed(data), ec=is_ec if known else None)
+        return Reading(
+            kind if known else "private key slot", algorithm if known else None, problem=problem, findings=(told,)
+        )
     if not is_ec and repair.pkcs8_content(data) is not None:
         return _cut_pkcs8(data, file, device_id)
     if problem.startswith("cut off"):

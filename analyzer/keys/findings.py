@@ -53,9 +53,21 @@ _NEW_KEY = (
 )
 
 
-def device_key_unusable(code: str, summary: str, device_id: str | None, *, ec: bool) -> KeyFinding:
+def new_key(device_id: str | None, *, ec: bool | None) -> tuple[str, ...]:
+    """The commands for a new device key; ``ec`` None when it is not known which kind the device needs."""
+    name = device_id or _ID
+    if ec is None:
+        return (
+            f"particle keys new {name}",
+            f"particle keys load {name}.der --force",
+            f"particle keys send {name} {name}.pub.pem",
+        )
+    return new_ec_key(device_id) if ec else new_rsa_key(device_id)
+
+
+def device_key_unusable(code: str, summary: str, device_id: str | None, *, ec: bool | None) -> KeyFinding:
     """A device's private key that the device cannot use."""
-    return _finding(code, "error", summary, _NEW_KEY, new_ec_key(device_id) if ec else new_rsa_key(device_id))
+    return _finding(code, "error", summary, _NEW_KEY, new_key(device_id, ec=ec))
 
 
 _SERVER_KEY = "write the cloud's public key and address to the device"
@@ -141,7 +153,7 @@ def error(code: str, summary: str, remedy: str = "", commands: tuple[str, ...] =
     return _finding(code, "error", summary, remedy, commands)
 
 
-def blank_device_key(device_id: str | None, *, zeroed: bool, ec: bool) -> KeyFinding:
+def blank_device_key(device_id: str | None, *, zeroed: bool, ec: bool | None) -> KeyFinding:
     """A private slot of nothing but 0xFF or 0x00."""
     if zeroed:
         told = "the private key is all zeroes, which firmware takes for a key: it is never made anew"

@@ -175,6 +175,9 @@ def _cloud_copies(row: Row, own: str | None, ring: KeyRing, found: list[FileFind
     for key in copies:
         if key.fingerprint is None:
             yield Pair("device-private", "cloud-copy", False, f"the cloud's copy is unusable: {key.problem}")
+        elif own is None and (begins := _begins_alike(row.first(Role.DEVICE_PRIVATE), key)) is not None:
+            text = "begins like" if begins else "is not"
+            yield Pair("device-private", "cloud-copy", begins, f"the cloud's copy {text} the device's key in the log")
         elif own is None:
             yield Pair(
                 "device-private",

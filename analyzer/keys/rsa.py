@@ -119,8 +119,10 @@ class RsaKey:
         if int.from_bytes(ciphertext, "big") >= self.n:
             return False
         private = self._library_key()
-        if private is None or len(ciphertext) != private.key_size // 8:
+        if private is None:
             return True
+        if len(ciphertext) != private.key_size // 8:
+            return False
         try:
             return len(private.decrypt(ciphertext, padding.PKCS1v15())) in lengths
         except ValueError:  # OpenSSL before 3.2 tells a wrong key by an error

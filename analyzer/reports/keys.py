@@ -139,11 +139,14 @@ def format_keys_text(report: KeysReport, *, verbose: bool = False) -> Iterator[s
 
 
 def _headline(report: KeysReport) -> str:
-    unusable = sum(key.status == "unusable" for key in report.keys)
+    unusable = sum(key.status == "unusable" and key.whole for key in report.keys)
+    pieces = sum(not key.whole for key in report.keys)
     bad = sum(device.bad for device in report.devices)
     parts = [_count(len(report.keys), "key"), _count(len({device.id for device in report.devices}), "device")]
     if unusable:
         parts.append(f"{unusable} unusable")
+    if pieces:
+        parts.append(f"{_count(pieces, 'piece')} of keys")
     if bad:
         parts.append(f"{_count(bad, 'device')} in trouble")
     if not report.troubled:
