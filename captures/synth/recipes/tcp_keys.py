@@ -93,6 +93,9 @@ def signature(lab: Lab) -> Case:
     scene = Scene(lab, device, server, key.n).connect().nonce().identity().session_key()
     assert device.accept(scene.sealed) == "signature"
     scene.given_up()
+    scene.trace.wait(0.7)
+    again = Scene(lab, device, server, key.n, trace=scene.trace).connect().nonce().identity().session_key()
+    again.given_up()
     truth = "the cloud opens the identity with the right key but signs with another one"
     proven = expect("server-signature-mismatch", "proven")
     return Case(truth, pcap(scene.trace), ticket(device, server.key, key), proven, UNUSABLE)
