@@ -86,7 +86,7 @@ def _connect(conversation: TcpConversation) -> Step:
         Direction.UP,
         frames,
         min(times, default=None),
-        max(times, default=None),
+        min(times, default=None),
         fields={"syn": len(facts.syn)},
     )
 

@@ -19,4 +19,4 @@ def frames_text(frames: Iterable[int], limit: int = 6) -> str:
 
 def offset_text(seconds: float | None) -> str:
     """An offset from the session's start: ``+0.218``."""
-    return "" if seconds is None else f"+{seconds:.3f}"
+    return "" if seconds is None else f"{seconds:+.3f}"

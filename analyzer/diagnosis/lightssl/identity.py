@@ -10,7 +10,9 @@ from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl import transit
 from analyzer.diagnosis.lightssl.view import View, name
 from analyzer.keys import Key
+from analyzer.keys.published import PARTICLE_RSA_SPKI
 from analyzer.model import Certainty, Code, Evidence, Finding
+from analyzer.names import particle_name
 from dissectors.events import Direction
 from dissectors.lightssl.messages import TailKind
 
@@ -113,6 +115,9 @@ def opened(view: View) -> Draft | None:
                 view.close_evidence(),
             ),
         )
+    elsewhere = _another_cloud(view, key)
+    if elsewhere is not None:
+        return elsewhere
     evidence = [
         Evidence(
             f"opens with {name(key)} and echoes the nonce: the server key on the device is right",
@@ -165,6 +170,52 @@ def opened(view: View) -> Draft | None:
             ),
         )
     return _server_fault(view, evidence, copy)
+
+
+def _another_cloud(view: View, key: Key) -> Draft | None:
+    """The device holds one cloud's key and went to another: by name Particle's, or not the address it has stored."""
+    here = view.cloud_key
+    if (
+        view.closer is not Direction.DOWN
+        or key.spki == PARTICLE_RSA_SPKI
+        or (here is not None and here.why == "session")
+    ):
+        return None
+    frames = view.frames("nonce", "identity")
+    evidence = [
+        Evidence(
+            f"the 256 bytes open with {name(key)} and echo the nonce: that is the cloud this device is set up for",
+            view.frames("identity"),
+        )
+    ]
+    lookup = next((step for step in view.case.prelude if step.stage == "name-resolution"), None)
+    stored = view.stored_server_key
+    address = stored.server_address if stored is not None else None
+    if view.case.host is not None and particle_name(view.case.host) is not None:
+        summary = (
+            "The device talks to Particle's cloud with the key of another cloud: it lost the address of its own server."
+        )
+        evidence.append(
+            Evidence(
+                f"it looked up {view.case.host}, Particle's own cloud, and went there", lookup.frames if lookup else ()
+            )
+        )
+    elif address is not None and address.kind == "ip" and address.host != view.case.cloud.address:
+        summary = f"The device holds the key of the cloud at {address} and talks to {view.case.cloud}, which is not that cloud."
+        evidence.append(Evidence(f"its stored server ({stored.file if stored else ''}) is {address}"))
+    else:
+        return None
+    evidence.append(view.close_evidence())
+    return Draft(
+        Code.SERVER_KEY_MISMATCH,
+        Certainty.INFERRED,
+        "identity",
+        frames,
+        summary,
+        tuple(evidence),
+        alternatives=(Code.SERVER_FAULT,),
+        would_settle=("which server really listens at that address: its key file, or its log at that moment",),
+    )
 
 
 def _damaged_modulus(view: View, evidence: list[Evidence]) -> Draft | None:
