@@ -50,7 +50,7 @@ def looks_random(data: bytes) -> bool:
     if len(data) < 8:
         return True
     sample = data[:NONCE_SIZE]
-    return len(set(sample)) * 2 >= len(sample) and printable_share(sample) < 0.85
+    return len(set(sample)) * 3 >= len(sample) * 2 and printable_share(sample) < 0.85
 
 
 def foreign(data: bytes) -> Answer | None:
@@ -88,12 +88,12 @@ def _http_response(data: bytes) -> Answer | None:
     facts: dict[str, Fact] = {"status_line": quote(line)}
     if match:
         facts["status"] = int(match[1])
-    head, _, body = rest.partition(b"\r\n\r\n")
+    head = rest.partition(b"\r\n\r\n")[0]
     for name, key in ((b"location", "location"), (b"server", "server")):
         found = re.search(rb"(?im)^" + name + rb":[ \t]*([^\r\n]{1,400})", head)
         if found:
             facts[key] = quote(found[1])
-    facts.update(_page(body))
+    facts.update(_page(rest))
     return Answer("http", _with_details(f"HTTP {facts.get('status', 'response')}", facts), facts)
 
 

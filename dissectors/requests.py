@@ -210,7 +210,9 @@ def _ota_numbers(message: Message) -> dict[str, Fact]:
     found: dict[str, Fact] = {}
     for number, value in message.options:
         if number in _OTA_OPTIONS and len(value) <= 4:
-            found[_OTA_OPTIONS[number]] = int.from_bytes(value, "big") if value else True
+            name = _OTA_OPTIONS[number]
+            # Discard and cancel are there or not; an empty number is 0 (RFC 7252, 3.2).
+            found[name] = True if name in ("discard", "cancel") else int.from_bytes(value, "big")
     return found
 
 

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from dissectors.events import Direction, How, Mark, Status
-from dissectors.lightssl import STAGES, LightSsl, contiguous
+from dissectors.lightssl import STAGES, LightSsl
 from dissectors.lightssl.records import MAX_RECORDS
 from tests.lightssl_play import (
     DOWN,
@@ -321,19 +321,6 @@ def test_a_gap_in_the_clouds_handshake_is_counted_at_its_place(start: int, lengt
     assert key.status is (PARTIAL if in_key else SEEN)
     assert nonce.data + key.data == stream[:start] + stream[start + length : 424]
     assert (hello.status, hello.data) == (SEEN, record(seed=5))
-
-
-def test_contiguous_gives_bytes_only_where_none_is_missing() -> None:
-    message = SESSION_KEY
-    play = Play().down(NONCE).up(IDENTITY).down(message[:150]).gap(DOWN, 20).down(message[170:300])
-    step = play.gap(DOWN, 1).down(message[301:]).end().step("session-key")
-    assert step is not None
-    assert step.missing == 21
-    for start, length in itertools.product(range(0, 384, 7), range(1, 384, 11)):
-        whole = start + length <= 384
-        hit = any(start < end and start + length > begin for begin, end in ((150, 170), (300, 301)))
-        expected = message[start : start + length] if whole and not hit else None
-        assert contiguous(step, start, length) == expected
 
 
 def test_cut_packets_are_noted() -> None:
