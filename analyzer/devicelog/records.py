@@ -50,10 +50,16 @@ class LogAttempt:
     address_type: int | None = None
 
     @property
-    def start_ms(self) -> int | None:
-        """When the connection was made or, failing that, the attempt began: the instant a capture can show."""
-        connect = self.time_of("connect")
-        return connect if connect is not None else self.events[0].time_ms
+    def anchor_ms(self) -> int | None:
+        """The device's clock at the instant that a capture shows best: the nonce's arrival (TCP); failing that, when the
+        connection stood; when it was never made, when the device set out for it."""
+        failed = any(e.stage == "connect" and e.kind is LineKind.FAILED for e in self.events)
+        for stage in ("nonce", "connect"):
+            at = self.time_of(stage)
+            if at is not None and not failed:
+                return at
+        known = [e.time_ms for e in self.events if e.stage == "name-resolution" or e.kind is LineKind.ADDRESS]
+        return known[-1] if known else self.events[0].time_ms
 
     @property
     def address_lost(self) -> bool:
