@@ -140,6 +140,7 @@ local tcp_seq_raw = extractor("tcp.seq_raw")
 local tcp_ack = extractor("tcp.ack")
 local tcp_len = extractor("tcp.len")
 local tcp_completeness = extractor("tcp.completeness")
+local tcp_syn = extractor("tcp.flags.syn")
 local tcp_fin = extractor("tcp.flags.fin")
 local tcp_rst = extractor("tcp.flags.reset")
 local tcp_source_port = extractor("tcp.srcport")
@@ -606,7 +607,8 @@ local function stream_offset(direction)
   if offset < -2147483648 then
     offset = offset + 4294967296
   end
-  return offset + direction.shift
+  -- A SYN takes a number of its own before the data that comes with it.
+  return offset + direction.shift + (tcp_syn() and 1 or 0)
 end
 
 -- What content says when the start of the connection was not captured.
@@ -964,6 +966,9 @@ local CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, DATA, CID, MOVED_CID, MOVED = 20, 21
 local CID_SIZE, HEADER, DEVICE_ID = 8, 13, 12
 local MAX_FRAGMENT = 18432 -- RFC 6347 section 4.1
 local IPSEC_PORT = 4500
+-- Record lengths, AES-CCM's 16 bytes included: an empty CoAP acknowledgement, a Finished, the same padded behind a
+-- connection id.
+local ACK_LENGTH, FINISHED_LENGTH, FINISHED_CID_LENGTH = 20, 40, 48
 local RECORD_NAME = {
   [CID] = "Record with connection id",
   [MOVED_CID] = "Record of a moved session, with connection id",
@@ -986,7 +991,7 @@ local FROM_CLOUD = { [0] = true, [2] = true, [3] = true, [4] = true, [12] = true
 local dtls, stock_udp = nil, {}
 
 -- The record at `at`, nil when there is none: { type, at, size, length, epoch, text ... }.
-local function read_record(text, at, total, cid_size)
+local function read_record(text, at, total)
   if #text < at + HEADER then
     return nil
   end
@@ -997,7 +1002,7 @@ local function read_record(text, at, total, cid_size)
     return nil
   end
   local epoch = u16(text, at + 4)
-  local header = HEADER + (has_cid and cid_size or 0)
+  local header = HEADER + (has_cid and CID_SIZE or 0)
   if #text < at + header or (epoch == 0 and (has_cid or kind == MOVED)) then
     return nil
   end
@@ -1006,6 +1011,7 @@ local function read_record(text, at, total, cid_size)
     return nil
   end
   local record = { type = kind, at = at, header = header, length = length, size = header + length, epoch = epoch }
+  record.sequence = u16(text, at + 6) * 4294967296 + u16(text, at + 8) * 65536 + u16(text, at + 10)
   if kind == MOVED and at + record.size + DEVICE_ID + 1 == total then
     record.trailer = #text == total and string.byte(text, total) == DEVICE_ID
     record.size = record.size + DEVICE_ID + 1
@@ -1013,10 +1019,10 @@ local function read_record(text, at, total, cid_size)
   return record
 end
 
-local function read_records(text, total, cid_size)
+local function read_records(text, total)
   local records, at = {}, 0
   while at < total do
-    local record = read_record(text, at, total, cid_size)
+    local record = read_record(text, at, total)
     if not record then
       break
     end
@@ -1026,19 +1032,31 @@ local function read_records(text, total, cid_size)
   return records, at
 end
 
--- Handshake message types of a clear handshake record; a fragment of a message counts as the message.
-local function message_types(text, record)
-  local types = {}
+local function u24(text, at)
+  return string.byte(text, at) * 65536 + u16(text, at + 1)
+end
+
+-- The handshake messages, or fragments of messages, in a clear record.
+local function messages_of(text, record)
+  local messages = {}
   local at, stop = record.at + record.header, record.at + record.header + record.length
   while at + 12 <= stop and #text >= at + 12 do
-    types[#types + 1] = { type = string.byte(text, at + 1), sequence = u16(text, at + 5), at = at }
-    at = at + 12 + string.byte(text, at + 10) * 65536 + u16(text, at + 11)
+    local size = u24(text, at + 10)
+    messages[#messages + 1] = {
+      type = string.byte(text, at + 1),
+      length = u24(text, at + 2),
+      sequence = u16(text, at + 5),
+      from = u24(text, at + 7),
+      size = size,
+      body = at + 12,
+    }
+    at = at + 12 + size
   end
-  return types
+  return messages
 end
 
 local function is_dtls(text, total)
-  local record = total > 1 and read_record(text, 0, total, CID_SIZE)
+  local record = total > 1 and read_record(text, 0, total)
   if not record then
     return false
   elseif record.epoch > 0 then
@@ -1071,7 +1089,15 @@ local function udp_state(pinfo)
   local key = udp_key(pinfo)
   local state = datagrams[key]
   if not state then
-    state = { device = nil, labels = {}, up = {}, down = {}, cid_size = CID_SIZE }
+    state = {
+      device = nil, -- the device's "address port"
+      labels = {}, -- per frame
+      attempt = nil, -- the handshake or resumed session that records belong to
+      attempts = {}, -- by client random
+      answers = {}, -- what the cloud sent, by server random and by key exchange
+      answer = nil, -- where the cloud's next messages go
+      before = nil, -- the established session before the current attempt
+    }
     datagrams[key] = state
   end
   return state
@@ -1083,7 +1109,7 @@ local function find_device(pinfo, records, text)
   if first and first.type >= CID then
     return from, true
   elseif first and first.type == HANDSHAKE and first.epoch == 0 then
-    local message = message_types(text, first)[1]
+    local message = messages_of(text, first)[1]
     if message and FROM_DEVICE[message.type] then
       return from, true
     elseif message and FROM_CLOUD[message.type] then
@@ -1096,27 +1122,142 @@ local function find_device(pinfo, records, text)
   return from, false
 end
 
--- The stage of a protected record: what it is follows from what came before it.
+local function new_attempt(state, random)
+  local old = state.attempt
+  if old and old.finished_up and old.finished_down then
+    state.before = old
+  end
+  local attempt = {
+    messages = {}, -- the device's handshake messages: what came of each
+    answer = { messages = {} },
+    flight = false, -- the device answered the cloud's hello
+    finished_up = false,
+    finished_down = false,
+    hello_length = nil, -- of the device's first application record
+    answered = false, -- by any application record
+    acknowledged = false,
+    resumed = false,
+  }
+  state.attempt = attempt
+  state.answer = attempt.answer
+  if random then
+    state.attempts[random] = attempt
+  end
+  return attempt
+end
+
+-- Whether a fragment of a handshake message holds bytes that no earlier one did.
+local function is_new(messages, key, from, size, length)
+  local ranges = messages[key]
+  if not ranges then
+    messages[key] = { { from, from + size } }
+    return true
+  end
+  local to = from + size
+  for _, range in ipairs(ranges) do
+    if (range[1] <= from and to <= range[2]) or (range[1] == 0 and range[2] == length) then
+      return false
+    end
+  end
+  local merged = {}
+  for _, range in ipairs(ranges) do
+    if range[2] < from or range[1] > to then
+      merged[#merged + 1] = range
+    else
+      from, to = math.min(from, range[1]), math.max(to, range[2])
+    end
+  end
+  merged[#merged + 1] = { from, to }
+  messages[key] = merged
+  return true
+end
+
+local function device_message(state, text, message)
+  if message.type == 1 and message.from == 0 then
+    local random = string.sub(text, message.body + 3, message.body + 34)
+    if state.attempts[random] then
+      state.attempt = state.attempts[random]
+    else
+      new_attempt(state, random)
+    end
+  end
+  local attempt = state.attempt or new_attempt(state)
+  attempt.flight = attempt.flight or message.type == 15 or message.type == 16
+  local new = is_new(attempt.messages, message.sequence * 256 + message.type, message.from, message.size, message.length)
+  -- Every copy of a ClientHello is one: the device asks again.
+  return (new or message.type == 1) and (HANDSHAKE_STAGE[message.type] or (message.type == 11 and "device-certificate")) or nil
+end
+
+local function cloud_message(state, text, message)
+  local attempt = state.attempt or new_attempt(state)
+  if message.type == 3 then
+    local new = is_new(attempt.messages, message.sequence * 256 + message.type, message.from, message.size, message.length)
+    state.answer = attempt.answer
+    return new and "hello-verify" or nil
+  elseif message.type == 2 and message.from == 0 then
+    local random = string.sub(text, message.body + 3, message.body + 34)
+    local known = state.answers[random]
+    if not known then
+      if attempt.answer.random then
+        attempt.answer = { messages = {} }
+      end
+      attempt.answer.random = random
+      known = attempt.answer
+      state.answers[random] = known
+    end
+    state.answer = known
+  elseif message.type == 12 then
+    local body = string.sub(text, message.body + 1, message.body + message.size)
+    state.answers[body] = state.answers[body] or state.answer
+    state.answer = state.answers[body]
+  end
+  local new = is_new(state.answer.messages, message.sequence * 256 + message.type, message.from, message.size, message.length)
+  return new and (HANDSHAKE_STAGE[message.type] or (message.type == 11 and "server-certificate")) or nil
+end
+
+-- The stage of a protected record: what it is follows from what came before it, and from its size.
 local function protected_stage(state, from_device, record)
-  local own = from_device and state.up or state.down
-  if record.type == ALERT then
+  local attempt = state.attempt
+  local established = attempt and attempt.finished_up and attempt.finished_down
+  if not attempt then
+    attempt = new_attempt(state)
+    attempt.resumed = true
+  elseif from_device and not attempt.resumed and not established and not attempt.flight and not state.before then
+    if record.type ~= HANDSHAKE and record.sequence > 0 then
+      attempt = new_attempt(state)
+      attempt.resumed = true
+    end
+  end
+  if attempt.resumed then
+    local first = from_device and not attempt.hello_length
+    attempt.hello_length = attempt.hello_length or (from_device and record.length) or nil
+    return first and "resumed" or "session"
+  elseif record.type == ALERT then
+    return nil
+  elseif state.before and not attempt.flight then
+    return "session"
+  elseif record.type == HANDSHAKE and record.length ~= FINISHED_LENGTH then
     return nil
   elseif record.type == HANDSHAKE then
-    own.finished = true
-    return from_device and "device-finished" or "cloud-finished"
-  elseif from_device and state.hello and not own.finished and record.type == CID then
-    own.finished = true
-    return "device-finished"
-  elseif not state.hello then
-    local first = not state.resumed
-    state.resumed = true
-    return (first or record.type >= MOVED_CID) and "resumed" or "session"
-  elseif from_device and not own.data then
-    own.data = true
+    local key = from_device and "finished_up" or "finished_down"
+    local again = attempt[key]
+    attempt[key] = true
+    return not again and (from_device and "device-finished" or "cloud-finished") or nil
+  elseif from_device and record.type == CID and record.length == FINISHED_CID_LENGTH and (record.sequence == 0 or not attempt.finished_up) then
+    local again = attempt.finished_up
+    attempt.finished_up = true
+    return not again and "device-finished" or nil
+  elseif from_device and not attempt.hello_length then
+    attempt.hello_length = record.length
     return "device-hello"
-  elseif not from_device and not own.data and state.up.data then
-    own.data = true
-    return "hello-ack"
+  elseif from_device and not attempt.answered and record.length == attempt.hello_length then
+    return nil -- the Hello once more
+  elseif not from_device and attempt.hello_length then
+    attempt.answered = true
+    if not attempt.acknowledged and record.length == ACK_LENGTH then
+      attempt.acknowledged = true
+      return "hello-ack"
+    end
   end
   return "session"
 end
@@ -1129,23 +1270,21 @@ local function label_datagram(state, text, total, from_device, records)
     if record.epoch > 0 then
       label.stages[1] = protected_stage(state, from_device, record)
     elseif record.type == HANDSHAKE then
-      for _, message in ipairs(message_types(text, record)) do
-        local stage = HANDSHAKE_STAGE[message.type]
-        if message.type == 1 and from_device then
-          if message.sequence == 0 then
-            state.up, state.down, state.resumed = {}, {}, nil
-          end
-          state.hello = true
-          state.rfc_cid = nil
-        elseif message.type == 11 then
-          stage = from_device and "device-certificate" or nil
-          label.server_certificate = not from_device
-        end
-        if message.type <= 2 and string.find(text, "\0\54\0", message.at + 40, true) then
-          state.rfc_cid = true -- RFC 9146: stock Wireshark reads those records
+      for _, message in ipairs(messages_of(text, record)) do
+        local stage
+        if from_device then
+          stage = device_message(state, text, message)
+        else
+          stage = cloud_message(state, text, message)
         end
         label.stages[#label.stages + 1] = stage
+        label.server_certificate = label.server_certificate or (not from_device and message.type == 11)
+        if message.type <= 2 and string.find(text, "\0\54\0", message.body + 34, true) then
+          state.rfc_cid = true -- RFC 9146: stock Wireshark reads those records
+        end
       end
+    elseif record.type == CHANGE_CIPHER_SPEC and state.attempt then
+      state.attempt.flight = state.attempt.flight or from_device
     elseif record.type == ALERT and record.length == 2 and #text >= record.at + record.size then
       local level, code = string.byte(text, record.at + record.header + 1, record.at + record.header + 2)
       label.alert = level == 2 and code or nil
@@ -1266,7 +1405,7 @@ local function dissect_udp(tvb, pinfo, tree)
   local key = segment_key(pinfo, tvb)
   local labels = state.labels[key]
   if not labels then
-    local records = read_records(text, total, state.cid_size)
+    local records = read_records(text, total)
     local device, sure = find_device(pinfo, records, text)
     if sure or not state.device then
       state.device = device
@@ -1307,7 +1446,7 @@ local function udp_heuristic(tvb, pinfo, tree)
   local first = string.byte(text, 1)
   local ours = false
   if first == MOVED or first == MOVED_CID or first == CID then
-    local records, stop = read_records(text, total, CID_SIZE)
+    local records, stop = read_records(text, total)
     ours = stop == total and (first ~= MOVED or records[1].trailer)
   elseif first == HANDSHAKE then
     ours = is_dtls(text, total) and particle_hello(text)
