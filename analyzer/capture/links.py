@@ -40,6 +40,8 @@ _U16 = Struct("!H").unpack_from
 _IPV4, _IPV6, _PPPOE = 0x0800, 0x86DD, 0x8864
 _VLAN = frozenset({0x8100, 0x88A8, 0x9100})
 _PPP_IPV4, _PPP_IPV6 = 0x0021, 0x0057
+_MPLS = frozenset({0x8847, 0x8848})
+_PPP_MPLS = 0x0281
 _MAX_TAGS = 8
 
 
@@ -60,10 +62,23 @@ def behind_ethertype(data: bytes, at: int) -> int:
             at += 4
         elif kind == _PPPOE:
             return _ppp_protocol(data, at + 8)
+        elif kind in _MPLS:
+            return _behind_labels(data, at + 2)
         elif kind <= 1500 and data[at + 2 : at + 8] == b"\xaa\xaa\x03\x00\x00\x00":
             at += 8
         else:
             return -1
+    return -1
+
+
+def _behind_labels(data: bytes, at: int) -> int:
+    """``at`` is the offset of an MPLS label stack (RFC 3032): behind its last label, when an IP header may be there."""
+    for _ in range(_MAX_TAGS):
+        if len(data) < at + 5:
+            return -1
+        at += 4
+        if data[at - 2] & 1:
+            return at if data[at] >> 4 in (4, 6) else -1
     return -1
 
 
@@ -109,7 +124,10 @@ def _ppp_protocol(data: bytes, at: int) -> int:
         return -1
     if data[at] & 1:
         return at + 1 if data[at] in (_PPP_IPV4, _PPP_IPV6) else -1
-    return at + 2 if _U16(data, at)[0] in (_PPP_IPV4, _PPP_IPV6) else -1
+    kind = _U16(data, at)[0]
+    if kind == _PPP_MPLS:
+        return _behind_labels(data, at + 2)
+    return at + 2 if kind in (_PPP_IPV4, _PPP_IPV6) else -1
 
 
 def _pppoe(data: bytes) -> int:

@@ -17,9 +17,10 @@ _ORDER = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
 
 _SECTION = 0x0A0D0D0A
 _INTERFACE, _OLD_PACKET, _SIMPLE, _NAMES, _STATISTICS, _ENHANCED, _SECRETS = 1, 2, 3, 4, 5, 6, 10
+_PACKETS = frozenset({_OLD_PACKET, _SIMPLE, _ENHANCED})
 #: Blocks that are no packets, but frames to Wireshark all the same, so they take a number:
 #: systemd journal entries, Sysdig events, custom blocks.
-_OTHER_FRAMES = frozenset({9, 0x204, 0x208, 0x216, 0x217, 0x221, 0x222, 0x223, 0xBAD, 0x40000BAD})
+_OTHER_FRAMES = frozenset({9, 0x204, 0x216, 0x221, 0xBAD, 0x40000BAD})
 _TLS_KEY_LOG = 0x544C534B
 
 #: A longer block is skipped without keeping it; a packet in one is a damaged header.
@@ -82,7 +83,7 @@ class _Reader:
         while True:
             if not self._need(12):
                 if len(self._data) - self._at:
-                    self._notes.cut_short(self._number + 1)
+                    self._cut_short(0)
                 return
             data, at = self._data, self._at
             if data[at : at + 4] == MAGIC:
@@ -98,14 +99,14 @@ class _Reader:
                 return
             length = (total + 3) & ~3  # some writers forget the padding in the length, none in the file
             if total > _MAX_BLOCK:
-                if kind in (_ENHANCED, _OLD_PACKET, _SIMPLE):
+                if kind in _PACKETS:
                     self._damaged(f"a packet block that claims {total:,} bytes")
                     return
                 if not self._pass_over(length):
                     return
                 continue
             if not self._need(length):
-                self._notes.cut_short(self._number + 1)
+                self._cut_short(kind)
                 return
             data, at = self._data, self._at
             self._at = at + length
@@ -146,6 +147,13 @@ class _Reader:
         frame = self._number + 1 if frame is None else frame
         self._notes.add("damaged-record", f"{what} at frame {frame}; it and everything behind it was not used", frame)
 
+    def _cut_short(self, kind: int) -> None:
+        """The file ends inside a block of that kind (0: unknown)."""
+        if kind in _PACKETS:
+            self._notes.cut_short(self._number + 1)
+        else:
+            self._notes.cut_short(self._number or None, behind=True)
+
     def _absurd_time(self) -> int:
         self._notes.add_once("absurd-time", f"frame {self._number} has a time outside every calendar", self._number)
         return self._time_ns
@@ -165,7 +173,7 @@ class _Reader:
             return True
         rest = self._source.skip(length - have)
         if rest is None:
-            self._notes.cut_short(self._number + 1)
+            self._cut_short(0)
             return False
         self._data, self._at = rest, 0
         return True

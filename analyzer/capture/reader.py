@@ -146,7 +146,8 @@ class Capture:
                 size += record[4]
                 time_ns = record[1]
                 if low is None or high is None:
-                    low = high = time_ns
+                    # 0: a record without a time (pcapng simple packets) before any that has one.
+                    low = high = time_ns or None
                 elif time_ns > high:
                     high = time_ns
                 elif time_ns < low:

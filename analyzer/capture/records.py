@@ -61,10 +61,14 @@ class Notes:
         if link_type not in self.link_types:
             self.link_types.append(link_type)
 
-    def cut_short(self, frame: int) -> None:
-        """The input ended inside ``frame``. A reason that is known already (a read error) only learns the frame."""
+    def cut_short(self, frame: int | None, behind: bool = False) -> None:
+        """The input ended inside ``frame`` (or ``behind`` it). A reason that is known already only learns the frame."""
         for index, problem in enumerate(self.problems):
             if problem.code in FATAL:
                 self.problems[index] = problem._replace(frame=frame)
                 return
-        self.add("cut-short", f"the file ends in the middle of frame {frame}; everything before it was used", frame)
+        if behind:
+            where = f"behind frame {frame}" if frame else "before its first frame"
+            self.add("cut-short", f"the file is cut off {where}; everything before that was used", frame)
+        else:
+            self.add("cut-short", f"the file ends in the middle of frame {frame}; everything before it was used", frame)
