@@ -257,7 +257,11 @@ def _ending(session: Session) -> Rung:
     is_open = ending.by == "capture" or ending.how is How.CAPTURE_END
     direction = {"device": Direction.UP, "cloud": Direction.DOWN}.get(ending.by)
     after = ending.after_s
-    notes = (Note(f"{duration_text(after)} after the last data"),) if after is not None and not is_open else ()
+    notes = (
+        (Note(f"{duration_text(after)} after the last data"),)
+        if after is not None and not is_open and after < PAUSE_S
+        else ()
+    )
     return Rung(
         kind=Kind.OPEN if is_open else Kind.END if direction is not None else Kind.NETWORK,
         label=ending_text(session),

@@ -9,13 +9,13 @@ from __future__ import annotations
 
 from analyzer.model import LogLine, Session
 from analyzer.reports.html.element import Html, element
-from analyzer.reports.html.parts import drawing, frames, hidden, outcome
+from analyzer.reports.html.parts import drawing, hidden, outcome
 from analyzer.reports.ladder import frames_text, offset_text
-from analyzer.reports.rungs import Kind, Note, Rung, duration_text, rungs
+from analyzer.reports.rungs import Kind, Note, Rung, rungs
 from dissectors.events import Direction, Status
 
 #: Height of the arrow below the top of its row (px); the label stands above it.
-_Y = 30
+_Y = 31
 _WAY = {Direction.UP: "device to cloud", Direction.DOWN: "cloud to device", None: "both ways"}
 
 
@@ -84,11 +84,8 @@ def _lane(rung: Rung) -> Html:
 
 
 def _drawing(rung: Rung) -> Html:
-    end = "100%"
-    lifelines = [
-        element("line", class_="life", x1=side, x2=side, y1=0, y2=_Y if rung.kind is Kind.OPEN else end)
-        for side in (0, end)
-    ]
+    bottom = _Y if rung.kind is Kind.OPEN else "100%"
+    lifelines = [element("line", class_="life", x1=side, x2=side, y1=0, y2=bottom) for side in (0, "100%")]
     return element("svg", lifelines, _arrow(rung), class_="wire", aria_hidden="true", focusable="false")
 
 
@@ -96,15 +93,12 @@ def _arrow(rung: Rung) -> list[Html]:
     if rung.kind is Kind.PAUSE:
         return []
     if rung.kind is Kind.OPEN:
-        return [
-            _at("0", element("path", class_="fade", d="M-4 0h8M-2.5 4h5M-1 8h2")),
-            _at("100%", element("path", class_="fade", d="M-4 0h8M-2.5 4h5M-1 8h2")),
-        ]
+        return [_at(side, element("path", class_="fade", d="M-4 0h8M-2.5 4h5M-1 8h2")) for side in ("0", "100%")]
     if rung.kind is Kind.GAP:
         return [_line("0", "100%"), _at("50%", element("path", class_="break", d="M-9 7l6-14M3 7l6-14"))]
     start, end = ("0", "100%") if rung.direction is not Direction.DOWN else ("100%", "0")
     if rung.status is Status.ABSENT:
-        return [_line(start, end), _at("50%", element("path", class_="cross", d="M-5-5l10 10M5-5l-10 10"))]
+        return [_line(start, end), _at("50%", element("path", class_="cross", d="M-4.5-4.5l9 9M4.5-4.5l-9 9"))]
     if rung.status is Status.PARTIAL:
         stop = "68%" if rung.direction is not Direction.DOWN else "32%"
         return [_line(start, stop), _at(stop, element("path", class_="break", d="M-6 7l5-14M1 7l5-14"))]
@@ -112,7 +106,7 @@ def _arrow(rung: Rung) -> list[Html]:
     if rung.direction is None:
         parts.append(_head(False))
     if rung.status is Status.MALFORMED:
-        parts.append(_at("50%", element("path", class_="zigzag", d="M-14 0l4-6 6 12 6-12 6 12 4-6")))
+        parts.append(_at("50%", element("path", class_="zigzag", d="M-14 0l4-4 6 8 6-8 6 8 4-4")))
     if rung.kind is Kind.END:
         closer = "0" if rung.direction is Direction.UP else "100%"
         parts.append(_at(closer, element("rect", class_="stop", x=-5, y=-5, width=10, height=10)))
@@ -145,10 +139,12 @@ def _log_line(line: LogLine) -> Html:
     clash = element("span", drawing("note"), " disagrees", class_="outcome bad") if line.agrees is False else None
     return element(
         "li",
-        hidden("device log: "),
-        element("span", clock, class_="clock", title=f"{line.file} line {line.line}, device clock in s")
-        if clock
-        else None,
+        element(
+            "span",
+            f"log {clock}" if clock else "log",
+            class_="clock",
+            title=f"{line.file} line {line.line}" + (", device clock in s" if clock else ""),
+        ),
         " ",
         element("code", line.text),
         " " if clash else None,
@@ -163,6 +159,3 @@ def log_list(lines: tuple[LogLine, ...], limit: int = 40) -> Html:
     if more > 0:
         rows.append(element("li", f"... and {more} more lines"))
     return element("ul", rows, class_="log")
-
-
-__all__ = ["duration_text", "frames", "ladder", "log_list"]

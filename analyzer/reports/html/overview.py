@@ -9,7 +9,7 @@ from analyzer.model import CaptureReport, Code, Totals
 from analyzer.reports.grouping import Group, Tone, counted
 from analyzer.reports.html.budget import TABLE_ROWS
 from analyzer.reports.html.element import Html, Node, element
-from analyzer.reports.html.parts import certainty, left_out, sign, table, tone_class
+from analyzer.reports.html.parts import certainty, left_out, prose, sign, table, tone_class
 from analyzer.reports.html.session import device_name
 
 #: This many answers are cards with their fix; more of them are a table.
@@ -53,9 +53,7 @@ def totals(report: Totals, level: int) -> Iterator[Html]:
         for code, count in sorted(report.verdicts.items(), key=lambda item: (-item[1], item[0]))
     ]
     yield element(
-        "section",
-        element(f"h{level}", f"{counted(report.sessions, 'session')} in {counted(report.captures, 'capture')}"),
-        element("ul", rows, class_="totals"),
+        "section", element(f"h{level}", "How many of which"), element("ul", rows, class_="totals"), class_="overview"
     )
 
 
@@ -70,17 +68,14 @@ def answers(entries: Sequence[Entry], level: int, *, with_capture: bool) -> Iter
         cards = [_card(entry, level + 1) for entry in entries]
         yield element("ol", cards, class_="cards")
         return
-    columns = ("Verdict", "Certainty", "Device", "Cloud", "Sessions", "First frame")
+    columns = ("Verdict", "Device", "Cloud", "Sessions", *(("Capture",) if with_capture else ()), "In short")
     rows = [_row(entry, with_capture=with_capture) for entry in entries[:TABLE_ROWS]]
-    yield table(
-        "Verdicts, failing ones first",
-        (*columns, "Capture") if with_capture else columns,
-        rows,
-        class_="answers filterable",
+    yield element(
+        "section",
+        table("Verdicts, failing ones first", columns, rows, class_="answers filterable"),
+        left_out(len(entries) - TABLE_ROWS, "verdict"),
+        class_="overview",
     )
-    rest = left_out(len(entries) - TABLE_ROWS, "verdict")
-    if rest is not None:
-        yield rest
 
 
 def _linked(entry: Entry, *content: Node) -> Node:
@@ -90,15 +85,19 @@ def _linked(entry: Entry, *content: Node) -> Node:
 def _row(entry: Entry, *, with_capture: bool) -> tuple[Node, ...]:
     session = entry.group.first
     verdict = session.verdict
-    row: tuple[Node, ...] = (
-        _linked(entry, sign(Tone.of(verdict)), " ", element("span", verdict.code.value, class_="code")),
-        certainty(verdict.certainty),
+    fix = next(iter(verdict.remedy), None)
+    return (
+        [
+            _linked(entry, sign(Tone.of(verdict)), " ", element("span", verdict.code.value, class_="code")),
+            " ",
+            certainty(verdict.certainty),
+        ],
         device_name(session),
         f"{session.cloud.address}:{session.cloud.port}",
         f"{len(entry.group.sessions):,}",
-        session.first_frame,
+        *((entry.capture.path,) if with_capture else ()),
+        [verdict.summary, element("p", element("b", "Fix"), " ", prose(fix.text), class_="aside") if fix else None],
     )
-    return (*row, entry.capture.path) if with_capture else row
 
 
 def _card(entry: Entry, level: int) -> Html:
@@ -116,6 +115,6 @@ def _card(entry: Entry, level: int) -> Html:
         ),
         element("p", f"{device_name(session)} → {session.cloud.address}:{session.cloud.port}{times}", class_="aside"),
         element("p", verdict.summary),
-        element("p", element("b", "Fix"), " ", fix.text, class_="fix-line") if fix else None,
+        element("p", element("b", "Fix"), " ", prose(fix.text), class_="fix-line") if fix else None,
         class_=f"card {tone_class(verdict)}",
     )

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 
 from analyzer.model import Certainty, Outcome, Verdict
 from analyzer.reports.grouping import Tone
-from analyzer.reports.html.element import Html, Node, element, markup
+from analyzer.reports.html.element import Html, Node, element
 from analyzer.reports.ladder import frames_text
 
 #: Signs differ in shape, not only in colour, and stand beside a word.
@@ -159,21 +159,9 @@ def left_out(number: int, noun: str) -> Html | None:
     )
 
 
-__all__ = [
-    "certainty",
-    "command",
-    "copyable",
-    "drawing",
-    "facts",
-    "fold",
-    "frames",
-    "hidden",
-    "left_out",
-    "markup",
-    "moment",
-    "outcome",
-    "sign",
-    "symbols",
-    "table",
-    "tone_class",
-]
+def prose(sentence: str) -> list[Node]:
+    """A sentence of ours in which `backticks` stand around what is to be typed."""
+    parts = sentence.split("`")
+    if len(parts) % 2 == 0:
+        return [sentence]
+    return [element("code", part) if index % 2 else part for index, part in enumerate(parts)]

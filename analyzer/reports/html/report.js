@@ -24,7 +24,7 @@ for (const node of document.querySelectorAll(".copy")) {
   button.type = "button";
   button.setAttribute("aria-label", `Copy ${node.textContent}`);
   button.addEventListener("click", () => copy(node, button));
-  node.after(button);
+  if (node.parentNode.matches(".command")) node.before(button); else node.after(button);
 }
 
 for (const table of document.querySelectorAll("table.filterable")) {

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 from analyzer.model import Attempt, Certainty, Message, Session, Stage, Verdict
 from analyzer.reports.grouping import Group, Tone, counted
@@ -22,6 +21,7 @@ from analyzer.reports.html.parts import (
     left_out,
     moment,
     outcome,
+    prose,
     sign,
     table,
     tone_class,
@@ -118,11 +118,8 @@ def _first_screen(session: Session, place: Place, *, titled: bool = True) -> Htm
 
 def _device(session: Session) -> Node:
     device = session.device
-    return (
-        [element("b", device.id), " at " if device.id else None, f"{device.address}:{device.port}"]
-        if device.id
-        else f"{device.address}:{device.port}"
-    )
+    address = f"{device.address}:{device.port}"
+    return [element("b", device.id), f" at {address}"] if device.id else address
 
 
 def _cloud(session: Session) -> str:
@@ -134,7 +131,7 @@ def _fix(verdict: Verdict, level: int) -> Html | None:
     if not verdict.remedy:
         return None
     steps = [
-        element("li", element("p", remedy.text), [command(line) for line in remedy.commands])
+        element("li", element("p", prose(remedy.text)), [command(line) for line in remedy.commands])
         for remedy in verdict.remedy
     ]
     many = len(steps) > 1
@@ -152,7 +149,7 @@ def _open_questions(verdict: Verdict, level: int) -> Html | None:
     if verdict.would_settle:
         parts += [
             element(f"h{level}", "To settle it"),
-            element("ul", [element("li", text) for text in verdict.would_settle]),
+            element("ul", [element("li", prose(text)) for text in verdict.would_settle]),
         ]
     return element("div", parts, class_="questions") if parts else None
 
@@ -270,7 +267,7 @@ def _message(message: Message) -> tuple[Node, ...]:
 def _attempts(attempts: tuple[Attempt, ...], level: int) -> Html:
     rows = [
         (
-            attempt.key,
+            attempt.key or "none",
             attempt.stage,
             outcome(attempt.outcome),
             attempt.proof.value if attempt.proof.value != "none" else "",
@@ -349,6 +346,3 @@ def _again(group: Group, place: Place, budget: Budget, level: int) -> Html:
         class_="wide bulk",
         level=level,
     )
-
-
-__all__ = ["Place", "article", "chain", "device_name"]
