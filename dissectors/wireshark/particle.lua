@@ -77,6 +77,7 @@ local f = {
   cid = ProtoField.bytes("particle.udp.cid", "Connection id"),
   udp_length = ProtoField.uint16("particle.udp.length", "Record length", base.DEC),
   udp_fragment = ProtoField.bytes("particle.udp.fragment", "Record ciphertext"),
+  public_key = ProtoField.bytes("particle.device_public_key", "Public key in the Certificate", base.NONE, "SubjectPublicKeyInfo as it travels in clear"),
   moved = ProtoField.bool("particle.moved", "Session moved", base.NONE, nil, nil, "The device resumed this session and may have a new address"),
   device_id = ProtoField.string("particle.device_id", "Device id"),
   keep_alive = ProtoField.bool("particle.keep_alive", "Keep-alive"),
@@ -985,6 +986,9 @@ local HANDSHAKE_STAGE = {
   [15] = "certificate-verify",
   [16] = "client-key-exchange",
 }
+-- A Certificate message with a bare P-256 key: its length and the start of a SubjectPublicKeyInfo (RFC 5480, RFC 7250).
+local RAW_KEY = "\0\0\91\48\89\48\19\6\7\42\134\72\206\61\2\1\6\8\42\134\72\206\61\3\1\7"
+local RAW_KEY_SIZE = 91
 local FROM_DEVICE = { [1] = true, [15] = true, [16] = true }
 local FROM_CLOUD = { [0] = true, [2] = true, [3] = true, [4] = true, [12] = true, [13] = true, [14] = true }
 
@@ -1203,6 +1207,7 @@ local function cloud_message(state, text, message)
       end
       attempt.answer.random = random
       known = attempt.answer
+      known.whole = #text >= message.body + message.size
       state.answers[random] = known
     end
     state.answer = known
@@ -1278,6 +1283,11 @@ local function label_datagram(state, text, total, from_device, records)
           stage = cloud_message(state, text, message)
         end
         label.stages[#label.stages + 1] = stage
+        if message.type == 11 and message.from == 0 and string.sub(text, message.body + 1, message.body + 26) == RAW_KEY then
+          -- Stock Wireshark knows that this is a bare key from the ServerHello, and takes it for X.509 without one.
+          label.raw_key = message.body + 3
+          label.alone = not state.answer.whole
+        end
         label.server_certificate = label.server_certificate or (not from_device and message.type == 11)
         if message.type <= 2 and string.find(text, "\0\54\0", message.body + 34, true) then
           state.rfc_cid = true -- RFC 9146: stock Wireshark reads those records
@@ -1297,7 +1307,7 @@ local function draw_own_record(tvb, tree, label, text)
   local record = label.record
   local range = captured(tvb, record.at, record.size)
   local item = tree:add(particle, range)
-  item:set_text("Particle " .. RECORD_NAME[record.type])
+  item:set_text("Particle " .. text)
   item:add(f.type, tvb(record.at, 1))
   item:add(f.epoch, tvb(record.at + 3, 2))
   item:add(f.sequence, tvb(record.at + 5, 6))
@@ -1306,10 +1316,10 @@ local function draw_own_record(tvb, tree, label, text)
   end
   item:add(f.udp_length, tvb(record.at + record.header - 2, 2))
   local fragment = captured(tvb, record.at + record.header, record.length)
-  if fragment then
+  if fragment and record.epoch > 0 then
     item:add(f.udp_fragment, fragment)
   end
-  if record.type ~= CID then
+  if record.type >= MOVED_CID then
     item:add(f.moved, true):set_generated()
     item:add_proto_expert_info(e.moved)
   end
@@ -1342,20 +1352,25 @@ local function draw_datagram(tvb, pinfo, tree, state, labels, text)
   local notes, pending, last = {}, nil, 0
   for _, label in ipairs(labels) do
     local record, item, note = label.record, nil, nil
-    local own = RECORD_NAME[record.type] and not (record.type == CID and state.rfc_cid)
+    local own = RECORD_NAME[record.type]
+    if record.type == CID and state.rfc_cid then
+      own = nil
+    elseif label.alone then
+      own = "Device certificate, a bare public key"
+    end
     if own then
       if pending then
         hand_over(tvb, pinfo, tree, pending, record.at)
         pending = nil
       end
-      item, note = draw_own_record(tvb, tree, label, RECORD_NAME[record.type])
+      item, note = draw_own_record(tvb, tree, label, own)
       if record.type == MOVED then
         hand_over_moved(text, pinfo, tree, record)
       end
       notes[#notes + 1] = note
     else
       pending = pending or record.at
-      if #label.stages > 0 or label.server_certificate or label.alert then
+      if #label.stages > 0 or label.raw_key or label.server_certificate or label.alert then
         item = tree:add(particle, captured(tvb, record.at, record.size))
       end
     end
@@ -1368,6 +1383,10 @@ local function draw_datagram(tvb, pinfo, tree, state, labels, text)
         item:add(f.stage, captured(tvb, record.at, record.size), stage):set_generated()
       end
       item:add(f.direction, labels.from_device and UP or DOWN):set_generated()
+      local key = label.raw_key and captured(tvb, label.raw_key, RAW_KEY_SIZE)
+      if key then
+        item:add(f.public_key, key)
+      end
       if label.server_certificate then
         item:add_proto_expert_info(e.server_certificate)
       end
@@ -1380,7 +1399,7 @@ local function draw_datagram(tvb, pinfo, tree, state, labels, text)
     hand_over(tvb, pinfo, tree, pending, tvb:reported_len())
   end
   if #notes > 0 then
-    if labels[1] and RECORD_NAME[labels[1].record.type] then
+    if labels[1] and labels[1].record.type >= CID then
       pinfo.cols.protocol:set("Particle")
       pinfo.cols.info:set(table.concat(notes, ", "))
     else

@@ -368,6 +368,18 @@ def test_records_of_both_kinds_in_one_datagram(datagrams, dissect: Dissect, tmp_
     assert not frames[flight].malformed
 
 
+def test_a_bare_key_without_its_server_hello_is_not_taken_for_x509(datagrams, dissect: Dissect, tmp_path: Path) -> None:
+    spki = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200") + b"\x04" + random_bytes(64)
+    message = bytes.fromhex("0b00005e000200000000005e00005b") + spki
+    d = datagrams()
+    d.up(CLIENT_HELLO)
+    certificate = d.up(bytes.fromhex("16fefd0000000000000002006a") + message)
+    frames = dissect(d.save(tmp_path / "c.pcap"))
+    assert frames[certificate].stages == ("device-certificate",)
+    assert frames[certificate].public_key == spki.hex()
+    assert not frames[certificate].malformed
+
+
 def test_keep_alive_is_not_malformed(datagrams, dissect: Dissect, tmp_path: Path) -> None:
     d = datagrams()
     alive = d.up(b"\0")
