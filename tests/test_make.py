@@ -147,6 +147,11 @@ def test_a_handshake_s_signatures_hold() -> None:
     assert isinstance(public, ec.EllipticCurvePublicKey)
     signed = handshake.client_random + handshake.server_random + exchange[:69]
     public.verify(exchange[73:], signed, ec.ECDSA(hashes.SHA256()))
+    before = handshake.transcript
+    certificate, key_exchange, verify, *_ = handshake.device_flight()
+    own = load_der_public_key(certificate[28:])
+    assert isinstance(own, ec.EllipticCurvePublicKey)
+    own.verify(verify[29:], before + certificate[13:] + key_exchange[13:], ec.ECDSA(hashes.SHA256()))
 
 
 # ---- the captures, against tshark ----------------------------------------------------------------------------------

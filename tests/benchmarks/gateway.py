@@ -6,6 +6,9 @@
 makes DIR/gateway.pcap, DIR/keys/ (for every device) and DIR/truth.json (how often which verdict is due). The traffic
 around the devices is one template of 20,000 packets, written again and again under other addresses and times, with
 its checksums kept right: 2 million packets (800 MB) take seconds.
+
+What the other connections carry is random bytes: the kindest case for the tools we are compared with. With `--tls` it is
+framed as TLS records, which costs ssldump three times as long.
 """
 
 from __future__ import annotations
@@ -53,7 +56,7 @@ class Template:
     clients: int
 
 
-def _flows(rng: Random, packets: int) -> Iterator[Trace]:
+def _flows(rng: Random, packets: int, *, tls: bool) -> Iterator[Trace]:
     """One conversation after the other, until there are enough packets: mostly HTTPS, some QUIC, DNS, ARP."""
     made, number = 0, 0
     plain, tagged = talk.ethernet(), talk.ethernet(0x0064)
@@ -68,7 +71,7 @@ def _flows(rng: Random, packets: int) -> Iterator[Trace]:
         other = Host.of(peer, "02:00:5e:00:01:01", 57)
         kind = rng.random()
         if kind < 0.62:
-            _https(rng, trace, one, other)
+            _https(rng, trace, one, other, tls=tls)
         elif kind < 0.74:
             _datagrams(rng, trace, UdpTalk(trace, one, other, rng.randrange(49152, 65536), 443), 1232)
         elif kind < 0.80:
@@ -84,18 +87,22 @@ def _flows(rng: Random, packets: int) -> Iterator[Trace]:
         yield trace
 
 
-def _https(rng: Random, trace: Trace, one: Host, other: Host) -> None:
+def _framed(head: str, data: bytes, *, tls: bool) -> bytes:
+    return (bytes.fromhex(head) if tls else bytes(byte ^ 0x5A for byte in bytes.fromhex(head))) + data
+
+
+def _https(rng: Random, trace: Trace, one: Host, other: Host, *, tls: bool) -> None:
     flow = TcpTalk(trace, one, other, cloud_port=rng.choice((443, 443, 443, 8883, 80)), rtt=0.02)
     flow.connect()
-    flow.say(DEVICE, b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + rng.randbytes(506))
-    flow.say(CLOUD, b"\x16\x03\x03\x00\x7a\x02\x00\x00\x76\x03\x03" + rng.randbytes(1300))
-    flow.say(DEVICE, b"\x14\x03\x03\x00\x01\x01\x17\x03\x03\x00\x45" + rng.randbytes(69))
+    flow.say(DEVICE, _framed("1603010200010001fc0303", rng.randbytes(506), tls=tls))
+    flow.say(CLOUD, _framed("160303007a020000760303", rng.randbytes(1300), tls=tls))
+    flow.say(DEVICE, _framed("1403030001011703030045", rng.randbytes(69), tls=tls))
     for _ in range(rng.randrange(1, 24)):
         if trace.now > 4.9 * SECOND:
             return
         size = rng.choice((60, 120, 300, 700, 1400, 1400))
         side = DEVICE if rng.random() < 0.35 else CLOUD
-        flow.say(side, b"\x17\x03\x03" + size.to_bytes(2, "big") + rng.randbytes(size), ack=rng.random() < 0.8)
+        flow.say(side, _framed(f"170303{size:04x}", rng.randbytes(size), tls=tls), ack=rng.random() < 0.8)
         trace.wait(0.02, 0.05)
     if rng.random() < 0.7:
         flow.close(DEVICE)
@@ -116,10 +123,10 @@ def _lookup(rng: Random, trace: Trace, one: Host, other: Host) -> None:
     flow.say(CLOUD, wire.dns_answer(ident, name, [rng.randbytes(4)]))
 
 
-def template(seed: int, packets: int = TEMPLATE) -> Template:
+def template(seed: int, packets: int = TEMPLATE, *, tls: bool = False) -> Template:
     """The traffic that is repeated."""
     rng = Random(f"around/{seed}")
-    frames = in_order([frame for trace in _flows(rng, packets) for frame in trace.frames])[:packets]
+    frames = in_order([frame for trace in _flows(rng, packets, tls=tls) for frame in trace.frames])[:packets]
     parts, offsets, client, ident, balance = [], [0], [], [], []
     highest = 0
     for frame in frames:
@@ -193,7 +200,7 @@ def _put32(view: np.ndarray, at: np.ndarray, value: np.ndarray) -> None:
         view[at + index] = value >> 8 * index & 0xFF
 
 
-def write(folder: Path, *, packets: int, sessions: int, seed: int = 1) -> dict[str, int]:
+def write(folder: Path, *, packets: int, sessions: int, seed: int = 1, tls: bool = False) -> dict[str, int]:
     """Writes gateway.pcap, keys/ and truth.json into ``folder``; returns the verdicts due with all keys."""
     folder.mkdir(parents=True, exist_ok=True)
     keys = folder / "keys"
@@ -211,7 +218,7 @@ def write(folder: Path, *, packets: int, sessions: int, seed: int = 1) -> dict[s
                 for frame in attempt.frames
             ]  # fmt: skip
     records.sort(key=lambda record: record[0])
-    _merge(folder / "gateway.pcap", template(seed), records, packets)
+    _merge(folder / "gateway.pcap", template(seed, tls=tls), records, packets)
     verdicts = dict(sorted(population.verdicts().items()))
     truth = {"packets": packets, "sessions": sessions, "seed": seed, "verdicts": verdicts}
     (folder / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
@@ -252,9 +259,12 @@ def main() -> int:
     parser.add_argument("--packets", type=int, default=2_000_000)
     parser.add_argument("--sessions", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--tls", action="store_true", help="frame what other connections carry as TLS records")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     arguments = parser.parse_args()
-    verdicts = write(arguments.output, packets=arguments.packets, sessions=arguments.sessions, seed=arguments.seed)
+    verdicts = write(
+        arguments.output, packets=arguments.packets, sessions=arguments.sessions, seed=arguments.seed, tls=arguments.tls
+    )
     print(json.dumps(verdicts), file=sys.stderr)
     return 0
 
