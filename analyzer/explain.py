@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from analyzer.devicelog.prefix import strip_prefix
+from analyzer.devicelog.prefix import hide_keys, strip_prefix
 from analyzer.firmware.case import RemedyContext
 from analyzer.firmware.leds import Led, find_leds, leds
 from analyzer.firmware.lines import LONGEST, Line, LineKind, known_lines, match_line, number_of
@@ -31,6 +31,8 @@ _HEX = re.compile(r"[-+]?0[xX][0-9a-fA-F]{1,8}|[-+]?[0-9a-fA-F]{2,5}")
 _WORDY_NUMBER = re.compile(r"(?:code|error|errno|alert|status|number)\s*[:=#]?\s*([-+]?(?:0x)?[0-9a-f]{1,10})")
 _NAME_PREFIX = re.compile(r"^(?:MBEDTLS_ERR_|SYSTEM_ERROR_|PROTOCOL_ERROR_|TLS_ALERT_)")
 _MOST_SITUATIONS = 4
+#: Marks a row of a detail as a line to type: it is shown as it is, never wrapped.
+_COMMAND = "$ "
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +57,8 @@ class Explanation:
 
 def explain(word: str) -> Explanation | None:
     """What ``word`` means; None when it is unknown (then `suggest` helps)."""
-    plain = " ".join(word[:LONGEST].strip().strip("\"'`“”").split())
+    shown = "".join(char if char.isprintable() else " " for char in word[:LONGEST])
+    plain = " ".join(hide_keys(shown).strip().strip("\"'`“”").split())
     if not plain:
         return None
     found = _by_code(plain)
@@ -72,7 +75,7 @@ def explain(word: str) -> Explanation | None:
 def suggest(word: str) -> tuple[str, ...]:
     """Words that can be explained and look like this one, best first; some starting points when none does."""
     plain = " ".join(word[:80].lower().split())
-    close = difflib.get_close_matches(plain, _vocabulary(), n=5, cutoff=0.5)
+    close = difflib.get_close_matches(plain, _vocabulary(), n=5, cutoff=0.6)
     return tuple(close) or ("identity-rejected", "-19", "-4e00", "3 orange", '"Unable to receive key -19"')
 
 
@@ -90,15 +93,15 @@ def _by_code(plain: str) -> Explanation | None:
 
 def _verdict(code: Code) -> Meaning:
     text = verdict_texts()[code]
-    context = RemedyContext()
-    commands = dict.fromkeys(command for item in remedy(code, context) for command in item.commands)
-    shows = [line for transport in ("tcp", "udp") for line in device_shows(code, transport)[:3]]
     details = [("On the wire", text.wire), ("What settles it", text.proof), ("Fix", text.fix)]
-    details += [("Commands", "\n".join(list(commands)[:6]))] if commands else []
+    done = [remedy(code, RemedyContext(transport=transport)) for transport in text.transports]
+    steps = dict.fromkeys(item for items in done for item in items)
+    rows = [row for item in steps for row in (item.text, *(f"{_COMMAND}{command}" for command in item.commands))]
+    details += [("What to do", "\n".join(rows))] if rows else []
+    shows = [line for transport in text.transports for line in device_shows(code, transport)]
     details += [("The device shows", "\n".join(dict.fromkeys(shows)))] if shows else []
-    return Meaning(
-        "verdict", code.value, text.means, (*details, *_met_as(s for s in situations() if code in s.verdicts))
-    )
+    met = _met_as(row for row in situations() if code in row.verdicts)
+    return Meaning("verdict", code.value, text.means, (*details, *met))
 
 
 def _met_as(rows: Iterable[Situation]) -> tuple[tuple[str, str], ...]:
@@ -110,27 +113,33 @@ def _by_number(plain: str) -> Iterator[Meaning]:
     wordy = _WORDY_NUMBER.fullmatch(plain.lower())
     token = wordy.group(1) if wordy else plain
     seen: set[tuple[str, int]] = set()
-    for value in _values(token):
+    for value, hexadecimal in _values(token):
         for space, item in meanings(value):
-            if (space.name, item.value) not in seen:
+            if (space.name, item.value) not in seen and (space.hexadecimal or not hexadecimal):
                 seen.add((space.name, item.value))
                 yield _number(space, item)
 
 
-def _values(token: str) -> Iterator[int]:
-    """The signed values a token may stand for: as written first; without a sign also its negative; then hexadecimal."""
+def _values(token: str) -> Iterator[tuple[int, bool]]:
+    """The signed values a token may stand for, and whether only where numbers are printed in hexadecimal.
+
+    As written first; without a sign also its negative; then as hexadecimal digits.
+    """
     signed = token.startswith(("-", "+"))
     if _NUMBER.fullmatch(token):
         value = int(token)
-        yield value
+        yield value, False
         if not signed:
-            yield -value
-    digits = token.lstrip("+-").lower().removeprefix("0x")
-    plain_digits = digits.isdecimal() and not token.lower().lstrip("+-").startswith("0x")
-    if _HEX.fullmatch(token) and not (plain_digits and len(digits) < 4):
-        yield -int(digits, 16)
-        if not signed and not plain_digits:
-            yield int(digits, 16)
+            yield -value, False
+    if _HEX.fullmatch(token):
+        digits = token.lstrip("+-").lower()
+        marked = digits.startswith("0x")
+        value = int(digits, 16)
+        # Two or three plain digits are hexadecimal only behind a minus.
+        if signed or marked or not digits.isdecimal() or len(digits) >= 4:
+            yield -value, not marked
+        if marked and not signed:
+            yield value, False
 
 
 def _other_sign(plain: str) -> tuple[str, ...]:
@@ -242,25 +251,30 @@ def render_explanation(explanation: Explanation, *, width: int = 80) -> str:
         for label, text in meaning.details:
             rows = text.split("\n")
             if len(rows) == 1:
-                lines += _wrapped(f"{label}: {text}", width, "  ")
-            else:
-                lines.append(f"  {label}:")
-                for row in rows:
-                    lines += [f"    {row}"] if label == "Commands" else _wrapped(row, width, "    ")
+                lines += _wrapped(f"{label}: {text}", width, "  ", hang="    ")
+                continue
+            lines.append(f"  {label}:")
+            for row in rows:
+                command = row.startswith(_COMMAND)
+                lines += (
+                    [f"        {row.removeprefix(_COMMAND)}"]
+                    if command
+                    else _wrapped(row, width, "    - ", hang="      ")
+                )
         if meaning.verdicts:
-            lines += _wrapped(f"Speaks for: {', '.join(meaning.verdicts)}", width, "  ")
+            lines += _wrapped(f"Speaks for: {', '.join(meaning.verdicts)}", width, "  ", hang="    ")
         lines.append("")
     if explanation.see_also:
         lines += [f"See also: {', '.join(explanation.see_also)}", ""]
     return "\n".join(lines).rstrip("\n") + "\n"
 
 
-def _wrapped(text: str, width: int, indent: str) -> list[str]:
+def _wrapped(text: str, width: int, indent: str, *, hang: str | None = None) -> list[str]:
     return textwrap.wrap(
         text,
         width,
         initial_indent=indent,
-        subsequent_indent=f"{indent}  ",
+        subsequent_indent=indent if hang is None else hang,
         break_long_words=False,
         break_on_hyphens=False,
     ) or [""]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 
-from analyzer.devicelog.agree import contradictions, log_lines, stage_offset, status_of
+from analyzer.devicelog.agree import contradictions, is_whole, log_lines, stage_offset, status_of
 from analyzer.devicelog.clock import Instant, Match, closeness, match_clocks
 from analyzer.devicelog.records import DeviceLog, LogAttempt
 from analyzer.model import Certainty, Finding, LogLine, Session
@@ -225,7 +225,7 @@ def _strangers(log: DeviceLog, sessions: Sequence[Session], paired: bool) -> Ite
         shown = ", ".join(log.device_ids[:3])
         summary = f"{log.name} is the log of {shown}; the capture holds {', '.join(sorted(ids)[:3])}"
         yield Finding("log-disagrees", Certainty.INFERRED, summary)
-    elif log.attempts and sessions and not paired:
+    elif log.attempts and sessions and not paired and all(is_whole(session) for session in sessions):
         yield Finding("log-disagrees", Certainty.INFERRED, f"no attempt in {log.name} fits a session of the capture")
 
 

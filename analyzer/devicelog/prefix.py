@@ -26,6 +26,10 @@ _LEVEL = re.compile(r"\s{0,8}(TRACE|DEBUG|INFO|WARN|ERROR|PANIC|LOG)\s{0,2}:\s{0
 _OLD = re.compile(r"(\d{10}):(TRACE|DEBUG|INFO|WARN|ERROR|PANIC)\s{0,2}: [^\n]{0,180}?\(\d{1,6}\):\s{0,4}")
 
 
+#: A run of hexadecimal digits longer than any id or address: nothing a reader needs, possibly a key.
+_LONG_HEX = re.compile(r"[0-9A-Fa-f]{33,}")
+
+
 @dataclass(frozen=True, slots=True)
 class Prefixed:
     """A line taken apart. ``time_ms`` is the device's clock; ``header_only`` says that the message is in the next line."""
@@ -68,3 +72,8 @@ def strip_prefix(line: str) -> Prefixed:
         category.group(1) if category else None,
         level.group(1) if level else None,
     )
+
+
+def hide_keys(text: str) -> str:
+    """The text without long runs of hexadecimal digits: a log may print a private key in any place."""
+    return _LONG_HEX.sub("(long number removed)", text)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import codecs
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from analyzer.devicelog.attempts import attempts_of
-from analyzer.devicelog.prefix import strip_prefix
+from analyzer.devicelog.prefix import hide_keys, strip_prefix
 from analyzer.devicelog.records import DeviceLog, LogAttempt, LogEvent
 from analyzer.errors import InputError
 from analyzer.firmware.lines import LONGEST, LineKind, match_line, number_of
@@ -22,8 +21,6 @@ _WRAP = 1 << 32
 _JITTER_MS = 2000
 _TEXT = 200
 _SECRET = "device key: (private key removed)"
-#: A run of hexadecimal digits that is longer than any id or address: nothing a reader needs, possibly a key.
-_LONG_HEX = re.compile(r"[0-9A-Fa-f]{33,}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,7 +179,7 @@ def _findings(
 
 
 def _clean(text: str) -> str:
-    return _LONG_HEX.sub("(long number removed)", text)[:_TEXT]
+    return hide_keys(text)[:_TEXT]
 
 
 def _text_lines(source: Iterable[str], limits: LogLimits) -> Iterator[str]:

@@ -39,8 +39,8 @@ class Space:
     numbers: dict[int, Number]
 
     def shown(self, value: int) -> str:
-        """The number as the firmware prints it."""
-        return f"{'-' if value < 0 else ''}{abs(value):x}" if self.hexadecimal else str(value)
+        """The number as the firmware prints it, hexadecimal ones with the decimal form behind."""
+        return f"{'-' if value < 0 else ''}{abs(value):x} ({value})" if self.hexadecimal else str(value)
 
 
 @cache

@@ -5,19 +5,22 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import cache
 
+from analyzer.firmware.case import Transport
 from analyzer.firmware.tables import strings, table
 from analyzer.model import Code
 
 
 @dataclass(frozen=True, slots=True)
 class VerdictText:
-    """A verdict in plain words: what it means, what the wire shows, what settles it, the fix in one line."""
+    """A verdict in plain words: what it means, what the wire shows, what settles it, the fix in one line; and the
+    transports on which it can occur."""
 
     code: Code
     means: str
     wire: str
     proof: str
     fix: str
+    transports: tuple[Transport, ...] = ("tcp", "udp")
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,11 @@ class Situation:
 @cache
 def verdict_texts() -> dict[Code, VerdictText]:
     """The explanation of every verdict."""
-    return {Code(code): VerdictText(Code(code), **entry) for code, entry in table("verdicts")["verdicts"].items()}
+    result = {}
+    for code, entry in table("verdicts")["verdicts"].items():
+        given = {"transports": tuple(entry["transports"])} if "transports" in entry else {}
+        result[Code(code)] = VerdictText(Code(code), **(entry | given))
+    return result
 
 
 @cache

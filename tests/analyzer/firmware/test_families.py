@@ -1,0 +1,55 @@
+"""Families, platforms and names."""
+
+from __future__ import annotations
+
+import pytest
+
+from analyzer.firmware.families import families, families_of_hello, family_of_client_hello, known_host, platforms
+
+ID = "0a10aced202194944a042f01"
+
+
+@pytest.mark.parametrize(
+    ("size", "name"), [(107, "dtls-107"), (115, "dtls-115"), (111, "dtls-111"), (116, "dtls-116"), (112, "dtls-116")]
+)
+def test_the_client_hello_tells_the_generation(size, name):
+    # Sizes measured with each mbedTLS fork (dtls.md section 0).
+    assert family_of_client_hello(size).name == name
+    assert family_of_client_hello(200) is None
+
+
+def test_hello_size_and_seed_tell_the_tcp_family():
+    assert [family.name for family in families_of_hello(34)] == ["lightssl-v3"]
+    assert [family.name for family in families_of_hello(18, "little")] == ["lightssl"]
+    assert [family.name for family in families_of_hello(18, "big")] == ["core", "spark-protocol"]
+
+
+@pytest.mark.parametrize(
+    ("name", "device", "major", "particle"),
+    [
+        ("device.spark.io", None, None, True),
+        ("Device.Spark.IO.", None, None, True),
+        ("device.tcp.particle.io", None, None, True),
+        ("udp.particle.io", None, None, True),
+        (f"{ID}.udp.particle.io", ID, None, True),
+        (f"{ID}.v3.udp.particle.io", ID, 3, True),
+        (f"{ID}.v1.udp-mesh.particle.io", ID, 1, True),
+        ("pool.ntp.org", None, None, False),
+    ],
+)
+def test_a_known_name_tells_device_and_major(name, device, major, particle):
+    host = known_host(name)
+    assert (host.device, host.major, host.particle) == (device, major, particle)
+
+
+@pytest.mark.parametrize(
+    "name", ["", "device.mycloud.example", "device.spark.io.evil.example", "xdevice.spark.io", "a" * 5000]
+)
+def test_other_names_are_not_particles(name):
+    assert known_host(name) is None
+
+
+def test_platforms_of_families_exist():
+    for family in families().values():
+        assert set(family.platforms) <= set(platforms())
+    assert platforms()[6].name == "Photon" and platforms()[32].transport == "udp"
