@@ -7,6 +7,7 @@ from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.findings import findings_for
 from analyzer.diagnosis.remedy import remedies, shown_by_device
+from analyzer.incidents import incidents
 from analyzer.model import Cloud, Device, Message, Session, Stage, Verdict
 from analyzer.times import rfc3339, seconds
 from dissectors.events import Step
@@ -57,6 +58,7 @@ def assemble(case: Case, draft: Draft, context: Context, session_id: str, digits
         ),
         ending=case.ending,
         verdict=verdict,
+        incidents=incidents(case, digits),
         findings=(*case.findings, *draft.findings, *findings_for(case, draft, context)),
     )
 

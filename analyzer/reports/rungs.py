@@ -74,7 +74,8 @@ class Rung:
 def rungs(session: Session) -> tuple[Rung, ...]:
     """All rows of the session's ladder, from the top."""
     seen, missing = _stages(session)
-    rows = _merged(seen, session.incidents)
+    end = session.ending.frame
+    rows = _merged(seen, [item for item in session.incidents if end is None or end not in item.frames])
     rows.append(_ending(session))
     return (*_with_pauses(rows), *missing)
 

@@ -24,7 +24,7 @@ DRAW_ALL_BELOW = 6
 class Budget:
     """What the page may still draw."""
 
-    sessions: int = 100
+    sessions: int = 60
     messages: int = 2_000
     rows: int = 3_000
 

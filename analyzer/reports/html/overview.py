@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from analyzer.model import CaptureReport, Code, Totals
+from analyzer.model import CaptureReport, Report
 from analyzer.reports.grouping import Group, Tone, counted
 from analyzer.reports.html.budget import TABLE_ROWS
 from analyzer.reports.html.element import Html, Node, element
 from analyzer.reports.html.parts import certainty, left_out, prose, sign, table, tone_class
 from analyzer.reports.html.session import device_name
 
-#: This many answers are cards with their fix; more of them are a table.
+#: This many answers are cards with their fix; more of them are a table, and many a table without sentences.
 _CARDS = 6
+_TOLD = 30
 _ORDER = (Tone.BAD, Tone.UNSURE, Tone.OK)
 
 
@@ -31,16 +33,20 @@ def by_weight(groups: Iterable[Group]) -> list[Group]:
     return sorted(groups, key=lambda group: _ORDER.index(Tone.of(group.first.verdict)))
 
 
-def totals(report: Totals, level: int) -> Iterator[Html]:
+def totals(report: Report, level: int) -> Iterator[Html]:
     """How many sessions have which verdict, as bars and numbers."""
-    if not report.verdicts:
+    counts = report.totals.verdicts
+    if not counts:
         return
-    most = max(report.verdicts.values())
+    tones: dict[str, set[Tone]] = defaultdict(set)
+    for capture in report.captures:
+        for session in capture.sessions:
+            tones[session.verdict.code.value].add(Tone.of(session.verdict))
+    most = max(counts.values())
     rows = [
         element(
             "li",
-            _tone_sign(code),
-            " ",
+            element("span", [sign(tone) for tone in _ORDER if tone in tones[code]]),
             element("span", code, class_="code"),
             element(
                 "svg",
@@ -50,16 +56,9 @@ def totals(report: Totals, level: int) -> Iterator[Html]:
             ),
             element("span", f"{count:,}", class_="count"),
         )
-        for code, count in sorted(report.verdicts.items(), key=lambda item: (-item[1], item[0]))
+        for code, count in sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     ]
-    yield element(
-        "section", element(f"h{level}", "How many of which"), element("ul", rows, class_="totals"), class_="overview"
-    )
-
-
-def _tone_sign(code: str) -> Html:
-    tone = Tone.OK if code == Code.HEALTHY else Tone.UNSURE if code == Code.CAPTURE_INCOMPLETE else Tone.BAD
-    return sign(tone)
+    yield element("section", element(f"h{level}", "Verdicts"), element("ul", rows, class_="totals"), class_="overview")
 
 
 def answers(entries: Sequence[Entry], level: int, *, with_capture: bool) -> Iterator[Html]:
@@ -68,11 +67,15 @@ def answers(entries: Sequence[Entry], level: int, *, with_capture: bool) -> Iter
         cards = [_card(entry, level + 1) for entry in entries]
         yield element("ol", cards, class_="cards")
         return
-    columns = ("Verdict", "Device", "Cloud", "Sessions", *(("Capture",) if with_capture else ()), "In short")
-    rows = [_row(entry, with_capture=with_capture) for entry in entries[:TABLE_ROWS]]
+    told = len(entries) <= _TOLD
+    columns = ["Verdict", "Device", "Cloud", "Sessions", "First frame"]
+    columns += ["Capture"] * with_capture + ["In short"] * told
+    rows = [_row(entry, with_capture=with_capture, told=told) for entry in entries[:TABLE_ROWS]]
     yield element(
         "section",
-        table("Verdicts, failing ones first", columns, rows, class_="answers filterable"),
+        table(
+            "Verdicts, failing ones first", columns, rows, class_=f"answers filterable {'told' if told else ''}".strip()
+        ),
         left_out(len(entries) - TABLE_ROWS, "verdict"),
         class_="overview",
     )
@@ -82,21 +85,28 @@ def _linked(entry: Entry, *content: Node) -> Node:
     return element("a", *content, href=f"#{entry.anchor}") if entry.anchor else element("span", *content)
 
 
-def _row(entry: Entry, *, with_capture: bool) -> tuple[Node, ...]:
+def _row(entry: Entry, *, with_capture: bool, told: bool) -> tuple[Node, ...]:
     session = entry.group.first
     verdict = session.verdict
     fix = next(iter(verdict.remedy), None)
     return (
         [
-            _linked(entry, sign(Tone.of(verdict)), " ", element("span", verdict.code.value, class_="code")),
+            sign(Tone.of(verdict)),
+            " ",
+            _linked(entry, element("span", verdict.code.value, class_="code")),
             " ",
             certainty(verdict.certainty),
         ],
         device_name(session),
         f"{session.cloud.address}:{session.cloud.port}",
         f"{len(entry.group.sessions):,}",
+        session.first_frame,
         *((entry.capture.path,) if with_capture else ()),
-        [verdict.summary, element("p", element("b", "Fix"), " ", prose(fix.text), class_="aside") if fix else None],
+        *(
+            ([verdict.summary, element("p", "Fix: ", prose(fix.text), class_="aside") if fix else None],)
+            if told
+            else ()
+        ),
     )
 
 
@@ -109,12 +119,14 @@ def _card(entry: Entry, level: int) -> Html:
         "li",
         element(
             f"h{level}",
-            _linked(entry, sign(Tone.of(verdict)), " ", element("span", verdict.code.value, class_="code")),
+            sign(Tone.of(verdict)),
+            " ",
+            _linked(entry, element("span", verdict.code.value, class_="code")),
             " ",
             certainty(verdict.certainty),
         ),
         element("p", f"{device_name(session)} → {session.cloud.address}:{session.cloud.port}{times}", class_="aside"),
         element("p", verdict.summary),
-        element("p", element("b", "Fix"), " ", prose(fix.text), class_="fix-line") if fix else None,
+        element("p", element("b", "Fix"), "  ", prose(fix.text), class_="fix-line") if fix else None,
         class_=f"card {tone_class(verdict)}",
     )

@@ -91,10 +91,13 @@ def _file_name(path: str) -> str:
 
 
 def _banner(report: Report) -> Html:
+    limits = None
     if len(report.captures) == 1:
         capture = report.captures[0]
         what: Node = element("b", _file_name(capture.path))
         size: Node = f"{counted(len(capture.sessions), 'session')}, {counted(capture.packets, 'packet')}"
+        if capture.problems and capture.sessions:
+            limits = element("a", drawing("note"), " ", _limits(capture), href="#c1-problems")
     else:
         what = element("b", counted(len(report.captures), "capture"))
         size = counted(report.totals.sessions, "session")
@@ -102,8 +105,14 @@ def _banner(report: Report) -> Html:
         "header",
         element("p", "Handshake report", class_="brand"),
         element("p", what, " ", element("span", size), class_="file"),
+        limits,
         class_="banner",
     )
+
+
+def _limits(capture: CaptureReport) -> str:
+    number = len(capture.problems)
+    return "one thing limits this report" if number == 1 else f"{number:,} things limit this report"
 
 
 def _main(report: Report, budget: Budget) -> Iterator[Html]:
@@ -126,16 +135,16 @@ def _one(capture: CaptureReport, groups: list[Group], budget: Budget) -> Iterato
     """A report on one capture: its only answer, or its answers and then each of them."""
     if len(groups) == 1:
         yield from _sessions(capture, groups, "c1", 1, budget)
-        yield from _problems(capture, 2)
+        yield from _problems(capture, "c1", 2)
     elif groups:
         entries = [Entry(capture, group, anchor) for group, anchor in _anchored(groups, "c1", budget.sessions)]
         yield element("h1", f"{counted(len(groups), 'verdict')} in {_file_name(capture.path)}")
         yield from answers(entries, 1, with_capture=False)
-        yield from _problems(capture, 2)
+        yield from _problems(capture, "c1", 2)
         yield from _sessions(capture, groups, "c1", 2, budget)
     else:
         yield _nothing(capture, 1)
-        yield from _problems(capture, 2)
+        yield from _problems(capture, "c1", 2)
     yield from stories(capture.stories, {session.id: session for session in capture.sessions}, 2)
 
 
@@ -160,7 +169,7 @@ def _sessions(capture: CaptureReport, groups: list[Group], prefix: str, level: i
 def _many(report: Report, grouped: list[tuple[CaptureReport, list[Group]]], budget: Budget) -> Iterator[Html]:
     """The overview of all captures, then each capture behind a line."""
     yield element("h1", f"{counted(report.totals.sessions, 'session')} in {counted(len(report.captures), 'capture')}")
-    yield from totals(report.totals, 2)
+    yield from totals(report, 2)
     entries: list[Entry] = []
     left = budget.sessions
     for index, (capture, groups) in enumerate(grouped, 1):
@@ -169,7 +178,7 @@ def _many(report: Report, grouped: list[tuple[CaptureReport, list[Group]]], budg
     weights = {tone: weight for weight, tone in enumerate((Tone.BAD, Tone.UNSURE, Tone.OK))}
     entries.sort(key=lambda entry: weights[Tone.of(entry.group.first.verdict)])
     if entries:
-        yield element("h2", "All verdicts")
+        yield element("h2", "Sessions")
         yield from answers(entries, 2, with_capture=True)
     yield from _unread(report)
     telling = [(index, capture, groups) for index, (capture, groups) in enumerate(grouped, 1) if groups]
@@ -200,7 +209,7 @@ def _folded(capture: CaptureReport, groups: list[Group], prefix: str, budget: Bu
 
     def content() -> Iterator[Html]:
         yield summary
-        yield from _problems(capture, 4)
+        yield from _problems(capture, prefix, 4)
         yield from _sessions(capture, groups, prefix, 4, budget)
         yield from stories(capture.stories, {session.id: session for session in capture.sessions}, 4)
         yield _about(capture, 4)
@@ -241,7 +250,7 @@ def _nothing(capture: CaptureReport, level: int) -> Html:
     )
 
 
-def _problems(capture: CaptureReport, level: int) -> Iterator[Html]:
+def _problems(capture: CaptureReport, prefix: str, level: int) -> Iterator[Html]:
     if not capture.problems or (capture.status == "failed" and not capture.sessions):
         return
     items = [
@@ -260,6 +269,7 @@ def _problems(capture: CaptureReport, level: int) -> Iterator[Html]:
         element("ul", items),
         left_out(len(capture.problems) - PROBLEMS, "problem"),
         class_="problems",
+        id=f"{prefix}-problems",
     )
 
 

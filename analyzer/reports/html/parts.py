@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 from analyzer.model import Certainty, Outcome, Verdict
@@ -15,6 +16,7 @@ _SIGNS = {
     Tone.BAD: "bad",
     Tone.UNSURE: "unsure",
 }
+_FRACTION = re.compile(r"\.\d+")
 _OUTCOMES = {
     Outcome.PROVED: ("ok", "fits"),
     Outcome.REFUTED: ("bad", "does not fit"),
@@ -92,11 +94,12 @@ def frames(numbers: Iterable[int]) -> Html | None:
     return element("span", f"{word} {frames_text(numbers)}", class_="frames")
 
 
-def moment(time: str | None) -> Html | None:
-    """A time as people read it, still in UTC and with the capture's precision."""
+def moment(time: str | None, *, to_second: bool = False) -> Html | None:
+    """A time as people read it, in UTC; the full precision of the capture unless ``to_second``."""
     if time is None:
         return None
-    return element("time", time.replace("T", " ", 1).replace("Z", " UTC"), datetime=time)
+    shown = time.replace("T", " ", 1).replace("Z", " UTC")
+    return element("time", _FRACTION.sub("", shown) if to_second else shown, datetime=time)
 
 
 def facts(*pairs: tuple[str, Node]) -> Html:

@@ -98,6 +98,7 @@ def _first_screen(session: Session, place: Place, *, titled: bool = True) -> Htm
     title = element(
         f"h{place.level}", sign(tone), " ", element("span", verdict.code.value, class_="code"), class_="title"
     )
+    parts = [_open_questions(verdict, place.level + 1), _fix(verdict, place.level + 1)]
     kicker = element(
         "p", element("span", tone.value, class_="word"), " ", certainty(verdict.certainty), class_="kicker"
     )
@@ -108,10 +109,9 @@ def _first_screen(session: Session, place: Place, *, titled: bool = True) -> Htm
         facts(
             ("Device", _device(session)),
             ("Cloud", _cloud(session)),
-            ("When", [moment(session.start_time), f", for {duration_text(session.duration_s)}"]),
+            ("When", [moment(session.start_time, to_second=True), f", for {duration_text(session.duration_s)}"]),
         ),
-        _fix(verdict, place.level + 1),
-        _open_questions(verdict, place.level + 1),
+        parts if tone is Tone.UNSURE else reversed(parts),
         class_=f"verdict {tone_class(verdict)}",
     )
 

@@ -1,0 +1,41 @@
+"""What happened below the stages of a session, for the ladder: data sent again, bytes not captured, ICMP errors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+
+from analyzer.case import Case
+from analyzer.conversations import Gap, TcpConversation
+from analyzer.model import Incident
+from analyzer.times import seconds
+
+#: More of them tell nothing more; the findings count them all.
+KEPT = 200
+
+
+def incidents(case: Case, digits: int) -> tuple[Incident, ...]:
+    """Up to ``KEPT`` incidents in frame order; offsets in seconds from the session's start with ``digits`` decimals.
+
+    Repeated SYNs are left out, because the ``connect`` stage counts them; so are repeated DTLS flights, which are frames of
+    their stage.
+    """
+    conversation = case.conversation
+    if not isinstance(conversation, TcpConversation):
+        return ()
+    return tuple(islice(sorted(_of(conversation, case.start_ns, digits), key=lambda item: item.frames), KEPT))
+
+
+def _of(conversation: TcpConversation, start_ns: int, digits: int) -> Iterator[Incident]:
+    facts = conversation.facts
+    connecting = {frame for mark in facts.syn for frame in mark.frames}
+    for frame, direction in facts.retransmissions:
+        if frame not in connecting:
+            yield Incident("retransmission", direction, (frame,))
+    for piece in conversation.pieces:
+        if isinstance(piece, Gap):
+            offset = seconds(piece.mark.time_ns, start_ns, digits)
+            yield Incident("cut" if piece.cut else "gap", piece.direction, piece.mark.frames, offset, piece.length)
+    for note in facts.icmp:
+        offset = seconds(note.time_ns, start_ns, digits)
+        yield Incident("icmp", note.about.other, (note.frame,), offset)
