@@ -112,7 +112,8 @@ def _ending(conversation: TcpConversation) -> Ending:
 def name_devices(cases: list[Case], ring: KeyRing) -> None:
     """Give sessions that do not name their device the id of the address they come from, or of the folder's only device.
 
-    An address counts when exactly one device id was seen from it in this capture.
+    An address counts when exactly one device id was seen from it in this capture. Last comes a guess: the only device of
+    the folder not seen otherwise whose stored server address is where this session goes.
     """
     seen: dict[str, set[str]] = defaultdict(set)
     for case in cases:
@@ -124,6 +125,7 @@ def name_devices(cases: list[Case], ring: KeyRing) -> None:
         for key in ring.by_role(role)
         if key.device_id
     }
+    unseen = owners - {device for ids in seen.values() for device in ids}
     addresses = {case.device.address for case in cases}
     for case in cases:
         if case.device_id is not None:
@@ -131,8 +133,28 @@ def name_devices(cases: list[Case], ring: KeyRing) -> None:
         ids = seen[case.device.address]
         if len(ids) == 1:
             case.device_id, case.id_source = next(iter(ids)), "address"
-        elif not ids and len(owners) == 1 and len(addresses) == 1:
+            continue
+        if ids:
+            continue
+        if len(owners) == 1 and len(addresses) == 1:
             case.device_id, case.id_source = next(iter(owners)), "only-device-in-keys"
+            continue
+        sent_here = [
+            device
+            for device in unseen
+            if _stored(ring, device, case.transport) == (case.cloud.address, case.cloud.port)
+        ]
+        nameless = {other.device.address for other in cases if other.device_id is None and other.cloud == case.cloud}
+        if len(sent_here) == 1 and len(nameless) == 1:
+            case.device_id, case.id_source = sent_here[0], "stored-address"
+
+
+def _stored(ring: KeyRing, device_id: str, transport: Literal["tcp", "udp"]) -> tuple[str, int] | None:
+    """Address and port the device has stored for its cloud, when that is an IP address."""
+    address = ring.server_address_for(device_id, transport)
+    if address is None or address.kind != "ip" or address.host is None:
+        return None
+    return address.host, address.port or (5683 if transport == "tcp" else 5684)
 
 
 def resolve(cases: list[Case], names: NameLog) -> None:

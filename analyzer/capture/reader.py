@@ -83,7 +83,7 @@ class Capture:
 
     def _no_capture(self, head: bytes) -> InputError:
         for problem in self._notes.problems:
-            if problem.code == "read-error":
+            if problem.code in FATAL and len(head) < _HEAD:
                 return InputError(self.name, problem.message)
         if not head:
             return InputError(self.name, "empty file", "the capture never started or was not copied")

@@ -15,6 +15,7 @@ from analyzer.capture.records import Limits, Notes
 
 CHUNK = 256 * 1024
 _GZIP = b"\x1f\x8b"
+_STEP = 64
 
 
 class Source:
@@ -100,12 +101,13 @@ class Source:
                         self._notes.add("cut-short", "the gzip file ends in the middle of its compressed data")
                     self._expander = None
                     break
+            before = self._expander.copy()
             try:
                 data = self._expander.decompress(self._packed, CHUNK)
             except zlib.error as error:
                 self._notes.add("damaged-gzip", f"the gzip data is damaged: {error}")
                 self._expander = None
-                break
+                return _salvage(before, self._packed)
             if self._expander.eof:
                 self._packed = self._expander.unused_data or self._raw()
                 # Further members may follow; anything else behind the last one is padding, as gzip(1) has it.
@@ -126,3 +128,14 @@ class Source:
     def sha256(self) -> str | None:
         """Hex digest of the input as stored; None when it was not read to its end."""
         return self._hash.hexdigest() if self.drained else None
+
+
+def _salvage(expander: zlib._Decompress, packed: bytes) -> bytes:
+    """What ``packed`` expands to before the damage in it: zlib keeps nothing of a call that fails, so in small steps."""
+    parts: list[bytes] = []
+    try:
+        for start in range(0, len(packed), _STEP):
+            parts.append(expander.decompress(packed[start : start + _STEP]))
+    except zlib.error:
+        pass
+    return b"".join(parts)

@@ -17,9 +17,21 @@ from dissectors import coap, particle
 from dissectors.errors import WireError
 from dissectors.events import Direction, Record, Status, Step, Transcript
 from dissectors.lightssl import cipher, crypto
-from dissectors.lightssl.messages import CLOUD_BLOCK, DEVICE_BLOCK, Credentials, IdentityPlaintext, SessionKeyMessage
+from dissectors.lightssl.messages import (
+    CLOUD_BLOCK,
+    CREDENTIALS_SIZE,
+    DEVICE_BLOCK,
+    LONG_IDENTITY,
+    SHORT_IDENTITY,
+    Credentials,
+    IdentityPlaintext,
+    SessionKeyMessage,
+)
 
 _SERVER_BITS = 8 * CLOUD_BLOCK
+#: Plaintext lengths the two RSA messages can have.
+IDENTITY_SIZES = (SHORT_IDENTITY, LONG_IDENTITY)
+SESSION_KEY_SIZES = (CREDENTIALS_SIZE,)
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,10 +190,16 @@ def _cloud_private(ring: KeyRing, preferred: Sequence[Key]) -> Iterable[Key]:
             yield key
 
 
+def _identity(ciphertext: bytes, rsa: RsaKey) -> IdentityPlaintext | crypto.OpenFailure:
+    if crypto.in_range(ciphertext, rsa.n) and not rsa.may_open(ciphertext, IDENTITY_SIZES):
+        return crypto.OpenFailure(crypto.Reason.PADDING, "does not open with this key")
+    return crypto.open_identity(ciphertext, rsa.raw_private, rsa.n)
+
+
 def _try_identity(data: bytes, nonce: bytes | None, key: Key, result: LightSslDecryption) -> IdentityOpening | None:
     rsa = key.rsa
     assert rsa is not None
-    opened = crypto.open_identity(data, rsa.raw_private, rsa.n)
+    opened = _identity(data, rsa)
     if not isinstance(opened, IdentityPlaintext):
         result.identity_refuted.append(key)
         result.attempts.append(
@@ -293,6 +311,8 @@ def _credentials(ciphertext: bytes, rsa: RsaKey) -> Credentials | crypto.OpenFai
         return crypto.OpenFailure(
             crypto.Reason.RANGE, "the 128 bytes are larger than this key's modulus: not encrypted for it"
         )
+    if not rsa.may_open(ciphertext, SESSION_KEY_SIZES):
+        return crypto.OpenFailure(crypto.Reason.PADDING, "does not open with this key")
     return crypto.open_session_key(ciphertext, rsa.raw_private)
 
 

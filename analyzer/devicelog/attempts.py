@@ -11,7 +11,10 @@ from analyzer.firmware.lines import LineKind
 #: Stages in the order a log passes through them; a step back means a new attempt (logs without "Cloud: connecting").
 _ORDER = ("address", "name-resolution", "connect", "nonce", "identity", "session-key", "device-hello", "cloud-hello")
 _IN_ATTEMPT = frozenset(
-    {LineKind.ADDRESS, LineKind.WAITING, LineKind.REACHED, LineKind.FAILED, LineKind.RESULT, LineKind.CONNECTED}
+    {
+        *(LineKind.ATTEMPT, LineKind.ADDRESS, LineKind.WAITING, LineKind.REACHED),
+        *(LineKind.FAILED, LineKind.RESULT, LineKind.CONNECTED),
+    }
 )
 #: Lines that open a handshake and nothing else; a second one within an attempt that failed is a new attempt.
 _OPENING = ("tarting handshake", "Establish secure connection")
@@ -34,7 +37,7 @@ def attempts_of(events: Iterable[LogEvent]) -> tuple[LogAttempt, ...]:
             device = event.values["device"].lower()
         if current and (event.boot != current[-1].boot or event.kind is LineKind.BOOT or _begins_anew(current, event)):
             close()
-        if current or event.kind is LineKind.ATTEMPT or event.kind in _IN_ATTEMPT or _opens(event):
+        if current or event.kind in _IN_ATTEMPT or _opens(event):
             if not current:
                 owner = device
             current.append(event)
@@ -51,7 +54,9 @@ def _begins_anew(current: list[LogEvent], event: LogEvent) -> bool:
         return event.kind is not LineKind.FAILED
     if rank is None or event.kind not in (LineKind.ADDRESS, LineKind.WAITING, LineKind.REACHED):
         return False
-    return rank < max((_rank(e) or 0 for e in current), default=0) and rank <= _ORDER.index("nonce")
+    furthest = max((_rank(e) or 0 for e in current), default=0)
+    again = event.kind is LineKind.WAITING and any(e.kind is LineKind.FAILED for e in current)
+    return (rank < furthest or (again and rank == furthest)) and rank <= _ORDER.index("nonce")
 
 
 def _rank(event: LogEvent) -> int | None:

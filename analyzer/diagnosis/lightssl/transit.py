@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analyzer.decrypt.lightssl import IDENTITY_SIZES, SESSION_KEY_SIZES
 from analyzer.diagnosis.lightssl.view import View
 from analyzer.keys import Key
 from dissectors.lightssl import crypto
@@ -26,6 +27,8 @@ def identity_flip(view: View, key: Key) -> str | None:
         return None
 
     def opens(candidate: bytes) -> bool:
+        if not rsa.may_open(candidate, IDENTITY_SIZES):
+            return False
         opened = crypto.open_identity(candidate, rsa.raw_private, rsa.n)
         return isinstance(opened, IdentityPlaintext) and opened.nonce == nonce
 
@@ -45,7 +48,9 @@ def session_key_flip(view: View, key: Key) -> str | None:
     ]
 
     def opens(candidate: bytes) -> bool:
-        opened = crypto.open_session_key(candidate, rsa.raw_private) if crypto.in_range(candidate, rsa.n) else None
+        opened = (
+            crypto.open_session_key(candidate, rsa.raw_private) if rsa.may_open(candidate, SESSION_KEY_SIZES) else None
+        )
         if not isinstance(opened, Credentials):
             return False
         # Without a server key the 40-byte length is the only check left; by chance one search in 25,000 passes it.

@@ -1,0 +1,109 @@
+"""The DTLS session secrets of a run, and which of them opens what.
+
+How it works. A key log names a session by its client random and lacks the server's, which the handshake in the capture
+supplies. A dump of a device's saved session holds both. So all attempts are shown to the vault first; then a session
+without its handshake (resumed, moved to another address) can be opened with the secret of one that is elsewhere in the
+capture. Nothing is believed before a record's tag verifies.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+
+from analyzer.keys import Key, KeyRing, SessionSecret
+from dissectors.dtls.attempt import DtlsAttempt
+from dissectors.dtls.crypto import RecordKeys, Secret
+from dissectors.dtls.persist import SessionPersist
+from dissectors.dtls.record import WireRecord
+from dissectors.events import Record, Status
+
+#: Records of a flow tried before a secret is given up: one may be damaged or belong to another session.
+_TRIED_RECORDS = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One usable secret and where it comes from."""
+
+    secret: Secret
+    source: Key
+    persisted: SessionPersist | None = None
+    #: The connection id of the session, where it is known.
+    connection_id: bytes | None = None
+    keys: RecordKeys = field(init=False, repr=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "keys", RecordKeys(self.secret.key_block()))
+
+    def opens(self, records: Iterable[Record]) -> bool:
+        """Whether one of the first whole records verifies."""
+        tried = 0
+        for record in records:
+            if record.status is not Status.SEEN:
+                continue
+            if self.keys.open(record.direction, WireRecord.from_parts(record.header, record.fragment)) is not None:
+                return True
+            tried += 1
+            if tried == _TRIED_RECORDS:
+                break
+        return False
+
+
+class Vault:
+    """Every session secret in hand."""
+
+    def __init__(self, ring: KeyRing) -> None:
+        self._named: dict[bytes, list[tuple[SessionSecret, Key]]] = {}
+        for key in ring.keys:
+            for secret in key.secrets:
+                self._named.setdefault(secret.client_random, []).append((secret, key))
+        self._held: dict[tuple[bytes, bytes, bytes], Held] = {}
+        for entries in self._named.values():
+            for secret, key in entries:
+                if secret.persisted is not None:
+                    saved = secret.persisted
+                    self._hold(
+                        Secret(saved.client_random, saved.server_random, saved.master_secret),
+                        key,
+                        saved,
+                        saved.connection_id,
+                    )
+
+    def _hold(self, secret: Secret, source: Key, persisted: SessionPersist | None, connection_id: bytes | None) -> Held:
+        name = (secret.client_random, secret.server_random, secret.master)
+        known = self._held.get(name)
+        if known is None:
+            known = self._held[name] = Held(secret, source, persisted, connection_id)
+        return known
+
+    def learn(self, attempt: DtlsAttempt) -> None:
+        """Show the vault an attempt: its server random completes what a key log has of the session."""
+        for _ in self.for_handshake(attempt):
+            pass
+
+    def for_handshake(self, attempt: DtlsAttempt) -> Iterator[Held]:
+        """Secrets that name this very handshake; which of them is right, its records must tell."""
+        if attempt.client_random is None:
+            return
+        for secret, key in self._named.get(attempt.client_random, ()):
+            for flight in attempt.flights:
+                if flight.hello is not None:
+                    found = Secret(secret.client_random, flight.hello.random, secret.master_secret)
+                    yield self._hold(found, key, secret.persisted, flight.hello.connection_id)
+
+    def for_records(self, attempt: DtlsAttempt) -> Held | None:
+        """The secret that opens the records of a flow without a handshake, or None."""
+        records = attempt.transcript.records
+        if not records:
+            return None
+        ours = attempt.connection_id
+        likely = sorted(self._held.values(), key=lambda held: ours is None or held.connection_id != ours)
+        return next((held for held in likely if held.opens(records)), None)
+
+    def opens_elsewhere(self, record: Record, but: Held) -> Held | None:
+        """Another session's secret that opens this record: it is a latecomer, not damaged."""
+        for held in self._held.values():
+            if held is not but and held.opens((record,)):
+                return held
+        return None

@@ -1,0 +1,1 @@
+"""Verdict rules of the DTLS handshake: raw public keys, signatures in the clear, sessions that outlive an address."""

@@ -1,0 +1,314 @@
+"""Rules up to the cloud's answer: what is not in the capture, what did not answer, what answered wrongly."""
+
+from __future__ import annotations
+
+from analyzer.case import Case
+from analyzer.conversations import IcmpNote
+from analyzer.diagnosis.draft import Draft
+from analyzer.diagnosis.dtls.view import FIRST_WAIT, View
+from analyzer.diagnosis.icmp import icmp_text
+from analyzer.model import Certainty, Code, Evidence
+from dissectors.dtls.messages import Certificate
+from dissectors.dtls.profile import Profile, server_objections
+from dissectors.events import Direction, Status
+
+UP, DOWN = Direction.UP, Direction.DOWN
+#: A capture that watches less than this after a question cannot call it unanswered (seconds).
+SHORT = 1.0
+MINUTE = "a capture that goes on for a minute after the device starts to connect"
+
+
+def cut_short(view: View, stage: str, so_far: str) -> Draft:
+    """The verdict for a capture that ends before the answer was due."""
+    frames = view.attempt.frames
+    return Draft(
+        Code.CAPTURE_INCOMPLETE,
+        Certainty.INFERRED,
+        stage,
+        frames,
+        f"The capture ends {view.watched_s:.1f} s after {so_far}: too early to say what comes next.",
+        (Evidence("nothing more of this device is in the capture", frames[1:]),),
+        would_settle=(MINUTE,),
+    )
+
+
+def too_short(view: View, limit: float = SHORT) -> bool:
+    """Whether the capture ends too soon to call it silence, and no other attempt of this device shows the same."""
+    if view.restarted or view.watched_s >= limit:
+        return False
+    return not any(_alike(view.case, other) for other in view.context.same_device(view.case))
+
+
+def _alike(case: Case, other: Case) -> bool:
+    """Whether two cases reached the same stage of the handshake."""
+
+    def reached(item: Case) -> tuple[str, ...]:
+        return tuple(step.stage for step in item.transcript.steps if step.status is not Status.ABSENT)
+
+    return other.transport == "udp" and other.cloud == case.cloud and reached(other) == reached(case)
+
+
+def one_direction(view: View) -> Draft | None:
+    """Only one side of the conversation is in the capture."""
+    side = view.one_direction
+    if side is None:
+        return None
+    who, other = ("device", "cloud") if side is UP else ("cloud", "device")
+    frames = view.attempt.frames
+    return Draft(
+        Code.CAPTURE_INCOMPLETE,
+        Certainty.INFERRED,
+        None,
+        frames,
+        f"Only what the {who} sends is in the capture: what the {other} said decides, and it is not there.",
+        (Evidence(f"every datagram is the {who}'s, and some of them answer the {other}", frames),),
+        would_settle=(
+            "a capture at a point where both directions pass (mirror port set to both, no asymmetric route)",
+        ),
+    )
+
+
+def cut_packets(view: View) -> Draft | None:
+    """The ClientHello is not whole in the capture, so nothing that follows can be checked."""
+    hello = view.step("client-hello")
+    if view.attempt.kind != "handshake" or view.attempt.profile is Profile.PARTICLE or hello.status is Status.ABSENT:
+        return None
+    return Draft(
+        Code.CAPTURE_INCOMPLETE,
+        Certainty.INFERRED,
+        "client-hello",
+        hello.frames,
+        "The packets are cut: the capture holds only the beginning of each, and the handshake cannot be read.",
+        (Evidence(f"{hello.missing} bytes of the ClientHello are not in the capture", hello.frames),),
+        would_settle=("a capture without a snap length (tcpdump -s 0)",),
+    )
+
+
+def late_start(view: View) -> Draft | None:
+    """The capture begins in the middle of a handshake that does not complete."""
+    if view.attempt.kind != "handshake" or view.seen("client-hello") or view.seen("hello-ack"):
+        return None
+    frames = view.attempt.frames
+    return Draft(
+        Code.CAPTURE_INCOMPLETE,
+        Certainty.INFERRED,
+        "client-hello",
+        frames,
+        "The capture starts in the middle of a handshake: what led to it is not there.",
+        (Evidence("there is no ClientHello before these messages", frames[:1]),),
+        would_settle=("a capture that starts before the device connects (reset the device after starting it)",),
+    )
+
+
+def refused(view: View) -> Draft | None:
+    """ICMP says that the ClientHello could not be delivered."""
+    errors = [note for note in view.flow.icmp if note.about is UP]
+    if not errors or view.heard(DOWN) or not view.seen("client-hello"):
+        return None
+    hello, first = view.step("client-hello"), errors[0]
+    return Draft(
+        Code.CONNECT_REFUSED,
+        Certainty.INFERRED,
+        "client-hello",
+        (*hello.frames[:1], first.frame),
+        f"The network reports that {view.case.cloud} cannot be reached ({icmp_text(first)}).",
+        (
+            Evidence(f"ClientHello to {view.case.cloud}", hello.frames),
+            _answered_by(errors, first),
+            Evidence("the device does not look at ICMP: it goes on as if nothing had answered", ()),
+        ),
+        would_settle=("is the cloud's program running and listening on that UDP port?",),
+    )
+
+
+def _answered_by(errors: list[IcmpNote], first: IcmpNote) -> Evidence:
+    frames = tuple(note.frame for note in errors)[:12]
+    return Evidence(
+        f"answered with ICMP {icmp_text(first)}" + (f", {len(errors)} times" if len(errors) > 1 else ""), frames
+    )
+
+
+def unanswered(view: View) -> Draft | None:
+    """ClientHello, and nothing comes back at all."""
+    if not view.seen("client-hello") or view.heard(DOWN):
+        return None
+    hello = view.step("client-hello")
+    sent = 1 + view.repeats("client-hello")
+    if too_short(view):
+        return cut_short(view, "client-hello", "the ClientHello")
+    tries = f"{sent} ClientHellos" if sent > 1 else "one ClientHello"
+    evidence = [Evidence(f"{tries}, no reply of any kind, no ICMP error", hello.frames), view.ending()]
+    elsewhere = [other for other in view.context.cases if other.cloud == view.case.cloud and other is not view.case]
+    heard = next((other for other in elsewhere if _is_answered(other)), None)
+    if heard is not None:
+        evidence.append(Evidence(f"the same cloud answers {heard.device} in this capture", (heard.first_frame,)))
+    return Draft(
+        Code.CONNECT_UNANSWERED,
+        Certainty.INFERRED if view.restarted or view.watched_s >= FIRST_WAIT else Certainty.UNDETERMINED,
+        "client-hello",
+        hello.frames,
+        f"Nothing answers at {view.case.cloud}: {tries}, and not one datagram back.",
+        tuple(evidence),
+        alternatives=() if view.restarted or view.watched_s >= FIRST_WAIT else (Code.CAPTURE_INCOMPLETE,),
+        would_settle=(
+            "a capture on the cloud's side: does the ClientHello arrive there?",
+            "is UDP to this port let through on the way (firewall, NAT, the carrier's APN)?",
+        ),
+    )
+
+
+def _is_answered(case: Case) -> bool:
+    step = case.transcript.step("server-hello")
+    return step is not None and step.status is not Status.ABSENT
+
+
+def somebody_else(view: View) -> Draft | None:
+    """Something answers that does not speak DTLS."""
+    attempt = view.attempt
+    if not attempt.unreadable or attempt.flights or attempt.alerts or view.seen("hello-verify") or attempt.stale:
+        return None
+    if not view.heard(DOWN) or not view.seen("client-hello"):
+        return None
+    return Draft(
+        Code.NOT_THE_CLOUD,
+        Certainty.INFERRED,
+        "client-hello",
+        (*view.frames("client-hello"), *attempt.unreadable[:4]),
+        f"Something that does not speak DTLS answers at {view.case.cloud}.",
+        (Evidence("what comes back is no DTLS record", attempt.unreadable[:12]), view.ending()),
+    )
+
+
+def repeated_answer(view: View) -> Draft | None:
+    """All the cloud says belongs to an earlier attempt: it never took notice of this one."""
+    earlier = view.stale
+    if earlier is None:
+        return None
+    frames = view.attempt.stale[-1].frames
+    repeated = Evidence("the cloud only repeats its answer to the device's earlier attempt", frames[:12])
+    certificate = next((flight for flight in earlier.flights if flight.certificate is not None), None)
+    if certificate is not None:
+        return _sends_certificate(view, certificate.certificate, frames, (repeated,))
+    return Draft(
+        Code.HANDSHAKE_STALLED,
+        Certainty.INFERRED,
+        "server-hello",
+        (*view.frames("client-hello"), *frames[:4]),
+        "The cloud still waits in the device's earlier handshake and repeats that answer; to this attempt it says nothing.",
+        (Evidence("a new ClientHello", view.frames("client-hello")), repeated, view.ending()),
+        alternatives=(Code.SERVER_FAULT,),
+        would_settle=("the first attempt of this device in the capture: what stopped it stops this one",),
+    )
+
+
+def wrong_profile(view: View) -> Draft | None:
+    """The server does not speak what a device can accept."""
+    attempt = view.attempt
+    flight = attempt.flight
+    if flight is None or flight.hello is None:
+        return None
+    objections = list(server_objections(attempt.client_hello, flight.hello))
+    late = [text for text in objections if "connection id" in text]
+    if view.device_proceeds:
+        # Only the missing connection id lets the handshake complete; the device then drops the session without a word.
+        if not late or view.applications or not view.seen("cloud-finished"):
+            return None
+        objections = late
+    if flight.certificate is not None and not view.device_proceeds:
+        text = tuple(Evidence(f"ServerHello: {item}", view.frames("server-hello")) for item in objections)
+        return _sends_certificate(view, flight.certificate, flight.certificate_frames, text)
+    if not objections:
+        return None
+    frames = view.frames("server-hello")
+    return Draft(
+        Code.PROFILE_MISMATCH,
+        Certainty.INFERRED,
+        "server-hello",
+        frames,
+        f"The server at {view.case.cloud} does not speak the devices' profile: {objections[0]}.",
+        (*(Evidence(f"ServerHello: {item}", frames) for item in objections), *_reaction(view)),
+        would_settle=("is this address the right server for this device and its firmware?",),
+    )
+
+
+def _sends_certificate(
+    view: View, certificate: Certificate | None, frames: tuple[int, ...], more: tuple[Evidence, ...]
+) -> Draft:
+    form = "an X.509 certificate" if certificate is not None and certificate.chain else "a Certificate message"
+    return Draft(
+        Code.PROFILE_MISMATCH,
+        Certainty.INFERRED,
+        "server-certificate",
+        frames[:12],
+        f"The server sends {form}, which the firmware is built not to receive: it stops there. No key is wrong.",
+        (
+            *more,
+            Evidence("devices know the cloud's key beforehand and read no Certificate message from it", frames[:12]),
+            *_reaction(view),
+        ),
+        would_settle=("is this address the right server for this device? A Particle cloud sends no Certificate",),
+    )
+
+
+def _reaction(view: View) -> tuple[Evidence, ...]:
+    alert = view.alert(UP)
+    if alert is not None:
+        return (Evidence(f"the device answers with {alert[0]}", alert[1]),)
+    return (view.ending(),)
+
+
+def rejected_at_once(view: View) -> Draft | None:
+    """A fatal alert where the cloud's answer belongs."""
+    alert = view.alert(DOWN)
+    if alert is None or view.attempt.flights:
+        return None
+    text, frames, code = alert
+    hello = view.frames("client-hello")
+    alternatives = (Code.PROFILE_MISMATCH, Code.SERVER_FAULT) if code in (40, 47, 70, 71) else (Code.SERVER_FAULT,)
+    return Draft(
+        Code.HANDSHAKE_REJECTED,
+        Certainty.INFERRED,
+        "server-hello",
+        (*hello, *frames),
+        f"The cloud refuses the handshake at once: {text} in answer to the ClientHello. No key has been used yet.",
+        (
+            Evidence("ClientHello", hello),
+            Evidence(f"{text} by the cloud, before any key was shown or checked", frames),
+            view.ending(),
+        ),
+        alternatives=alternatives,
+        would_settle=(
+            "the server's log at that moment",
+            "is this server meant for devices (suite c0ae, raw public keys)?",
+        ),
+    )
+
+
+def after_cookie(view: View) -> Draft | None:
+    """The cookie was asked for, and the handshake goes no further."""
+    if not view.seen("hello-verify") or view.seen("server-hello") or view.answered:
+        return None
+    verify, hello = view.step("hello-verify"), view.step("client-hello")
+    returned = hello.fields.get("cookie_bytes") != 0
+    if too_short(view):
+        return cut_short(view, "hello-verify", "the cloud's HelloVerifyRequest")
+    if returned:
+        summary = "The device returns the cloud's cookie, and the cloud falls silent: no ServerHello."
+        text = "ClientHello with the cookie, and no ServerHello"
+    else:
+        summary = "The cloud asks for a cookie, and the device never returns it: the request does not reach it."
+        text = (
+            "the device only repeats its first ClientHello"
+            if view.repeats("client-hello")
+            else "no ClientHello with the cookie follows"
+        )
+    return Draft(
+        Code.HANDSHAKE_STALLED,
+        Certainty.INFERRED,
+        "server-hello" if returned else "hello-verify",
+        (*hello.frames, *verify.frames),
+        summary,
+        (Evidence("HelloVerifyRequest", verify.frames), Evidence(text, hello.frames), view.ending()),
+        alternatives=(Code.SERVER_FAULT,) if returned else (),
+        would_settle=("a capture on the other side of the network: which datagram does not arrive?",),
+    )

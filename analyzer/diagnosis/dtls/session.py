@@ -1,0 +1,416 @@
+"""Rules for what comes after both Finished: the Hello, the session, its end."""
+
+from __future__ import annotations
+
+from analyzer.diagnosis.draft import Draft
+from analyzer.diagnosis.dtls.device import doubts, what_fits
+from analyzer.diagnosis.dtls.opening import MINUTE, cut_short, too_short
+from analyzer.diagnosis.dtls.view import View, established
+from analyzer.model import Certainty, Code, Evidence
+from dissectors.dtls.record import ContentType
+from dissectors.events import Direction, Record
+
+UP, DOWN = Direction.UP, Direction.DOWN
+_KEY_STAGES = ("server-key-exchange", "device-certificate", "certificate-verify", "device-finished", "cloud-finished")
+#: CoAP retransmits a confirmable message after 4-6 s (ACK_TIMEOUT 4 s, device-os communication/src/coap_channel.h).
+HELLO_WATCH = 4.0
+#: Three transmissions without an answer take at least 4 + 8 s.
+_DROPPED_WATCH = 12.0
+_DROPPED_RECORDS = 3
+_DISPLACED_WITHIN_NS = 5_000_000_000
+
+
+def corrupt_record(view: View) -> Draft | None:
+    """A record does not verify although the session's secret opens its neighbours."""
+    bad = view.decryption.bad_records
+    good = view.opened
+    if not bad or view.decryption.held is None or not good:
+        return None
+    directions = {item.direction for item in bad}
+    who = "device" if directions == {UP} else "cloud" if directions == {DOWN} else "device and the cloud"
+    frames = tuple(frame for item in bad for frame in item.record.frames)
+    many = f"{len(bad)} records" if len(bad) > 1 else "A record"
+    sure = all(any(item.direction is direction for item in good) for direction in directions) and len(good) > 1
+    return Draft(
+        Code.RECORD_CORRUPT,
+        Certainty.PROVEN if sure else Certainty.INFERRED,
+        "session",
+        frames,
+        f"{many} of the {who} {'do' if len(bad) > 1 else 'does'} not verify: changed on the way, and dropped silently by the receiver. The keys are right.",
+        (
+            Evidence(
+                f"the session's secret ({view.decryption.held.source.file}) opens {len(good)} records",
+                good[0].record.frames,
+            ),
+            *(
+                Evidence(
+                    f"record {_sequence(item.record)} of the {_who(item.record)}: the authentication tag does not verify",
+                    item.record.frames,
+                )
+                for item in bad[:8]
+            ),
+        ),
+        would_settle=() if sure else ("a longer capture of this session",),
+    )
+
+
+def _who(record: Record) -> str:
+    return "device" if record.direction is UP else "cloud"
+
+
+def _sequence(record: Record) -> int:
+    return int.from_bytes(record.header[5:11], "big")
+
+
+def no_hello(view: View) -> Draft | None:
+    """The handshake completes, and the device says nothing on it."""
+    if not view.seen("cloud-finished") or any(record.direction is UP for record in view.applications):
+        return None
+    frames = view.frames("device-finished", "cloud-finished")
+    alert = view.alert(DOWN) or view.alert(UP)
+    if alert is not None:
+        return Draft(
+            Code.HANDSHAKE_REJECTED,
+            Certainty.INFERRED,
+            "cloud-finished",
+            (*frames, *alert[1]),
+            f"The handshake completes, and the session is ended at once with {alert[0]}.",
+            (*what_fits(view), Evidence(alert[0], alert[1]), view.ending()),
+            *_alternatives(view),
+        )
+    if not view.restarted and view.watched_s < HELLO_WATCH:
+        return Draft(
+            Code.HEALTHY,
+            Certainty.INFERRED,
+            "cloud-finished",
+            frames,
+            "The handshake completes: both keys are accepted. The capture ends before the device says Hello.",
+            (*what_fits(view), Evidence("Finished of both sides", frames), view.ending()),
+        )
+    again = view.repeats("device-finished")
+    text = (
+        "the device repeats its Finished: the cloud's does not reach it" if again else "no record of the device follows"
+    )
+    return Draft(
+        Code.HANDSHAKE_STALLED,
+        Certainty.INFERRED,
+        "device-hello",
+        frames,
+        "The cloud completes the handshake, and the device does not go on: the cloud's last flight does not reach it, or it restarted.",
+        (*what_fits(view), Evidence(text, frames), view.ending()),
+        would_settle=("a capture on the device's side of the network: does the cloud's Finished arrive?", MINUTE),
+    )
+
+
+def unanswered_hello(view: View) -> Draft | None:
+    """The device's Hello is not acknowledged."""
+    if not view.seen("device-hello") or view.seen("hello-ack"):
+        return None
+    hello = view.attempt.hello_frames or view.frames("device-hello")
+    alert = view.alert(DOWN)
+    back = [record for record in view.applications if record.direction is DOWN]
+    if alert is None and not back and len(hello) == 1 and too_short(view, HELLO_WATCH):
+        return cut_short(view, "hello-ack", "the device's Hello")
+    evidence = [
+        *what_fits(view),
+        Evidence("both sides completed the handshake", view.frames("device-finished", "cloud-finished")),
+    ]
+    opened = view.decryption.hello
+    if opened is not None and opened.summary is not None:
+        evidence.append(Evidence(f"the device's first message: {opened.summary.summary}", opened.record.frames))
+    else:
+        size = view.step("device-hello").fields.get("plaintext_bytes")
+        evidence.append(
+            Evidence(f"the device's first message is {size} bytes long, as its Hello is", view.frames("device-hello"))
+        )
+    if alert is not None:
+        summary = f"The handshake completes, and the cloud answers the device's Hello with {alert[0]}: it ends the session there."
+        evidence.append(Evidence(f"the cloud's answer: {alert[0]}", alert[1]))
+    elif back:
+        summary = "The handshake completes; what comes back to the device's Hello is no acknowledgement."
+        evidence.append(Evidence("a record of the cloud, and not the 4 bytes of an acknowledgement", back[0].frames))
+    else:
+        summary = "The handshake completes, and the cloud never acknowledges the device's Hello."
+        evidence.append(Evidence(f"sent {len(hello)} time{'s' * (len(hello) > 1)}, nothing comes back", hello))
+    certainty, alternatives, settle = doubts(view)
+    return Draft(
+        Code.HELLO_UNANSWERED,
+        certainty,
+        "hello-ack",
+        (*hello, *(alert[1] if alert else ())),
+        summary,
+        (*evidence, view.ending()),
+        (*alternatives, Code.SESSION_DROPPED),
+        settle,
+    )
+
+
+def displaced(view: View) -> Draft | None:
+    """Closed by the cloud because the same device id connected from elsewhere."""
+    alert = view.alert(DOWN)
+    if alert is None or view.device_id is None:
+        return None
+    ended = max(
+        (record.time_ns for record in view.attempt.transcript.records if set(record.frames) & set(alert[1])),
+        default=None,
+    )
+    if ended is None:
+        return None
+    for other in view.context.by_device[view.device_id]:
+        elsewhere = other.device != view.case.device and other.cloud == view.case.cloud
+        if (
+            elsewhere
+            and established(other)
+            and view.case.start_ns < other.start_ns <= ended <= other.start_ns + _DISPLACED_WITHIN_NS
+        ):
+            return Draft(
+                Code.SESSION_DISPLACED,
+                Certainty.INFERRED,
+                "session",
+                (other.first_frame, *alert[1]),
+                f"The cloud ends this session because device id {view.device_id} connected again from {other.device}.",
+                (
+                    Evidence(
+                        f"the same device id connects from {other.device} while this session is up",
+                        (other.first_frame,),
+                    ),
+                    Evidence(
+                        f"{(ended - other.start_ns) / 1e9:.1f} s later the cloud ends this session: {alert[0]}",
+                        alert[1],
+                    ),
+                ),
+            )
+    return None
+
+
+def closed(view: View) -> Draft | None:
+    """An established session is ended by an alert or by a command of the cloud."""
+    for direction in (DOWN, UP):
+        alert = view.alert(direction)
+        if alert is not None:
+            who = "cloud" if direction is DOWN else "device"
+            return _dropped(
+                view,
+                f"The session was up; then the {who} ended it with {alert[0]}.",
+                Evidence(f"{alert[0]} by the {who}", alert[1]),
+            )
+    told = next((item for item in view.opened if item.direction is DOWN and item.type == "reset"), None)
+    if told is not None and view.restarted:
+        return _dropped(
+            view,
+            "The session was up; then the cloud told the device to discard it.",
+            Evidence("a CoAP reset of the cloud: the device forgets the session", told.record.frames),
+        )
+    return None
+
+
+def gone_silent(view: View) -> Draft | None:
+    """The cloud no longer answers what the device sends on an established session."""
+    tail = view.unanswered_tail
+    if len(tail) < _DROPPED_RECORDS or (tail[-1].time_ns - tail[0].time_ns) / 1e9 < _DROPPED_WATCH:
+        return None
+    frames = tuple(frame for record in tail for frame in record.frames)
+    unreachable = [note for note in view.flow.icmp if note.about is UP]
+    evidence = Evidence(
+        f"{len(tail)} records of the device in {(tail[-1].time_ns - tail[0].time_ns) / 1e9:.0f} s, nothing back",
+        frames[:12],
+    )
+    draft = _dropped(view, "The session was up; then the cloud no longer answers the device.", evidence)
+    if unreachable:
+        more = Evidence("ICMP reports that the cloud cannot be reached", tuple(note.frame for note in unreachable)[:12])
+        return Draft(
+            draft.code,
+            draft.certainty,
+            draft.stage,
+            draft.frames,
+            draft.summary,
+            (*draft.evidence, more),
+            draft.alternatives,
+            draft.would_settle,
+        )
+    return draft
+
+
+def _dropped(view: View, summary: str, evidence: Evidence) -> Draft:
+    return Draft(
+        Code.SESSION_DROPPED,
+        Certainty.INFERRED,
+        "session",
+        evidence.frames,
+        summary,
+        (*_up(view), evidence, view.ending()),
+        alternatives=(Code.SESSION_DISPLACED,) if view.alert(DOWN) else (),
+        would_settle=("the cloud's log at that moment", "a capture on the other side of the network"),
+    )
+
+
+def _up(view: View) -> list[Evidence]:
+    return [
+        *what_fits(view),
+        Evidence("the Hello is acknowledged: both keys were accepted", view.frames("device-hello", "hello-ack")),
+    ]
+
+
+def healthy(view: View) -> Draft | None:
+    """Both Finished, the Hello and its acknowledgement, and nothing wrong after them."""
+    if not view.seen("hello-ack"):
+        return None
+    good = view.opened
+    sure = len(good) >= 2 and {item.direction for item in good} == set(Direction) and not view.decryption.bad_records
+    evidence = _up(view)
+    if view.decryption.held is not None:
+        evidence.append(
+            Evidence(
+                f"{len(good)} of {len(view.attempt.transcript.records)} records decrypt with {view.decryption.held.source.file}",
+                good[0].record.frames if good else (),
+            )
+        )
+    if view.restarted:
+        evidence.append(view.ending())
+    many = len(view.applications)
+    text = "the handshake completes and the session works" if many > 2 else "the handshake completes"
+    return Draft(
+        Code.HEALTHY,
+        Certainty.PROVEN if sure else Certainty.INFERRED,
+        "session",
+        view.frames(*_KEY_STAGES, "device-hello", "hello-ack"),
+        f"The device is through: {text}.",
+        tuple(evidence),
+    )
+
+
+def _alternatives(view: View) -> tuple[tuple[Code, ...], tuple[str, ...]]:
+    _, alternatives, settle = doubts(view)
+    return alternatives, settle
+
+
+# -- resumed sessions ----------------------------------------------------------------------------------------------------
+
+
+def resumed_unseen(view: View) -> Draft | None:
+    """Only the cloud's side of a session without its handshake."""
+    if view.heard(UP):
+        return None
+    frames = view.attempt.frames
+    return Draft(
+        Code.CAPTURE_INCOMPLETE,
+        Certainty.INFERRED,
+        None,
+        frames,
+        "Only what the cloud sends is in the capture, and no handshake.",
+        (Evidence("protected records of the cloud, nothing of the device", frames),),
+        would_settle=("a capture of both directions that starts before the device connects",),
+    )
+
+
+def resumed_refused(view: View) -> Draft | None:
+    """The only answer to a resumed session is an alert."""
+    alert = view.alert(DOWN)
+    if alert is None or any(record.direction is DOWN for record in view.applications):
+        return None
+    return _lost(
+        view,
+        f"The cloud refuses the resumed session with {alert[0]}: it no longer knows it.",
+        Evidence(f"the cloud's only answer: {alert[0]}", alert[1]),
+    )
+
+
+def resumed_unanswered(view: View) -> Draft | None:
+    """Nothing comes back on a resumed session."""
+    if any(record.direction is DOWN for record in view.attempt.transcript.records) or view.alert(DOWN) is not None:
+        return None
+    sent = [record for record in view.attempt.transcript.records if record.direction is UP]
+    frames = tuple(frame for record in sent for frame in record.frames)
+    icmp = [note for note in view.flow.icmp if note.about is UP]
+    if icmp:
+        return _lost(
+            view,
+            "The resumed session is not answered: the network reports that the cloud cannot be reached.",
+            Evidence("ICMP errors about the device's records", tuple(note.frame for note in icmp)[:12]),
+        )
+    if len(sent) == 1 and not view.restarted and view.watched_s < HELLO_WATCH:
+        return cut_short(view, "resumed", "the device's first record")
+    return _lost(
+        view,
+        "The device goes on with a stored session, and nothing answers: the cloud no longer knows it, or does not follow the device to its new address.",
+        Evidence(f"{len(sent)} record{'s' * (len(sent) > 1)} of the device, nothing back", frames[:12]),
+    )
+
+
+def _lost(view: View, summary: str, evidence: Evidence) -> Draft:
+    first = view.step("resumed")
+    more = [
+        Evidence(
+            f"the device's first record has sequence number {first.fields.get('sequence')}: no handshake goes before it",
+            first.frames,
+        ),
+        evidence,
+    ]
+    good = view.opened
+    if good and view.decryption.held is not None:
+        more.append(
+            Evidence(
+                f"it opens with {view.decryption.held.source.file}: the device's half of the session is right",
+                good[0].record.frames,
+            )
+        )
+    clear = view.restarted or len(view.attempt.transcript.records) > 1
+    return Draft(
+        Code.SESSION_LOST,
+        Certainty.INFERRED if clear else Certainty.UNDETERMINED,
+        "resumed",
+        (*first.frames, *evidence.frames),
+        summary,
+        (*more, view.ending()),
+        alternatives=() if clear else (Code.CAPTURE_INCOMPLETE,),
+        would_settle=(
+            "the cloud's record of this session (it lives in the cloud's memory)",
+            "a capture on the cloud's side: do the records arrive?",
+        ),
+    )
+
+
+def resumed_healthy(view: View) -> Draft | None:
+    """A resumed session that is answered."""
+    records = view.attempt.transcript.records
+    good = view.opened
+    opened = {item.direction for item in good}
+    marked = records[0].header[0] in (ContentType.MOVED, ContentType.MOVED_CID) if records else False
+    first, session = view.step("resumed"), view.step("session")
+    if not marked and not good:
+        return _mid_session(view)
+    evidence = [
+        Evidence(f"the device goes on with a stored session: record type {first.fields.get('marker')}", first.frames),
+        Evidence("the cloud answers on it: both sides hold the same keys", session.frames),
+    ]
+    if view.decryption.held is not None:
+        evidence.append(
+            Evidence(
+                f"{len(good)} of {len(records)} records decrypt with {view.decryption.held.source.file}",
+                good[0].record.frames if good else (),
+            )
+        )
+    return Draft(
+        Code.HEALTHY,
+        Certainty.PROVEN if opened == set(Direction) and len(good) >= 2 else Certainty.INFERRED,
+        "resumed",
+        (*first.frames, *session.frames),
+        "The device resumes its session without a handshake, and the cloud answers.",
+        tuple(evidence),
+    )
+
+
+def _mid_session(view: View) -> Draft:
+    frames = view.attempt.frames
+    return Draft(
+        Code.CAPTURE_INCOMPLETE,
+        Certainty.INFERRED,
+        None,
+        frames,
+        "The capture starts after the handshake: encrypted records go both ways, but what led to them is not there.",
+        (Evidence("the first datagram is a protected record, without the mark of a session that moved", frames[:1]),),
+        would_settle=(
+            "a capture that starts before the device connects (reset the device after starting it)",
+            "a dump of the device's saved session, or the key log of that handshake: it opens these records",
+        ),
+    )

@@ -1,0 +1,256 @@
+"""A DTLS attempt as the rules see it: named facts, so that a rule reads like the sentence it stands for."""
+
+from __future__ import annotations
+
+from functools import cached_property
+from typing import Final
+
+from analyzer.case import Case
+from analyzer.decrypt.dtls import DtlsDecryption, OpenedRecord
+from analyzer.decrypt.signers import signed_exchange
+from analyzer.diagnosis.context import Context
+from analyzer.flows import Flow
+from analyzer.keys import Key
+from analyzer.keys.published import PARTICLE_EC_SPKI
+from analyzer.model import Evidence, Role
+from dissectors.dtls.attempt import DtlsAttempt
+from dissectors.dtls.record import ContentType
+from dissectors.events import Direction, How, Record, Status, Step
+
+#: Ways of knowing a device that come from the device itself, not from where it sits.
+OWN_WORD: Final = ("hello", "certificate", "moved-record", "session-dump", "connection-id")
+#: A device waits 3 s before it repeats a flight; less of the capture than this shows no silence.
+FIRST_WAIT: Final = 3.0
+
+_UP, _DOWN = Direction.UP, Direction.DOWN
+
+
+class View:
+    """One attempt, its keys and its neighbours."""
+
+    def __init__(self, case: Case, flow: Flow, decryption: DtlsDecryption, context: Context) -> None:
+        self.case = case
+        self.flow = flow
+        self.attempt: DtlsAttempt = flow.attempt
+        self.decryption = decryption
+        self.context = context
+        self.ring = context.ring
+
+    # -- stages ----------------------------------------------------------------------------------------------------
+
+    def step(self, stage: str) -> Step:
+        """The row of that stage, absent or not."""
+        found = self.case.transcript.step(stage)
+        return found if found is not None else Step(stage, Status.ABSENT, _DOWN)
+
+    def seen(self, *stages: str) -> bool:
+        """Whether any of the stages went over the wire, whole or not."""
+        return any(self.step(stage).status is not Status.ABSENT for stage in stages)
+
+    def frames(self, *stages: str) -> tuple[int, ...]:
+        """Frames of these stages."""
+        return tuple(sorted({frame for stage in stages for frame in self.step(stage).frames}))
+
+    def missing(self, *stages: str) -> list[str]:
+        """Those of the stages that were due and did not come."""
+        return [s for s in stages if (row := self.case.transcript.step(s)) is not None and row.status is Status.ABSENT]
+
+    @cached_property
+    def device_proceeds(self) -> bool:
+        """Whether the device accepted the cloud's answer: it sent any part of its own flight."""
+        return self.seen("device-certificate", "client-key-exchange", "certificate-verify", "device-finished")
+
+    @cached_property
+    def answered(self) -> bool:
+        """Whether the key exchange of the cloud is there."""
+        return self.seen("server-key-exchange")
+
+    @property
+    def stale(self) -> DtlsAttempt | None:
+        """The earlier attempt whose answer the cloud repeated into this one, when that is all it said."""
+        if self.attempt.flights or not self.attempt.stale:
+            return None
+        number = self.attempt.stale[-1].attempt
+        return next((other for other in self.flow.siblings if other.number == number), None)
+
+    # -- silence and time ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def last_ns(self) -> int:
+        """Time of the last datagram."""
+        return max((time for time in self.attempt.last_ns if time is not None), default=self.attempt.start_ns)
+
+    @property
+    def watched_s(self) -> float:
+        """Seconds between the last datagram and the end of what the capture shows of this attempt."""
+        until = self.attempt.superseded_ns or self.context.end_ns
+        return max(0.0, (until - self.last_ns) / 1e9)
+
+    def heard(self, direction: Direction) -> int:
+        """Datagrams of one direction."""
+        return self.attempt.datagrams[0 if direction is _UP else 1]
+
+    @property
+    def one_direction(self) -> Direction | None:
+        """The only side that is in the capture although the other must have spoken."""
+        up, down = self.heard(_UP), self.heard(_DOWN)
+        if down and not up:
+            return _DOWN
+        hello = self.attempt.client_hello
+        cookie = hello is not None and bool(hello.cookie)
+        if up and not down and self.attempt.kind == "handshake" and (self.device_proceeds or cookie):
+            return _UP
+        return None
+
+    @cached_property
+    def restarted(self) -> bool:
+        """Whether the device began anew after this attempt."""
+        return self.attempt.superseded_ns is not None
+
+    def repeats(self, *stages: str) -> int:
+        """How often messages of these stages were sent again."""
+        return sum(repeat.stage in stages for repeat in self.attempt.repeats)
+
+    def ending(self) -> Evidence:
+        """What followed the last datagram."""
+        if self.restarted:
+            return Evidence(f"{self.watched_s:.1f} s later the device starts over with a new ClientHello", ())
+        return Evidence(f"the capture ends {self.watched_s:.1f} s after the last datagram", (self.attempt.frames[1],))
+
+    # -- alerts ----------------------------------------------------------------------------------------------------
+
+    def alert(self, direction: Direction) -> tuple[str, tuple[int, ...], int | None] | None:
+        """The first alert of one side: its words, frames and number (None when it is protected and not opened)."""
+        for alert in self.attempt.alerts:
+            if alert.direction is direction:
+                level = "fatal" if alert.level == 2 else "warning"
+                return f"{level} alert {alert.code} ({alert.name})", alert.mark.frames, alert.code
+        for item in self.decryption.records:
+            if item.direction is direction and item.type == "alert" and item.summary is not None:
+                code = item.summary.facts.get("code")
+                return item.summary.summary, item.record.frames, code if isinstance(code, int) else None
+        if self.decryption.held is None:
+            for record in self.attempt.transcript.records:
+                if record.direction is direction and record.header[0] == ContentType.ALERT:
+                    return "an encrypted alert", record.frames, None
+        return None
+
+    # -- the session -----------------------------------------------------------------------------------------------
+
+    @cached_property
+    def applications(self) -> list[Record]:
+        """Protected records that carry messages, in order: decryption tells which, else type and place."""
+        if self.decryption.held is not None:
+            return [item.record for item in self.decryption.records if item.type not in ("", "alert")]
+        finished = {frame for stage in ("device-finished", "cloud-finished") for frame in self.step(stage).frames}
+        return [
+            record
+            for record in self.attempt.transcript.records
+            if record.header[0] not in (ContentType.HANDSHAKE, ContentType.ALERT) and not finished & set(record.frames)
+        ]
+
+    @cached_property
+    def opened(self) -> list[OpenedRecord]:
+        """Records that decrypted."""
+        return self.decryption.good
+
+    @cached_property
+    def unanswered_tail(self) -> list[Record]:
+        """The device's records after the cloud's last one."""
+        tail: list[Record] = []
+        for record in reversed(self.applications):
+            if record.direction is _DOWN:
+                break
+            tail.append(record)
+        return tail[::-1]
+
+    # -- keys --------------------------------------------------------------------------------------------------------
+
+    @property
+    def device_id(self) -> str | None:
+        return self.case.device_id
+
+    @property
+    def knows_device(self) -> bool:
+        """Whether the device itself said or showed who it is."""
+        return self.device_id is not None and self.case.id_source in OWN_WORD
+
+    def own(self, role: Role) -> list[Key]:
+        """Keys of that role for this device, usable or not, current ones first."""
+        return self.ring.for_device(self.device_id, role)
+
+    @cached_property
+    def device_files(self) -> list[Key]:
+        """This device's own key files, private half first."""
+        keys = [*self.own(Role.DEVICE_PRIVATE), *self.own(Role.DEVICE_PUBLIC)]
+        return [key for key in keys if key.algorithm == "ec" and key.spki is not None]
+
+    @cached_property
+    def cloud_copies(self) -> list[Key]:
+        """What the cloud has on file for this device."""
+        return [key for key in self.own(Role.CLOUD_COPY) if key.algorithm == "ec" and key.spki is not None]
+
+    @cached_property
+    def stored_server_key(self) -> Key | None:
+        """The server key this device has stored: the dump of its slot."""
+        return next(
+            (key for key in self.own(Role.DEVICE_SERVER_KEY) if key.algorithm == "ec" or key.status != "ok"), None
+        )
+
+    @cached_property
+    def stored_signs(self) -> bool | None:
+        """Whether the server key the device has stored signed the cloud's answer; None when that cannot be checked."""
+        key = self.stored_server_key
+        return None if key is None else signed_exchange(self.attempt, key)
+
+    @property
+    def signer_name(self) -> str | None:
+        """The key that signed the cloud's answer, in words."""
+        if self.decryption.signer is not None:
+            return name(self.decryption.signer)
+        if self.decryption.recovered_server is not None:
+            return f"a key that is in no file here (SHA256:{short(self.decryption.recovered_server)})"
+        return None
+
+    @property
+    def official(self) -> bool:
+        """Whether Particle's published key signed the cloud's answer."""
+        return self.decryption.signer is not None and self.decryption.signer.spki == PARTICLE_EC_SPKI
+
+    @cached_property
+    def cleared(self) -> list[Case]:
+        """Other sessions of this device with this cloud that were established: they clear the keys."""
+        return [
+            other
+            for other in self.context.same_device(self.case)
+            if other.cloud == self.case.cloud and established(other)
+        ]
+
+    @property
+    def silent_on_bad_signature(self) -> bool | None:
+        """Whether this firmware stops without a word when the signature is wrong; None when it is not known."""
+        made_by = self.attempt.generation
+        return None if made_by is None else not made_by.alerts
+
+
+def established(case: Case) -> bool:
+    """Whether a case's Hello was acknowledged: the keys of both sides were accepted."""
+    step = case.transcript.step("hello-ack")
+    return step is not None and step.status is Status.SEEN
+
+
+def name(key: Key) -> str:
+    """A key as evidence names it: file and short fingerprint."""
+    return f"{key.file} (SHA256:{key.fingerprint[:16]})" if key.fingerprint else key.file
+
+
+def short(spki: bytes) -> str:
+    """The first 16 hex digits of a public key's fingerprint."""
+    from analyzer.keys import fingerprint
+
+    return fingerprint(spki)[:16]
+
+
+def ended_by_capture(case: Case) -> bool:
+    """Whether nothing but the end of the capture ended it."""
+    return case.ending.how is How.CAPTURE_END
