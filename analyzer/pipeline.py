@@ -20,7 +20,8 @@ from analyzer.conversations import TcpConversation, UdpConversation
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.verdict import judge
 from analyzer.errors import InputError
-from analyzer.examine import examine_tcp, examine_udp, name_devices, resolve
+from analyzer.examine import examine_tcp, name_devices, resolve
+from analyzer.flows import dissect, open_all
 from analyzer.keys import KeyRing
 from analyzer.model import CaptureReport, InputProblem, KeyRow, Report, Session, Tool, Totals
 from analyzer.names import NameLog
@@ -123,7 +124,7 @@ def _cases(capture: Capture, ring: KeyRing, options: Options, names: NameLog) ->
             if case is not None:
                 cases.append(case)
         else:
-            cases.extend(examine_udp(conversation, ring))
+            cases.extend(dissect(conversation, limits.cloud_udp))
 
     ports = {
         transport: frozenset(port for kind, port in options.ports if kind == transport) for transport in ("tcp", "udp")
@@ -140,7 +141,9 @@ def _cases(capture: Capture, ring: KeyRing, options: Options, names: NameLog) ->
 
 
 def _judged(cases: list[Case], capture: Capture, ring: KeyRing) -> tuple[Session, ...]:
+    ring = ring.with_secrets(capture.secrets)
     context = Context(ring, end_ns=capture.last_ns or 0)
+    open_all(cases, ring)
     name_devices(cases, ring)
     for case in cases:
         context.register(case)

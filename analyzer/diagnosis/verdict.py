@@ -7,6 +7,8 @@ from typing import assert_never
 from analyzer.case import Case
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.draft import Draft
+from analyzer.diagnosis.dtls import rules as dtls
+from analyzer.diagnosis.dtls.view import View as DtlsView
 from analyzer.diagnosis.lightssl import rules as lightssl
 from analyzer.diagnosis.lightssl.view import View
 
@@ -16,5 +18,5 @@ def judge(case: Case, context: Context) -> Draft:
     if case.transport == "tcp":
         return lightssl.judge(View(case, case.conversation, case.decryption, context))
     if case.transport == "udp":
-        raise NotImplementedError
+        return dtls.judge(DtlsView(case, case.conversation, case.decryption, context))
     assert_never(case.transport)
