@@ -18,6 +18,9 @@ _MOST = 500
 #: Intervals within an attempt that differ by more than this (s) are not the same interval.
 _FAR = 1.0
 _STAGES = ("nonce", "identity", "session-key", "device-hello", "cloud-hello", "session")
+#: So many boots are tried against each other; a device that crashes in a loop has hundreds.
+_RUNS_COMPARED = 12
+_Run = tuple[int, str | None]
 _TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?Z")
 
 
@@ -53,18 +56,19 @@ def align(log: DeviceLog, sessions: Iterable[Session]) -> Alignment:
     pairs: dict[int, Session] = {}
     offsets: dict[int, float] = {}
     doubtful: frozenset[int] = frozenset()
-    runs = _runs(log)
-    for boot, device in sorted(runs, key=lambda run: -len(runs[run])):
-        taken = {session.id for session in pairs.values()}
-        free = [session for session in usable if session.id not in taken and _same_device(device, session)]
-        match = _best(runs[boot, device], _between(free, pairs, boot, log))
+    waiting = sorted(_runs(log).items(), key=lambda run: -len(run[1]))
+    while waiting:
+        # The clearest run first: what it takes, and where it lies in time, narrows the choice for the others.
+        found = [(_best(attempts, _free(run, usable, pairs, log)), run) for run, attempts in waiting[:_RUNS_COMPARED]]
+        match, run = max(found, key=lambda item: item[0][0].score if item[0] else -1.0)
+        waiting = [item for item in waiting if item[0] != run]
         if match is None:
+            waiting = waiting[_RUNS_COMPARED - 1 :]
             continue
-        found, chosen = match
-        offsets[boot] = found.offset_s
-        doubtful |= found.doubtful
-        by_index = dict(enumerate(chosen))
-        pairs |= {attempt: by_index[session] for attempt, session in found.pairs}
+        best, chosen = match
+        offsets[run[0]] = best.offset_s
+        doubtful |= best.doubtful
+        pairs |= {attempt: chosen[session] for attempt, session in best.pairs}
     sessions_of = {
         session.id: _session_log(log, log.attempts[index], session, index not in doubtful)
         for index, session in pairs.items()
@@ -87,9 +91,9 @@ def attach(sessions: Iterable[Session], logs: Iterable[DeviceLog]) -> tuple[tupl
     return tuple(result), alignments
 
 
-def _runs(log: DeviceLog) -> dict[tuple[int, str | None], list[LogAttempt]]:
+def _runs(log: DeviceLog) -> dict[_Run, list[LogAttempt]]:
     """Attempts on one clock: same boot, same device."""
-    runs: dict[tuple[int, str | None], list[LogAttempt]] = {}
+    runs: dict[_Run, list[LogAttempt]] = {}
     for attempt in log.attempts:
         runs.setdefault((attempt.boot, attempt.device_id), []).append(attempt)
     return {key: attempts[-_MOST:] for key, attempts in runs.items()}
@@ -99,14 +103,18 @@ def _same_device(device: str | None, session: Session) -> bool:
     return device is None or session.device.id is None or session.device.id.lower() == device
 
 
-def _between(free: list[Session], pairs: Mapping[int, Session], boot: int, log: DeviceLog) -> list[Session]:
-    """Sessions that lie in time between those paired with earlier and later boots of the log, for one device."""
-    before = [_start(s) for index, s in pairs.items() if log.attempts[index].boot < boot]
-    after = [_start(s) for index, s in pairs.items() if log.attempts[index].boot > boot]
+def _free(run: _Run, sessions: list[Session], pairs: Mapping[int, Session], log: DeviceLog) -> list[Session]:
+    """Sessions that may be this run's: of its device, not taken, and in time between those of earlier and later boots."""
+    boot, device = run
+    taken = {session.id for session in pairs.values()}
+    free = [session for session in sessions if session.id not in taken and _same_device(device, session)]
     # Several devices in one file: their boots follow each other in the file, not in time.
     if len(log.device_ids) > 1:
         return free
-    return [s for s in free if all(_start(s) > t for t in before) and all(_start(s) < t for t in after)]
+    before = [_start(s) for index, s in pairs.items() if log.attempts[index].boot < boot]
+    after = [_start(s) for index, s in pairs.items() if log.attempts[index].boot > boot]
+    earliest, latest = max(before, default=float("-inf")), min(after, default=float("inf"))
+    return [session for session in free if earliest < _start(session) < latest]
 
 
 def _best(attempts: Sequence[LogAttempt], sessions: list[Session]) -> tuple[Match, list[Session]] | None:
@@ -141,10 +149,7 @@ def _match(attempts: Sequence[LogAttempt], sessions: Sequence[Session]) -> Match
 
     timed: list[Instant] = [(a.index, a.anchor_ms / 1000) for a in attempts if a.anchor_ms is not None]
     if timed:
-        anchors = [
-            (index, _start(session) + (stage_offset(session, "connect") or 0.0))
-            for index, session in enumerate(sessions)
-        ]
+        anchors = [(index, _start(session) + _base(session)) for index, session in enumerate(sessions)]
         return match_clocks(timed, anchors, likeness)
     return _match_order([a.index for a in attempts], len(sessions), likeness)
 
@@ -198,6 +203,10 @@ def _likeness(attempt: LogAttempt, session: Session) -> float | None:
             score -= 1.0
     if attempt.address and attempt.address != session.cloud.address:
         score -= 0.5
+    if attempt.resumed != any(stage.stage == "resumed" for stage in session.stages):
+        score -= 1.0
+    if attempt.outcome == "unfinished" and session.ending.by != "capture":
+        score -= 0.3
     return score / (1 + compared)
 
 

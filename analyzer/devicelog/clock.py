@@ -37,9 +37,7 @@ class Match:
     doubtful: frozenset[int] = frozenset()
 
 
-def match_clocks(
-    attempts: Sequence[Instant], sessions: Sequence[Instant], likeness: Callable[[int, int], float | None]
-) -> Match | None:
+def match_clocks(attempts: Sequence[Instant], sessions: Sequence[Instant], likeness: Likeness) -> Match | None:
     """The best order-preserving pairing of two series of instants on clocks with an unknown, constant offset.
 
     ``likeness(attempt, session)`` is about 1 for two that look alike, below 0 for two that contradict each other, None
@@ -78,20 +76,46 @@ def closeness(apart_s: float) -> float:
     return 1 / (1 + (apart_s / _SHARP) ** 2)
 
 
+Likeness = Callable[[int, int], float | None]
+_Pair = tuple[int, int, float, float]
+"""Attempt, session, session time minus attempt time, likeness."""
+
+
 def _walk(
-    attempts: Sequence[Instant],
-    sessions: Sequence[Instant],
-    offset: float,
-    likeness: Callable[[int, int], float | None],
+    attempts: Sequence[Instant], sessions: Sequence[Instant], offset: float, likeness: Likeness
 ) -> tuple[tuple[tuple[int, int], ...], float, float]:
-    """Pair each attempt with the nearest session still free at this offset, following slow drift; score the pairs."""
-    pairs: list[tuple[int, int]] = []
-    residuals: list[float] = []
-    likes: list[float] = []
+    """Pair attempts and sessions at this offset, from the middle outwards so that slow drift can be followed; score them."""
+    seeds = [i for i, (_, at) in enumerate(attempts) if any(abs(when - at - offset) <= _BIN for _, when in sessions)]
+    if not seeds:
+        return (), 0.0, offset
+    middle = seeds[len(seeds) // 2]
+    onwards = _one_way(attempts[middle:], sessions, offset, likeness)
+    limit = onwards[0][1] if onwards else None
+    before = [instant for instant in sessions if limit is None or instant[0] != limit]
+    if onwards:
+        first = next(when for session, when in sessions if session == limit)
+        before = [(session, when) for session, when in before if when < first]
+    mirrored = [(attempt, -at) for attempt, at in reversed(attempts[:middle])]
+    start = -(onwards[0][2] if onwards else offset)
+    back = _one_way(mirrored, [(session, -when) for session, when in reversed(before)], start, likeness)
+    pairs = [(a, s, -residual, like) for a, s, residual, like in reversed(back)] + onwards
+    residuals = [pair[2] for pair in pairs]
+    score = 0.0
+    for index, (_, _, residual, like) in enumerate(pairs):
+        # Against its neighbours, so that drift over hours costs nothing.
+        score += like + closeness(residual - median(residuals[max(0, index - 2) : index + 3]))
+    centre = median(residuals) if residuals else offset
+    return tuple((attempt, session) for attempt, session, _, _ in pairs), score, centre
+
+
+def _one_way(
+    attempts: Sequence[Instant], sessions: Sequence[Instant], offset: float, likeness: Likeness
+) -> list[_Pair]:
+    """Pair each attempt with the nearest session still free, forwards in time."""
+    pairs: list[_Pair] = []
     start = 0
-    drift = offset
     for attempt, at in attempts:
-        expected = at + drift
+        expected = at + offset
         while start < len(sessions) and sessions[start][1] < expected - _TOLERANCE:
             start += 1
         best: tuple[float, int, float] | None = None
@@ -100,26 +124,12 @@ def _walk(
             if when > expected + _TOLERANCE:
                 break
             like = likeness(attempt, session)
-            if like is None:
-                continue
-            rank = abs(when - expected) - 0.2 * like
-            if best is None or rank < best[0]:
-                best = (rank, position, like)
+            if like is not None and (best is None or abs(when - expected) - 0.2 * like < best[0]):
+                best = (abs(when - expected) - 0.2 * like, position, like)
         if best is None:
             continue
-        _, position, like = best
-        when = sessions[position][1]
-        pairs.append((attempt, sessions[position][0]))
-        residuals.append(when - at)
-        likes.append(like)
-        start = position + 1
-        drift = 0.7 * drift + 0.3 * (when - at)
-    if not pairs:
-        return (), 0.0, offset
-    centre = median(residuals)
-    score = 0.0
-    for index, (residual, like) in enumerate(zip(residuals, likes, strict=True)):
-        # Against its neighbours, so that drift over hours costs nothing.
-        near = median(residuals[max(0, index - 2) : index + 3])
-        score += like + closeness(residual - near)
-    return tuple(pairs), score, centre
+        session, when = sessions[best[1]]
+        pairs.append((attempt, session, when - at, best[2]))
+        start = best[1] + 1
+        offset = 0.5 * offset + 0.5 * (when - at)
+    return pairs

@@ -85,14 +85,10 @@ def _fits(rule: Judgement, attempt: LogAttempt, initial: list[str]) -> bool:
         (rule.lost_any, bool(lost)),
         (rule.seen, all(any(word in text for text in texts) for word in rule.seen)),
         (rule.unseen, not any(word in text for word in rule.unseen for text in texts)),
-        (rule.resumed, _resumed(attempt)),
+        (rule.resumed, attempt.resumed),
         (rule.address_lost, attempt.address_lost),
     )
     return all(holds for condition, holds in asked if condition)
-
-
-def _resumed(attempt: LogAttempt) -> bool:
-    return any(e.stage == "resumed" or "restoreStatus=0" in e.text for e in attempt.events)
 
 
 def _particle(attempt: LogAttempt) -> bool | None:

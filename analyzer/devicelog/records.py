@@ -67,6 +67,13 @@ class LogAttempt:
         return self.address_type not in (None, 0, 1)
 
     @property
+    def resumed(self) -> bool:
+        """A stored DTLS session went on instead of a handshake."""
+        return any(
+            e.stage == "resumed" or (e.kind is LineKind.SESSION and "restoreStatus=0" in e.text) for e in self.events
+        )
+
+    @property
     def first_line(self) -> int:
         return self.events[0].line
 
