@@ -190,16 +190,21 @@ def _cloud_private(ring: KeyRing, preferred: Sequence[Key]) -> Iterable[Key]:
             yield key
 
 
-def _identity(ciphertext: bytes, rsa: RsaKey) -> IdentityPlaintext | crypto.OpenFailure:
-    if crypto.in_range(ciphertext, rsa.n) and not rsa.may_open(ciphertext, IDENTITY_SIZES):
-        return crypto.OpenFailure(crypto.Reason.PADDING, "does not open with this key")
+def _identity(ciphertext: bytes, nonce: bytes | None, rsa: RsaKey) -> IdentityPlaintext | crypto.OpenFailure:
+    """Opened by the library where the nonce proves it, else by hand; a certain no is told by the library alone."""
+    if crypto.in_range(ciphertext, rsa.n):
+        message = rsa.library_message(ciphertext)
+        if message is not None and len(message) in IDENTITY_SIZES and nonce is not None and message.startswith(nonce):
+            return IdentityPlaintext.from_wire(message)
+        if not rsa.may_open(ciphertext, IDENTITY_SIZES):
+            return crypto.OpenFailure(crypto.Reason.PADDING, "does not open with this key")
     return crypto.open_identity(ciphertext, rsa.raw_private, rsa.n)
 
 
 def _try_identity(data: bytes, nonce: bytes | None, key: Key, result: LightSslDecryption) -> IdentityOpening | None:
     rsa = key.rsa
     assert rsa is not None
-    opened = _identity(data, rsa)
+    opened = _identity(data, nonce, rsa)
     if not isinstance(opened, IdentityPlaintext):
         result.identity_refuted.append(key)
         result.attempts.append(
@@ -248,7 +253,7 @@ def _open_session_key(transcript: Transcript, ring: KeyRing, device_id: str | No
         if rsa is None or not rsa.has_private:
             continue
         tried = True
-        opened = _credentials(message.ciphertext, rsa)
+        opened = _credentials(message.ciphertext, rsa, [digest for _, digest in digests])
         if isinstance(opened, Credentials):
             hmac = _hmac(opened, message, digests)
             if hmac is not True and _first_records_parse(transcript, opened) is False:
@@ -288,7 +293,7 @@ def _open_session_key(transcript: Transcript, ring: KeyRing, device_id: str | No
         whole = repair(key.slot) if key.slot is not None else None
         if whole is None:
             continue
-        opened = _credentials(message.ciphertext, whole)
+        opened = _credentials(message.ciphertext, whole, [])
         if isinstance(opened, Credentials):
             hmac = _hmac(opened, message, digests)
             result.session = SessionOpening(opened, key, hmac, repaired=True)
@@ -306,11 +311,17 @@ def _open_session_key(transcript: Transcript, ring: KeyRing, device_id: str | No
         result.attempts.append(Attempt("session-key", "-", Outcome.NO_KEY, detail="no device private key in hand"))
 
 
-def _credentials(ciphertext: bytes, rsa: RsaKey) -> Credentials | crypto.OpenFailure:
+def _credentials(ciphertext: bytes, rsa: RsaKey, digests: Sequence[bytes]) -> Credentials | crypto.OpenFailure:
+    """Opened by the library where a signed HMAC proves it, else by hand."""
     if not crypto.in_range(ciphertext, rsa.n):
         return crypto.OpenFailure(
             crypto.Reason.RANGE, "the 128 bytes are larger than this key's modulus: not encrypted for it"
         )
+    quick = rsa.library_message(ciphertext) if digests else None
+    if quick is not None and len(quick) in SESSION_KEY_SIZES:
+        credentials = Credentials.from_wire(quick)
+        if crypto.session_hmac(credentials, ciphertext) in digests:
+            return credentials
     if not rsa.may_open(ciphertext, SESSION_KEY_SIZES):
         return crypto.OpenFailure(crypto.Reason.PADDING, "does not open with this key")
     return crypto.open_session_key(ciphertext, rsa.raw_private)

@@ -110,6 +110,20 @@ class RsaKey:
         m_p, m_q = pow(c, self.dp, self.p), pow(c, self.dq, self.q)
         return m_q + self.q * ((m_p - m_q) * self.qinv % self.p)
 
+    def library_message(self, ciphertext: bytes) -> bytes | None:
+        """What OpenSSL makes of ``ciphertext`` as PKCS#1 v1.5: the message, junk of any length for a wrong key, or None.
+
+        Fifteen times as fast as :meth:`raw_private`, and no proof of anything: the caller needs redundancy inside the
+        message. None where OpenSSL cannot be asked (a key that is not sound) or says no.
+        """
+        private = self._library_key()
+        if private is None or len(ciphertext) != private.key_size // 8:
+            return None
+        try:
+            return private.decrypt(ciphertext, padding.PKCS1v15())
+        except ValueError:
+            return None
+
     def may_open(self, ciphertext: bytes, lengths: Collection[int]) -> bool:
         """A quick look: False when ``ciphertext`` certainly holds no PKCS#1 v1.5 message of one of these lengths.
 
