@@ -23,6 +23,8 @@ class Blob:
     data: bytes = field(repr=False)
     encoding: Encoding = "der"
     part: str = ""
+    #: Where in the file these bytes begin, for a slot of an image.
+    offset: int | None = None
     role: Role | None = None
     device_id: str | None = None
     transport: Transport | None = None

@@ -8,7 +8,7 @@ more, as the firmware reads it; what that gives is what decides.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from analyzer.keys import der, ec, protected, rsa
@@ -75,6 +75,7 @@ def build(blob: Blob, claim: Claim, passphrases: Sequence[bytes] = ()) -> Key:
         problem=reading.problem,
         findings=found,
         part=blob.part,
+        offset=blob.offset,
         encoding=blob.encoding,
         spki=spki,
         server_address=reading.address,
@@ -141,12 +142,12 @@ def _structure(blob: Blob, passphrases: Sequence[bytes]) -> tuple[Structure | No
             opened = protected.open_der(data[: found.size], passphrases)
             if opened is None:
                 return found, _locked(passphrases), ()
-            found, notes = classify(opened), (_was_encrypted(),)
+            found, notes = replace(classify(opened), size=found.size), (_was_encrypted(),)
     except WireError as error:
         return None, cut_off(blob, data) or str(error), notes
     if blob.protected is not None and found.pkcs8:
         # The encrypted PEM held PKCS#1 or SEC1; PKCS#8 is only how it came out of the library.
-        found = Structure(found.kind.replace("PKCS#8", "encrypted PEM"), 0, found.algorithm, found.rsa, found.ec)
+        found = replace(found, kind=found.kind.replace("PKCS#8", "encrypted PEM"), size=0)
     return found, None, notes
 
 
@@ -176,13 +177,15 @@ def _was_encrypted() -> KeyFinding:
 def _role(blob: Blob, claim: Claim, structure: Structure | None) -> tuple[Role, tuple[KeyFinding, ...]]:
     named = claim.hint
     if structure is None:
-        return claim.role or blob.role or named.role or role_by_size(blob.data), ()
+        return claim.role or blob.role or _role_without_content(blob, named), ()
     fitting = _PRIVATE if structure.private else _PUBLIC
     by_name = named.private if structure.private else named.public
     notes: list[KeyFinding] = []
     if claim.role is not None and claim.role not in fitting:
         notes.append(_contradiction("keys.toml", claim.role, structure))
-    if structure.private and named.says_public:
+    if blob.role is not None:
+        pass  # a slot of an image is what it is, whatever the image is called
+    elif structure.private and named.says_public:
         notes.append(_private_in_public_name(claim.file))
     elif not structure.private and named.says_private:
         notes.append(_contradiction("the name", named.private or Role.DEVICE_PRIVATE, structure))
@@ -195,6 +198,14 @@ def _role(blob: Blob, claim: Claim, structure: Structure | None) -> tuple[Role, 
     if blob.role is Role.DEVICE_SERVER_KEY or claim.role is Role.DEVICE_SERVER_KEY:
         return Role.DEVICE_SERVER_KEY, tuple(notes)
     return _role_by_content(blob, structure, named.device_id), tuple(notes)
+
+
+def _role_without_content(blob: Blob, named: NameHint) -> Role:
+    """The role of bytes that nobody can read: by name, unless their size says that they are a device's slot."""
+    by_size = role_by_size(blob.data) if blob.raw else Role.UNKNOWN
+    if named.role is Role.CLOUD_PRIVATE and by_size is Role.DEVICE_SERVER_KEY:
+        return by_size
+    return named.role or by_size
 
 
 def _contradiction(who: str, role: Role, structure: Structure) -> KeyFinding:

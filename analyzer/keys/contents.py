@@ -21,6 +21,10 @@ _CAPTURE_MAGICS: Final = (
 _KEY_SUFFIXES: Final = frozenset({".der", ".pem", ".key", ".bin", ".cer", ".crt", ".pub", ".p8", ".pk8", ".keylog"})
 
 
+#: Extensions of what lies beside keys under a device's name (server records, logs, notes).
+_OTHER: Final = frozenset({".json", ".txt", ".md", ".log", ".csv", ".db", ".html", ".toml", ".yaml", ".yml", ".js"})
+
+
 @dataclass(frozen=True, slots=True)
 class Contents:
     """The blobs of a file and its secrets; ``reason`` says why a file was passed over and is None otherwise."""
@@ -33,7 +37,8 @@ class Contents:
 def read_contents(data: bytes, claim: Claim) -> Contents:
     """Look into a file. Never raises on content."""
     expected = claim.role or claim.hint.role
-    should_be_key = expected is not None or PurePosixPath(claim.file.lower()).suffix in _KEY_SUFFIXES
+    suffix = PurePosixPath(claim.file.lower()).suffix
+    should_be_key = claim.role is not None or suffix in _KEY_SUFFIXES or (expected is not None and suffix not in _OTHER)
     if data.startswith(_CAPTURE_MAGICS):
         return Contents(reason="a capture or archive, not a key")
     text = texts.as_text(data)

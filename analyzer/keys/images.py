@@ -133,6 +133,7 @@ def _cut(data: bytes, slots: tuple[Slot, ...], start: int, device_id: str | None
             data[start + slot.offset : start + slot.offset + slot.size],
             "flash",
             f"{what}: {slot.name} at {start + slot.offset}",
+            start + slot.offset,
             slot.role,
             device_id,
             slot.transport,

@@ -94,6 +94,8 @@ class Key:
     problem: str | None = None
     findings: tuple[KeyFinding, ...] = ()
     part: str = ""
+    #: Where in the file the slot begins, for one of several in a flash image.
+    offset: int | None = None
     #: How the bytes are written down: "pem", "der", "hex", "base64", "log", "flash".
     encoding: str = "der"
     #: False for a piece that its container cut (a log line): no sign of damage in the device.

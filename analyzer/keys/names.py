@@ -76,9 +76,8 @@ def hint(path: str) -> NameHint:
         return _of_device(rest, device_id, public, superseded, in_server_folder=_in_server_folder(parts))
     if _SERVER.search(rest):
         stored = "slot" in rest or "dump" in rest
-        return NameHint(
-            None, Role.CLOUD_PRIVATE, Role.DEVICE_SERVER_KEY if stored else Role.CLOUD_PUBLIC, says_public=public
-        )
+        seen = Role.DEVICE_SERVER_KEY if stored else Role.CLOUD_PUBLIC
+        return NameHint(None, Role.CLOUD_PRIVATE, seen, says_public=public or stored)
     if _DEVICE.search(rest):
         return NameHint(
             None,

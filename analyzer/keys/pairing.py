@@ -208,19 +208,31 @@ def _begins_alike(piece: Key | None, copy: Key) -> bool | None:
 
 def _send_public(row: Row, text: str) -> KeyFinding:
     private = row.first(Role.DEVICE_PRIVATE)
-    file = lint.quoted(private.file if private is not None else f"{row.id}.der")
-    tool = "ec" if private is not None and private.algorithm == "ec" else "rsa"
-    form = "PEM" if private is not None and private.encoding == "pem" else "DER"
+    if private is not None and private.fingerprint is None:
+        return lint.device_key_unusable("cloud-copy-differs", text, row.id, ec=private.algorithm == "ec")
+    send = f"particle keys send {row.id} {row.id}.pub.pem"
     return lint.error(
         "cloud-copy-differs",
         text,
         "give the cloud the public half of the key the device holds (custom cloud: copy the .pub.pem over the device's file in "
         "core_keys/ or data/deviceKeys/)",
-        (
-            f"openssl {tool} -inform {form} -in {file} -pubout -out {row.id}.pub.pem",
-            f"particle keys send {row.id} {row.id}.pub.pem",
-        ),
+        (*_public_half(private or row.first(Role.DEVICE_PUBLIC), f"{row.id}.pub.pem"), send),
     )
+
+
+def _public_half(key: Key | None, out: str) -> tuple[str, ...]:
+    """The commands that write the public half of ``key`` to ``out``."""
+    if key is None or key.encoding not in ("pem", "der", "flash"):
+        return ()
+    file, form = lint.quoted(key.file), "PEM" if key.encoding == "pem" else "DER"
+    if key.role is Role.DEVICE_PUBLIC:
+        return (f"openssl pkey -pubin -inform {form} -in {file} -out {out}",)
+    cut: tuple[str, ...] = ()
+    if key.offset is not None and key.slot is not None:
+        cut = (f"dd if={file} bs=1 skip={key.offset} count={len(key.slot)} of=device.der",)
+        file = "device.der"
+    tool = "ec" if key.algorithm == "ec" else "rsa"
+    return (*cut, f"openssl {tool} -inform {form} -in {file} -pubout -out {out}")
 
 
 def _algorithms(row: Row, found: list[FileFinding]) -> Iterator[Pair]:

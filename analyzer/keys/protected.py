@@ -40,7 +40,7 @@ def open_der(data: bytes, passphrases: Sequence[bytes]) -> bytes | None:
     Raises Malformed when its work factor is absurd.
     """
     if passphrases and _costs_too_much(data):
-        raise Malformed("an encrypted key with an absurd work factor")
+        raise Malformed("encrypted: its work factor is absurd, so no passphrase was tried")
     for passphrase in passphrases:
         try:
             return _plain(load_der_private_key(data, passphrase))

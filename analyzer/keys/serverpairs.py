@@ -97,7 +97,7 @@ def address(row: Row, where: ServerAddress | None, cloud: Clouds, found: list[Fi
         return
     particle = key.fingerprint in cloud.published
     host = where.host or ""
-    at_particle = host.endswith(_PARTICLE_HOSTS) or where.kind == "unset"
+    at_particle = any(host == name or host.endswith("." + name) for name in _PARTICLE_HOSTS) or where.kind == "unset"
     if particle and not at_particle and where.kind in ("ip", "domain"):
         text = f"the stored key is Particle's, the address ({where}) is another cloud's"
     elif not particle and at_particle:

@@ -62,7 +62,8 @@ def blobs(text: str) -> Iterator[Blob]:
 
 def _pem(text: str) -> Iterator[Blob]:
     in_database = "\\n" in text and '"' in text
-    for number, match in enumerate(_PEM.finditer(text)):
+    number = 0
+    for match in _PEM.finditer(text):
         if number == _MAX_BLOCKS:
             return
         label, body = match.group(1), match.group(2)
@@ -75,18 +76,22 @@ def _pem(text: str) -> Iterator[Blob]:
             line_end = text.find("\n", match.end())
             named = _DATABASE_ID.search(text, line_start, line_end if line_end >= 0 else len(text))
             device_id = named.group(1).lower() if named else None
-        yield _pem_block(label, body, number, device_id, whole=match.group().endswith(f"-----END {label}-----"))
+        whole = match.group().endswith(f"-----END {label}-----")
+        yield _pem_block(label, body, number, device_id, whole=whole)
+        number += 1
 
 
 def _pem_block(label: str, body: str, number: int, device_id: str | None, *, whole: bool) -> Blob:
     part = f"block {number + 1} ({label})" if number else ""
+    # Servers keep one kind of key in a database: their copies of the devices' public keys.
+    role = Role.CLOUD_COPY if device_id else None
     if "Proc-Type:" in body:
         text = f"-----BEGIN {label}-----{body}-----END {label}-----\n"
-        return Blob(b"", "pem", part, device_id=device_id, protected=text.encode("utf-8", "replace"))
+        return Blob(b"", "pem", part, role=role, device_id=device_id, protected=text.encode("utf-8", "replace"))
     digits = re.sub(r"[^A-Za-z0-9+/]", "", body)
     data = base64.b64decode(digits[: len(digits) // 4 * 4] + _padded(digits[len(digits) // 4 * 4 :]))
     cut = () if whole else (warning("pem-cut", "the PEM text has no END line", "copy the whole file"),)
-    return Blob(data, "pem", part, device_id=device_id, whole=whole, findings=cut)
+    return Blob(data, "pem", part, role=role, device_id=device_id, whole=whole, findings=cut)
 
 
 def _padded(rest: str) -> str:
@@ -115,7 +120,13 @@ def _log(text: str) -> Iterator[Blob]:
             )
         data = bytes.fromhex(digits[: len(digits) // 2 * 2])
         yield Blob(
-            data, "log", f"line {line}: {which} key", role, device_id, whole=not match.group(3), findings=findings
+            data,
+            "log",
+            f"line {line}: {which} key",
+            role=role,
+            device_id=device_id,
+            whole=not match.group(3),
+            findings=findings,
         )
 
 

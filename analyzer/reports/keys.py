@@ -149,6 +149,8 @@ def _headline(report: KeysReport) -> str:
         parts.append(f"{_count(pieces, 'piece')} of keys")
     if bad:
         parts.append(f"{_count(bad, 'device')} in trouble")
+    if report.troubled and not unusable and not bad:
+        parts.append(_count(report.errors, "error"))
     if not report.troubled:
         parts.append("nothing wrong")
     if report.skipped:
