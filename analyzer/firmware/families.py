@@ -28,6 +28,7 @@ class Family:
     hello: tuple[int, ...] = ()
     seed: Literal["big", "little"] | None = None
     client_hello: tuple[int, ...] = ()
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +57,9 @@ def families() -> dict[str, Family]:
     """All families by name."""
     result = {}
     for entry in table("families")["family"]:
-        sizes: dict[str, Any] = {key: tuple(entry.get(key, ())) for key in ("platforms", "hello", "client_hello")}
+        sizes: dict[str, Any] = {
+            key: tuple(entry.get(key, ())) for key in ("platforms", "hello", "client_hello", "aliases")
+        }
         result[entry["name"]] = Family(**(entry | sizes))
     return result
 
@@ -65,6 +68,11 @@ def families() -> dict[str, Family]:
 def platforms() -> dict[int, Platform]:
     """All platforms by the id they send in the Hello."""
     return {int(key): Platform(int(key), **entry) for key, entry in table("families")["platforms"].items()}
+
+
+def families_named(name: str) -> frozenset[str]:
+    """The names of the families that go by ``name``: its own, or an alias that several share. Empty when unknown."""
+    return frozenset(family.name for family in families().values() if name in (family.name, *family.aliases))
 
 
 def family_of_client_hello(datagram_bytes: int) -> Family | None:

@@ -7,6 +7,7 @@ from functools import cache
 from typing import Any
 
 from analyzer.firmware.case import Transport
+from analyzer.firmware.families import families_named
 from analyzer.firmware.tables import strings, table
 from analyzer.model import Code
 from dissectors.events import How
@@ -53,7 +54,7 @@ def device_shows(
 ) -> tuple[str, ...]:
     """Lines like ``LED fast cyan, one red flash (0.4.4-1.5)`` and ``log "..." (era)``, then what not to take it for.
 
-    ``family`` is a name of families.toml and narrows the answer; ``how`` is the way the session ended. May be empty.
+    ``family`` is a name or alias of families.toml and narrows the answer; ``how`` is the way the session ended. May be empty.
     """
     picture = picture_of(code, transport, how)
     lights = [f"LED {sight.text}{_era(sight)}" for sight in _for_family(picture.lights, family, transport)]
@@ -66,7 +67,8 @@ def _for_family(sights: tuple[Sight, ...], family: str | None, transport: Transp
     usual = tuple(sight for sight in sights if _on(sight, transport))
     if family is None:
         return usual
-    return tuple(sight for sight in usual if not sight.families or family in sight.families) or usual
+    named = families_named(family)
+    return tuple(sight for sight in usual if not sight.families or named & set(sight.families)) or usual
 
 
 def _on(sight: Sight, transport: Transport) -> bool:

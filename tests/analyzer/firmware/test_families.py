@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from analyzer.firmware.families import families, families_of_hello, family_of_client_hello, known_host, platforms
+from analyzer.firmware.families import (
+    families,
+    families_named,
+    families_of_hello,
+    family_of_client_hello,
+    known_host,
+    platforms,
+)
 
 ID = "0a10aced202194944a042f01"
 
@@ -53,3 +60,11 @@ def test_platforms_of_families_exist():
     for family in families().values():
         assert set(family.platforms) <= set(platforms())
     assert platforms()[6].name == "Photon" and platforms()[32].transport == "udp"
+
+
+def test_the_names_the_dissectors_use_are_understood():
+    # dissectors/lightssl/cipher.py tells the seed's byte order only; dissectors/dtls by the ClientHello's size.
+    assert families_named("SparkProtocol") == {"core", "spark-protocol"}
+    assert families_named("LightSSL") == {"lightssl", "lightssl-v3"}
+    assert families_named("dtls-112") == families_named("dtls-116") == {"dtls-116"}
+    assert families_named("unheard of") == frozenset()

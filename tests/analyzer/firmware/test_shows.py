@@ -75,6 +75,7 @@ def test_a_family_narrows_the_answer_and_an_unknown_one_does_not_empty_it():
     photon = device_shows(Code.IDENTITY_REJECTED, "tcp", how=How.FIN, family="spark-protocol")
     assert len(photon) < len(everything)
     assert any("code=-19" in line for line in photon) and not any("code=-220" in line for line in photon)
+    assert not any("code=-220" in line for line in device_shows(Code.IDENTITY_REJECTED, "tcp", family="SparkProtocol"))
     assert device_shows(Code.IDENTITY_REJECTED, "tcp", how=How.FIN, family="unheard of") == everything
 
 
