@@ -91,10 +91,10 @@ def _ending(attempt: DtlsAttempt) -> Ending:
     alert = _last_alert(attempt)
     if alert is not None:
         direction, mark = alert
-        before = [
-            t for t in (attempt.transcript.steps[-1].time_ns, attempt.start_ns) if t is not None and t <= mark.time_ns
-        ]
-        after = round((mark.time_ns - max(before, default=mark.time_ns)) / 1e9, 6)
+        times = [step.time_ns for step in attempt.transcript.steps if step.time_ns is not None]
+        times += [record.time_ns for record in attempt.transcript.records if record.frames != mark.frames]
+        before = max((time for time in times if time <= mark.time_ns), default=attempt.start_ns)
+        after = round((mark.time_ns - before) / 1e9, 6)
         return Ending("device" if direction is Direction.UP else "cloud", How.ALERT, mark.frames[0], after)
     if attempt.superseded_ns is not None:
         # The device began anew: it had waited in vain, or it did not like what it got.

@@ -172,7 +172,7 @@ def _open_record(record: Record, held: Held, namer: Namer) -> OpenedRecord:
     elif opened.content_type == ContentType.ALERT and len(opened.content) == 2:
         level, code = opened.content
         said = f"{alert_name(code)} ({'fatal' if level == FATAL else 'warning'})"
-        summary = MessageSummary("alert", f"alert {said}", {"level": level, "code": code})
+        summary = MessageSummary("alert", said, {"level": level, "code": code})
     elif opened.content_type != ContentType.HANDSHAKE:
         summary = MessageSummary("unknown", content_type_name(opened.content_type), {})
     return OpenedRecord(record, opened.content_type, opened.content, summary)

@@ -94,8 +94,3 @@ def recover_keys(signature: bytes, digest: bytes) -> tuple[bytes, ...]:
     negative = (scaled[0], -scaled[1] % _P, scaled[2])
     found = (_encode(_add(scaled, from_digest)), _encode(_add(negative, from_digest)))
     return tuple(point for point in found if point is not None)
-
-
-def public_point(scalar: int) -> bytes | None:
-    """The 65-byte point of a private scalar; None when it is out of range."""
-    return _encode(_multiply(scalar, (*_G, 1))) if 0 < scalar < _N else None

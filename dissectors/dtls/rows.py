@@ -75,7 +75,7 @@ def hello_step(ledger: Ledger) -> Step | None:
         direction=step.direction,
         frames=tuple(sorted(frames)),
         start_ns=first.start_ns,
-        time_ns=step.time_ns,
+        time_ns=first.time_ns,
         data=step.data,
         missing=step.missing,
         fields={**step.fields, "sent": copies},

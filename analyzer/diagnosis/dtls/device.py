@@ -127,7 +127,7 @@ def _owners_elsewhere(view: View) -> list[Evidence]:
     )
     if not others:
         return []
-    return [Evidence(f"the key it shows is on file for {', '.join(others[:3])}: the cloud's records are swapped")]
+    return [Evidence(f"the key it shows is the one on file for {', '.join(others[:3])}")]
 
 
 def unknown_device(view: View) -> Draft | None:
@@ -258,7 +258,7 @@ def outcome(view: View) -> Evidence:
     )
     if repeats and not view.seen("cloud-finished"):
         return Evidence(
-            f"the device repeats its flight; the cloud says nothing for {view.watched_s:.1f} s", tuple(repeats[:12])
+            f"the device repeats its flight; the cloud says nothing for {view.waited_s:.1f} s", tuple(repeats[:12])
         )
     if view.seen("cloud-finished"):
         copies = view.attempt.hello_frames

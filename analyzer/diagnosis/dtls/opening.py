@@ -26,7 +26,7 @@ def cut_short(view: View, stage: str, so_far: str) -> Draft:
         Certainty.INFERRED,
         stage,
         frames,
-        f"The capture ends {view.watched_s:.1f} s after {so_far}: too early to say what comes next.",
+        f"The capture ends {view.waited_s:.1f} s after {so_far}: too early to say what comes next.",
         (Evidence("nothing more of this device is in the capture", frames[1:]),),
         would_settle=(MINUTE,),
     )
@@ -34,7 +34,7 @@ def cut_short(view: View, stage: str, so_far: str) -> Draft:
 
 def too_short(view: View, limit: float = SHORT) -> bool:
     """Whether the capture ends too soon to call it silence, and no other attempt of this device shows the same."""
-    if view.restarted or view.watched_s >= limit:
+    if view.restarted or view.waited_s >= limit:
         return False
     return not any(_alike(view.case, other) for other in view.context.same_device(view.case))
 
@@ -136,6 +136,7 @@ def unanswered(view: View) -> Draft | None:
     sent = 1 + view.repeats("client-hello")
     if too_short(view):
         return cut_short(view, "client-hello", "the ClientHello")
+    clear = view.restarted or sent > 1 or view.waited_s >= FIRST_WAIT
     tries = f"{sent} ClientHellos" if sent > 1 else "one ClientHello"
     evidence = [Evidence(f"{tries}, no reply of any kind, no ICMP error", hello.frames), view.ending()]
     elsewhere = [other for other in view.context.cases if other.cloud == view.case.cloud and other is not view.case]
@@ -144,12 +145,12 @@ def unanswered(view: View) -> Draft | None:
         evidence.append(Evidence(f"the same cloud answers {heard.device} in this capture", (heard.first_frame,)))
     return Draft(
         Code.CONNECT_UNANSWERED,
-        Certainty.INFERRED if view.restarted or view.watched_s >= FIRST_WAIT else Certainty.UNDETERMINED,
+        Certainty.INFERRED if clear else Certainty.UNDETERMINED,
         "client-hello",
         hello.frames,
         f"Nothing answers at {view.case.cloud}: {tries}, and not one datagram back.",
         tuple(evidence),
-        alternatives=() if view.restarted or view.watched_s >= FIRST_WAIT else (Code.CAPTURE_INCOMPLETE,),
+        alternatives=() if clear else (Code.CAPTURE_INCOMPLETE,),
         would_settle=(
             "a capture on the cloud's side: does the ClientHello arrive there?",
             "is UDP to this port let through on the way (firewall, NAT, the carrier's APN)?",

@@ -235,4 +235,4 @@ def _reaction(view: View) -> Evidence:
             f"the device never goes on and starts over {view.watched_s:.1f} s later, with a new ClientHello"
         )
     text = f"; the cloud repeats its answer ({repeats} messages)" if repeats else ""
-    return Evidence(f"the device says nothing more in {view.watched_s:.1f} s{text}", (view.attempt.frames[1],))
+    return Evidence(f"the device says nothing more in {view.waited_s:.1f} s{text}", (view.attempt.frames[1],))

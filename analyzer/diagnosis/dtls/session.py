@@ -78,7 +78,7 @@ def no_hello(view: View) -> Draft | None:
             (*what_fits(view), Evidence(alert[0], alert[1]), view.ending()),
             *_alternatives(view),
         )
-    if not view.restarted and view.watched_s < HELLO_WATCH:
+    if not view.restarted and view.waited_s < HELLO_WATCH:
         return Draft(
             Code.HEALTHY,
             Certainty.INFERRED,
@@ -328,7 +328,7 @@ def resumed_unanswered(view: View) -> Draft | None:
             "The resumed session is not answered: the network reports that the cloud cannot be reached.",
             Evidence("ICMP errors about the device's records", tuple(note.frame for note in icmp)[:12]),
         )
-    if len(sent) == 1 and not view.restarted and view.watched_s < HELLO_WATCH:
+    if len(sent) == 1 and not view.restarted and view.waited_s < HELLO_WATCH:
         return cut_short(view, "resumed", "the device's first record")
     return _lost(
         view,

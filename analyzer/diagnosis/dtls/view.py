@@ -86,6 +86,14 @@ class View:
         until = self.attempt.superseded_ns or self.context.end_ns
         return max(0.0, (until - self.last_ns) / 1e9)
 
+    @cached_property
+    def waited_s(self) -> float:
+        """Seconds without anything new: copies of what was sent before do not count."""
+        times = [step.time_ns for step in self.case.transcript.steps if step.time_ns is not None]
+        times += [alert.mark.time_ns for alert in self.attempt.alerts]
+        until = self.attempt.superseded_ns or self.context.end_ns
+        return max(0.0, (until - max(times, default=self.attempt.start_ns)) / 1e9)
+
     def heard(self, direction: Direction) -> int:
         """Datagrams of one direction."""
         return self.attempt.datagrams[0 if direction is _UP else 1]
@@ -128,7 +136,7 @@ class View:
         for item in self.decryption.records:
             if item.direction is direction and item.type == "alert" and item.summary is not None:
                 code = item.summary.facts.get("code")
-                return item.summary.summary, item.record.frames, code if isinstance(code, int) else None
+                return f"alert {item.summary.summary}", item.record.frames, code if isinstance(code, int) else None
         if self.decryption.held is None:
             for record in self.attempt.transcript.records:
                 if record.direction is direction and record.header[0] == ContentType.ALERT:

@@ -11,7 +11,7 @@ from dissectors.dtls.attempt import DtlsAttempt
 from dissectors.dtls.handshake import Dtls
 from dissectors.events import Direction, Mark
 
-DATA = Path(__file__).resolve().parents[2] / "data" / "dtls"
+CAPTURES = Path(__file__).resolve().parents[3] / "captures"
 
 
 class Datagram(NamedTuple):
@@ -38,7 +38,7 @@ def packets(path: Path) -> Iterator[tuple[int, int, bytes]]:
 def datagrams(case: str) -> list[Datagram]:
     """Every UDP datagram of a case; the cloud is the side on port 5684 whose address ends in .0.1."""
     found = []
-    for number, time_ns, ip in packets(DATA / case / "capture.pcap"):
+    for number, time_ns, ip in packets(CAPTURES / f"dtls-{case}" / "capture.pcap"):
         if ip[0] >> 4 != 4 or ip[9] != 17:
             continue
         header = (ip[0] & 15) * 4
@@ -72,7 +72,7 @@ def attempts(case: str) -> list[DtlsAttempt]:
 
 def key_log(case: str) -> dict[bytes, bytes]:
     """Client random to master secret, from the NSS key log of a case."""
-    lines = (DATA / case / "sslkeys.log").read_text().split("\n")
+    lines = (CAPTURES / f"dtls-{case}" / "sslkeys.log").read_text().split("\n")
     return {
         bytes.fromhex(words[1]): bytes.fromhex(words[2])
         for line in lines

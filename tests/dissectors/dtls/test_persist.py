@@ -12,18 +12,18 @@ from hypothesis import strategies as st
 from dissectors.dtls.persist import LAYOUTS, SessionPersist, find_sessions, keys_checksum
 from dissectors.errors import Malformed, Truncated, WireError
 
-DATA = Path(__file__).resolve().parents[2] / "data" / "dtls"
+CAPTURES = Path(__file__).resolve().parents[3] / "captures"
 #: Written by device-os v0.6.4 (virtual device, 64-bit), beside the NSS key log of the same handshake.
-GOOD = DATA / "01-good"
+GOOD = CAPTURES / "dtls-01-good"
 DEVICE = "0a10aced202194944a042f01"
 
 
 def dump(case: str = "01-good", name: str = "session.bin") -> bytes:
-    return (DATA / case / "keys" / name).read_bytes()
+    return (CAPTURES / f"dtls-{case}" / "keys" / name).read_bytes()
 
 
 def random_and_master(case: str) -> set[tuple[bytes, bytes]]:
-    lines = (DATA / case / "sslkeys.log").read_text().splitlines()
+    lines = (CAPTURES / f"dtls-{case}" / "sslkeys.log").read_text().splitlines()
     return {
         (bytes.fromhex(line.split()[1]), bytes.fromhex(line.split()[2]))
         for line in lines

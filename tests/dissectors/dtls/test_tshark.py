@@ -10,14 +10,14 @@ import pytest
 from dissectors.dtls.crypto import RecordKeys, Secret
 from dissectors.dtls.persist import SessionPersist
 from dissectors.dtls.record import WireRecord
-from tests.dissectors.dtls.flows import DATA, attempts, key_log
+from tests.dissectors.dtls.flows import CAPTURES, attempts, key_log
 
 pytestmark = pytest.mark.tshark
 
 
 def plaintexts_of_tshark(tshark: str, case: str) -> dict[int, list[bytes]]:
     """Frame number to the bytes of its "Decrypted DTLS" blocks."""
-    folder = DATA / case
+    folder = CAPTURES / f"dtls-{case}"
     command = [tshark, "-o", f"tls.keylog_file:{folder / 'sslkeys.log'}", "-r", str(folder / "capture.pcap")]
     numbers = subprocess.run(
         [*command, "-T", "fields", "-e", "frame.number"], capture_output=True, text=True, check=True
@@ -80,7 +80,7 @@ def test_moved_and_connection_id_records_open_beyond_tshark(tshark, case):
 
 @pytest.mark.parametrize("case", ["11a-resumed-and-moved", "11e-reconnect-ping-instead-of-hello"])
 def test_a_dump_opens_resumed_sessions_that_tshark_cannot(tshark, case):
-    session = SessionPersist.from_wire((DATA / case / "keys" / "session.bin").read_bytes())
+    session = SessionPersist.from_wire((CAPTURES / f"dtls-{case}" / "keys" / "session.bin").read_bytes())
     keys = RecordKeys(Secret(session.client_random, session.server_random, session.master_secret).key_block())
     (attempt,) = attempts(case)
     assert attempt.transcript.records
