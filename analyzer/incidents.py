@@ -7,6 +7,7 @@ from itertools import islice
 
 from analyzer.case import Case
 from analyzer.conversations import Gap, TcpConversation
+from analyzer.flows import Flow
 from analyzer.model import Incident
 from analyzer.times import seconds
 
@@ -17,13 +18,25 @@ KEPT = 200
 def incidents(case: Case, digits: int) -> tuple[Incident, ...]:
     """Up to ``KEPT`` incidents in frame order; offsets in seconds from the session's start with ``digits`` decimals.
 
-    Repeated SYNs are left out, because the ``connect`` stage counts them; so are repeated DTLS flights, which are frames of
-    their stage.
+    Repeated SYNs and ClientHellos are left out, because the ``connect`` and ``client-hello`` stages have their frames.
     """
     conversation = case.conversation
-    if not isinstance(conversation, TcpConversation):
+    if isinstance(conversation, Flow):
+        found = _of_flow(conversation, case.start_ns, digits)
+    elif isinstance(conversation, TcpConversation):
+        found = _of(conversation, case.start_ns, digits)
+    else:
         return ()
-    return tuple(islice(sorted(_of(conversation, case.start_ns, digits), key=lambda item: item.frames), KEPT))
+    return tuple(islice(sorted(found, key=lambda item: item.frames), KEPT))
+
+
+def _of_flow(flow: Flow, start_ns: int, digits: int) -> Iterator[Incident]:
+    """One row for each datagram with handshake messages sent before, and for each ICMP error."""
+    again = {(repeat.mark, repeat.direction) for repeat in flow.attempt.repeats if repeat.stage != "client-hello"}
+    for mark, direction in again:
+        yield Incident("retransmission", direction, mark.frames, seconds(mark.time_ns, start_ns, digits))
+    for note in flow.icmp:
+        yield Incident("icmp", note.about.other, (note.frame,), seconds(note.time_ns, start_ns, digits))
 
 
 def _of(conversation: TcpConversation, start_ns: int, digits: int) -> Iterator[Incident]:
