@@ -106,8 +106,8 @@ class RecordStream:
         """``length`` bytes of this direction are not in the capture."""
         if self._given_up or length <= 0:
             return
-        if not self.bytes and not self.missing_first:
-            self.missing_first = length
+        if not self.bytes:
+            self.missing_first += length
         if self._swallow >= length:
             self._swallow -= length
             return

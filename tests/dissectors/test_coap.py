@@ -184,3 +184,10 @@ def test_codes_are_written_as_rfcs_write_them() -> None:
 def test_the_path_survives_bytes_that_are_no_text() -> None:
     message = Message.from_wire(bytes.fromhex("40010001b165" + "02c328"))
     assert message.path == ("e", "�(")
+
+
+def test_code_names_are_those_of_the_registry() -> None:
+    """aiocoap's table of RFC 7252 12.1 and later: CHANGED, BAD_REQUEST ..."""
+    for code, name in coap.CODE_NAMES.items():
+        theirs = aiocoap.Code(code).name
+        assert name.upper().replace(" ", "_").replace("-", "_") == theirs

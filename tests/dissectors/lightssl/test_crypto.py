@@ -204,6 +204,13 @@ def test_unpadding_accepts_only_its_own_structure(block: bytes) -> None:
         assert unpad(bytes((0, 3 - kind)) + block) is None
 
 
+@pytest.mark.parametrize(("padding", "opens"), [(7, False), (8, True), (9, True)])
+def test_eight_bytes_of_padding_are_the_least(padding: int, opens: bool) -> None:
+    """RFC 8017 section 7.2.2 step 3."""
+    assert (crypto.unpad_type2(b"\0\2" + b"\x55" * padding + b"\0m") == b"m") is opens
+    assert (crypto.unpad_type1(b"\0\1" + b"\xff" * padding + b"\0m") == b"m") is opens
+
+
 @given(st.binary(max_size=117), st.binary(min_size=130, max_size=130))
 def test_padding_round_trip(message: bytes, padding: bytes) -> None:
     assert crypto.unpad_type2(crypto.pad_type2(message, 128, padding)) == message

@@ -76,6 +76,13 @@ def test_what_the_slot_holds(slot: bytes, kind: TailKind) -> None:
     assert (tail(slot).modulus is not None) is (kind is TailKind.MODULUS)
 
 
+@pytest.mark.parametrize("fill", [0x00, 0xFF])
+def test_eight_bytes_of_blank_flash_are_damage(fill: int) -> None:
+    """Seven may be chance in some key somewhere; eight are one in 10^17."""
+    for run, kind in ((7, TailKind.MODULUS), (8, TailKind.DAMAGED)):
+        assert tail(b"\x80" + b"\x55" * 60 + bytes((fill,)) * run + b"\x55" * (66 - run) + b"\x01").kind is kind
+
+
 def test_a_slot_with_pkcs8(vector: Vector, openssl: Openssl, tmp_path) -> None:
     """openssl writes the key as PKCS#8; the firmware copies bytes 11..138 of it all the same."""
     key = tmp_path / "key.der"

@@ -269,3 +269,56 @@ def test_random_bytes_hold_no_records() -> None:
 def test_frame_is_the_inverse() -> None:
     wire = frame(noise(32, 1))
     assert Feeder()(wire).end()[0].fragment == noise(32, 1)
+
+
+# How much is enough
+
+
+def test_three_lengths_in_a_row_are_enough_and_two_are_not() -> None:
+    two = record(16, 1) + record(32, 2)
+    assert records_at(two, 0, ended=False) is None
+    assert records_at(two + b"\x00", 0, ended=False) is None
+    assert records_at(two + b"\x00\x10", 0, ended=False) is True
+    assert records_at(two + b"\x05", 0, ended=False) is False
+
+
+@pytest.mark.parametrize(
+    ("data", "enough"),
+    [
+        (b"", False),
+        (b"\x00", False),
+        (record(16, 1)[:17], False),
+        (record(16, 1), True),
+        (record(16, 1) + b"\x00", False),
+        (record(16, 1) + b"\x00\x20", True),
+        (record(16, 1) + record(32, 2)[:20], True),
+        (record(16, 1) + record(32, 2), True),
+        (record(16, 1) + record(32, 2) + b"\x00", True),
+        (record(16, 1) + record(32, 2) + b"\x05", False),
+    ],
+)
+def test_where_the_bytes_end_one_whole_record_or_two_lengths_are_enough(data: bytes, enough: bool) -> None:
+    assert records_at(data, 0, ended=True) is enough
+
+
+def test_a_gap_that_ends_with_its_record_keeps_step() -> None:
+    """One record after it, cut by the end: only a known boundary makes that a record."""
+    first, second = record(64, 1), record(32, 2)
+    assert shape(Feeder()(first[:40], len(first) - 40, second[:10]).end()) == [
+        (PARTIAL, 38, False),
+        (PARTIAL, 8, False),
+    ]
+
+
+def test_a_gap_one_byte_longer_loses_it() -> None:
+    first, second = record(64, 1), record(32, 2)
+    records = Feeder()(first[:40], len(first) - 39, second[1:10]).end()
+    assert shape(records) == [(PARTIAL, 38, False), (PARTIAL, 9, True)]
+    assert records[1].header == b""
+
+
+def test_missing_first_is_only_what_is_missing_first() -> None:
+    feeder = Feeder()(10, 5, record(16, 1), 7)
+    feeder.end()
+    assert feeder.stream.missing_first == 15
+    assert Feeder()(record(16, 1), 7).stream.missing_first == 0
