@@ -62,20 +62,31 @@ class Rung:
     log: tuple[LogLine, ...] = ()
     #: Seconds since the last data, for a row whose ``offset_s`` is not known.
     after_s: float | None = None
+    #: Bytes a gap lacks.
+    missing: int = 0
+    #: When it was over, for what lasts.
+    until_s: float | None = None
+
+    @property
+    def measure(self) -> str:
+        """What stands beside the label."""
+        return f"{self.missing} B" if self.missing else self.size
 
     @property
     def state(self) -> str:
         """The word for a stage that is not simply there."""
+        connecting = self.label == "connect"
         if self.status is Status.ABSENT:
-            return "not in the capture" if self.label == "connect" else "never came"
+            return "not in the capture" if connecting else "never came"
+        if connecting and self.status is Status.PARTIAL:
+            return "not completed"
         return {Status.PARTIAL: "incomplete", Status.MALFORMED: "malformed"}.get(self.status, "")
 
 
 def rungs(session: Session) -> tuple[Rung, ...]:
     """All rows of the session's ladder, from the top."""
     seen, missing = _stages(session)
-    end = session.ending.frame
-    rows = _merged(seen, [item for item in session.incidents if end is None or end not in item.frames])
+    rows = _merged(seen, _worth_a_row(session))
     rows.append(_ending(session))
     return (*_with_pauses(rows), *missing)
 
@@ -100,6 +111,10 @@ def _stages(session: Session) -> tuple[list[Rung], list[Rung]]:
         lines[line.stage].append(line)
     shown = [stage for stage in session.stages if not _omitted(stage)]
     rows = [_stage(stage, attempts[stage.stage], lines[stage.stage]) for stage in shown]
+    if rows and rows[-1].label == "session":
+        # A stage's time is that of its last byte; a session is told from its first message on.
+        begun = session.messages[0].offset_s if session.messages else None
+        rows[-1] = replace(rows[-1], offset_s=begun, until_s=rows[-1].offset_s)
     last = max((index for index, row in enumerate(rows) if row.status is not Status.ABSENT), default=-1)
     if last < 0:  # nothing at all was seen: what did not come stays where the protocol has it
         return rows, []
@@ -180,13 +195,23 @@ def _fact_notes(facts: Mapping[str, Fact]) -> Iterator[str]:
 _INCIDENTS = {
     "retransmission": (Kind.AGAIN, "sent again"),
     "gap": (Kind.GAP, "not in the capture"),
-    "cut": (Kind.GAP, "cut off by the capture's snap length"),
+    "cut": (Kind.GAP, "cut by the snap length"),
     "icmp": (Kind.NETWORK, "ICMP error"),
     "reset": (Kind.NETWORK, "reset"),
     "keepalive": (Kind.NETWORK, "keep-alive"),
     "zero-window": (Kind.NETWORK, "window closed"),
     "out-of-order": (Kind.NETWORK, "arrives late"),
 }
+
+
+def _worth_a_row(session: Session) -> Iterator[Incident]:
+    """Incidents that neither the ending nor a stage's own notes tell already."""
+    told = {frame for stage in session.stages if stage.fields.get("missing_at") for frame in stage.frames}
+    for item in session.incidents:
+        is_hole = item.kind in ("gap", "cut")
+        if session.ending.frame in item.frames or (is_hole and told.issuperset(item.frames)):
+            continue
+        yield item
 
 
 def _incident(incident: Incident) -> Rung:
@@ -197,8 +222,18 @@ def _incident(incident: Incident) -> Rung:
         direction=incident.direction,
         frames=incident.frames,
         offset_s=incident.offset_s,
-        size=f"{incident.bytes} B" if incident.bytes else "",
+        missing=incident.bytes,
     )
+
+
+def _continues(row: Rung, following: Rung) -> bool:
+    """Whether two incidents are one run: the same thing to data of the same direction."""
+    return (row.kind, row.label, row.direction) == (following.kind, following.label, following.direction)
+
+
+def _joined(row: Rung, following: Rung) -> Rung:
+    frames = (*row.frames, *following.frames)[:_FRAMES_KEPT]
+    return replace(row, frames=frames, missing=row.missing + following.missing)
 
 
 def _merged(stages: list[Rung], incidents: Iterable[Incident]) -> list[Rung]:
@@ -211,8 +246,8 @@ def _merged(stages: list[Rung], incidents: Iterable[Incident]) -> list[Rung]:
         rows.append(stage)
         while waiting and (following is None or waiting[0].frames[:1] < (following,)):
             row = waiting.popleft()
-            if rows[-1].kind is row.kind is Kind.AGAIN and rows[-1].direction is row.direction:
-                rows[-1] = replace(rows[-1], frames=(*rows[-1].frames, *row.frames)[:_FRAMES_KEPT])
+            if _continues(rows[-1], row):
+                rows[-1] = _joined(rows[-1], row)
             elif len(rows) - index <= INCIDENTS_KEPT:
                 rows.append(row)
             else:
@@ -229,6 +264,8 @@ def _with_pauses(rows: list[Rung]) -> Iterator[Rung]:
         if row.offset_s is not None:
             waited = row.offset_s - clock if clock is not None else None
             clock = row.offset_s
+        if row.until_s is not None:
+            clock = row.until_s
         if waited is not None and waited >= PAUSE_S:
             yield Rung(Kind.PAUSE, f"{duration_text(waited)} pass")
         yield row
@@ -248,6 +285,8 @@ _HOW = {
 def ending_text(session: Session) -> str:
     """Who ended it and how, as a clause: ``the cloud closes (FIN)``."""
     ending = session.ending
+    if ending.by == "network" and ending.how is How.ICMP:
+        return "ICMP error from the network"
     if ending.by == "capture" or ending.how is How.CAPTURE_END:
         return "still open when the capture ends"
     return f"the {ending.by} {_HOW[ending.how]}"
@@ -256,7 +295,7 @@ def ending_text(session: Session) -> str:
 def _ending(session: Session) -> Rung:
     ending = session.ending
     is_open = ending.by == "capture" or ending.how is How.CAPTURE_END
-    direction = {"device": Direction.UP, "cloud": Direction.DOWN}.get(ending.by)
+    direction = {"device": Direction.UP, "cloud": Direction.DOWN, "network": Direction.DOWN}.get(ending.by)
     after = ending.after_s
     notes = (
         (Note(f"{duration_text(after)} after the last data"),)
@@ -264,7 +303,7 @@ def _ending(session: Session) -> Rung:
         else ()
     )
     return Rung(
-        kind=Kind.OPEN if is_open else Kind.END if direction is not None else Kind.NETWORK,
+        kind=Kind.OPEN if is_open else Kind.NETWORK if ending.by == "network" else Kind.END,
         label=ending_text(session),
         direction=direction,
         frames=(ending.frame,) if ending.frame and not is_open else (),

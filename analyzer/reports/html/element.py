@@ -15,7 +15,7 @@ from typing import TypeAlias
 from analyzer.reports.safe import printable
 
 #: Longest text shown in one place; longer ones end in a count of what is left out.
-TEXT_KEPT = 4_000
+TEXT_KEPT = 1_000
 _NAME = re.compile(r"[a-z][A-Za-z0-9-]*\Z")
 _VOID = frozenset({"br", "hr", "meta", "wbr", "col"})
 #: Attributes that could run code, fetch something or carry style past the Content-Security-Policy.

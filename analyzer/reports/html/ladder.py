@@ -78,7 +78,7 @@ def _is_verdict_stage(rung: Rung, session: Session) -> bool:
 
 def _lane(rung: Rung) -> Html:
     way = None if rung.kind in (Kind.PAUSE, Kind.OPEN) else hidden(f", {_WAY[rung.direction]}")
-    size = element("span", rung.size, class_="size") if rung.size else None
+    size = element("span", rung.measure, class_="size") if rung.measure else None
     label = element("span", element("b", rung.label), " " if size else None, size, way, class_="label")
     return element("div", _drawing(rung), label, class_="lane")
 
@@ -96,6 +96,10 @@ def _arrow(rung: Rung) -> list[Html]:
         return [_at(side, element("path", class_="fade", d="M-4 0h8M-2.5 4h5M-1 8h2")) for side in ("0", "100%")]
     if rung.kind is Kind.GAP:
         return [_line("0", "100%"), _at("50%", element("path", class_="break", d="M-9 7l6-14M3 7l6-14"))]
+    if rung.kind is Kind.NETWORK:
+        right = rung.direction is not Direction.DOWN
+        source = _at("50%", element("path", class_="source", d="M0-6l6 6-6 6-6-6z"))
+        return [_line("50%", "100%" if right else "0"), source, _head(right)]
     start, end = ("0", "100%") if rung.direction is not Direction.DOWN else ("100%", "0")
     if rung.status is Status.ABSENT:
         return [_line(start, end), _at("50%", element("path", class_="cross", d="M-4.5-4.5l9 9M4.5-4.5l-9 9"))]

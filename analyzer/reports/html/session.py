@@ -36,6 +36,7 @@ _MEANING = {
     Certainty.INFERRED: "it follows from shape, timing or silence; no key at hand decides it",
     Certainty.UNDETERMINED: "more than one cause fits what was captured",
 }
+_PROTOCOLS = {"lightssl": "RSA handshake (lightssl)", "dtls": "DTLS", "coap": "bare CoAP", "unknown": "no known protocol"}
 _ATTEMPTS_KEPT = 200
 
 
@@ -109,7 +110,13 @@ def _first_screen(session: Session, place: Place, *, titled: bool = True) -> Htm
         facts(
             ("Device", _device(session)),
             ("Cloud", _cloud(session)),
-            ("When", [moment(session.start_time, to_second=True), f", for {duration_text(session.duration_s)}"]),
+            (
+                "When",
+                [
+                    moment(session.start_time, to_second=True),
+                    f", for {duration_text(session.duration_s)}" if session.duration_s >= 0.001 else None,
+                ],
+            ),
         ),
         parts if tone is Tone.UNSURE else reversed(parts),
         class_=f"verdict {tone_class(verdict)}",
@@ -162,8 +169,8 @@ def _rest(group: Group, place: Place, budget: Budget) -> Iterator[Node]:
         element(f"h{level}", "What happened"),
         element(
             "p",
-            f"{number}, frames {session.first_frame}-{session.last_frame}, {session.protocol} over {session.transport.upper()}. "
-            "In Wireshark: ",
+            f"{number}, frames {session.first_frame}-{session.last_frame}, {_PROTOCOLS[session.protocol]} over "
+            f"{session.transport.upper()}. In Wireshark: ",
             copyable(session.filter),
             class_="aside",
         ),

@@ -120,17 +120,18 @@ class Browser:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.command("Emulation.setEmulatedMedia", media=media, features=[scheme])
 
-    def open(self, page: Path, fragment: str = "") -> float:
-        """Load a file; seconds until its load event was over. Forgets what earlier pages said."""
+    def open(self, page: Path, *, wait: bool = True) -> float:
+        """Load a file; seconds until it was loaded and drawn (``wait`` False: loaded). Forgets what earlier pages said."""
         self.complaints.clear()
         self.requests.clear()
         self.dialogs.clear()
         self._loaded = False
         begun = time.monotonic()
-        self.command("Page.navigate", url=page.resolve().as_uri() + fragment)
+        self.command("Page.navigate", url=page.resolve().as_uri())
         while not self._loaded:
             self._event(self._receive(begun + 30))
-        self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        if wait:
+            self.evaluate("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
         return time.monotonic() - begun
 
     def evaluate(self, script: str) -> Any:
