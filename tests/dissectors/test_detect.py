@@ -37,6 +37,8 @@ CASES = [
     (bytes.fromhex("20020005"), "mqtt", "MQTT CONNACK, return code 5"),
     (bytes.fromhex("101000044d5154540402003c000461626364"), "mqtt", "MQTT CONNECT"),
     (bytes.fromhex("fffd18fffd20"), "telnet", "Telnet option negotiation"),
+    (bytes.fromhex("00000085ff534d4272000000"), "smb", "SMB"),
+    (bytes.fromhex("0500") , "socks", "SOCKS5 method selection"),
     (bytes.fromhex("4a0000000a382e302e333600"), "mysql", "MySQL greeting 8.0.36"),
     (bytes.fromhex("0021f8cd0100000100000000000003696f74076578616d706c6503636f6d0000010001"), "dns", "DNS query"),
     (bytes.fromhex("20e1") + b"ab", "coap", "CoAP over TCP (RFC 8323 capabilities message)"),
@@ -133,3 +135,7 @@ def test_hostile_pages_take_no_time() -> None:
     ):
         foreign(page[:4096])
     assert time.perf_counter() - began < 2
+
+
+def test_a_tls_header_with_an_unknown_message_is_not_enough() -> None:
+    assert foreign(bytes.fromhex("1603010040") + b"\x77" + noise(60)) is None

@@ -29,6 +29,7 @@ REQUEST_CASES = [
     (DOWN, "50020001b145" + "036c6162" + "036d7367" + "ff31", "event", "delivers event lab/msg, 1 byte"),
     (UP, "40010001b165" + "05" + text("spark"), "subscribe", "subscribes to spark"),
     (UP, "40010001b145" + "0161" + "4175", "subscribe", "subscribes to a of its owner's devices"),
+    (UP, "40010001b165" + "0161" + "ff" + text("0a10aced202194944a042f01"), "subscribe", "subscribes to a"),
     (DOWN, "41020001aab166" + "036c6564" + "426f6e", "function-call", "calls led, argument of 2 bytes"),
     (DOWN, "41010001aab176" + "0474656d70", "variable-request", "reads variable temp"),
     (DOWN, "41010001aab164", "describe-request", "asks what the device is"),
@@ -83,3 +84,8 @@ def test_every_row_of_the_table_is_tested() -> None:
 
 def test_sizes_in_words() -> None:
     assert [size_of(bytes(n)) for n in (0, 1, 2)] == ["0 bytes", "1 byte", "2 bytes"]
+
+
+def test_a_subscription_to_one_device_names_it() -> None:
+    wire = bytes.fromhex("40010001b1650161ff" + text("0a10aced202194944a042f01"))
+    assert describe_bytes(wire, UP).facts["from_device"] == "0a10aced202194944a042f01"

@@ -275,3 +275,31 @@ def test_secrets_are_not_shown() -> None:
     item = next(open_records(CREDENTIALS, [made(encrypted(b"private matter")[0])]))
     assert "private" not in repr(item)
     assert KEY.hex() not in repr(RecordCipher(KEY, IV))
+
+
+def test_a_bad_length_with_bytes_that_do_not_open_either() -> None:
+    """Then nothing is known of it, and the next record lacks its first block."""
+    good = encrypted(*LONG)
+    records = [
+        made(good[0], 0),
+        made(noise(48, 3), 1, Status.MALFORMED),
+        made(good[2], 2, after_gap=True),
+        made(good[3], 3),
+    ]
+    opened = list(open_records(CREDENTIALS, records))
+    assert [(item.problem, item.unknown) for item in opened] == [
+        (Problem.NONE, 0),
+        (Problem.LENGTH, 0),
+        (Problem.NONE, 16),
+        (Problem.NONE, 0),
+    ]
+    assert opened[1].data is None
+    assert opened[3].data == LONG[3]
+
+
+def test_a_bad_length_whose_bytes_are_a_message_is_mended() -> None:
+    cipher = RecordCipher(KEY, IV)
+    one, two = cipher.encrypt(b"\x40\x00\x00\x01"), cipher.encrypt(LONG[1])
+    opened = list(open_records(CREDENTIALS, [made(one, 0, Status.MALFORMED), made(two, 1, after_gap=True)]))
+    assert (opened[0].data, opened[0].problem, opened[0].whole) == (b"\x40\x00\x00\x01", Problem.LENGTH, False)
+    assert (opened[1].data, opened[1].whole) == (LONG[1], True)

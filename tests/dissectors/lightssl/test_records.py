@@ -322,3 +322,8 @@ def test_missing_first_is_only_what_is_missing_first() -> None:
     feeder.end()
     assert feeder.stream.missing_first == 15
     assert Feeder()(record(16, 1), 7).stream.missing_first == 0
+
+
+def test_gaps_after_the_search_was_given_up_change_nothing() -> None:
+    feeder = Feeder()(b"\xff" * (SEARCHED + 2), 10, *session(5, 1))
+    assert [r.status for r in feeder.end()] == [MALFORMED]
