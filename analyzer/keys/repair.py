@@ -31,7 +31,7 @@ def repair(slot: bytes) -> RsaKey | None:
     readings = list(_readings(slot))
     for key in readings:
         if key.consistent and key.n.bit_length() >= 2 * _MIN_PRIME_BITS:
-            return key
+            return key if key.exponent_fits or key.e != EXPONENT else _build(key.p or 0, key.q or 0)
     for rebuild in (_from_primes, _from_exponent, _from_crt_exponents):
         for key in readings:
             whole = rebuild(key)
@@ -84,8 +84,25 @@ def _prime_sized(value: int | None) -> bool:
     return value is not None and value.bit_length() >= _MIN_PRIME_BITS and value % 2 == 1
 
 
+def _is_prime(value: int) -> bool:
+    """Miller-Rabin. Without it, blank flash has "primes": 2^1024 - 1 is a product as well."""
+    odd = value - 1
+    halvings = (odd & -odd).bit_length() - 1
+    for base in _BASES[:4]:
+        power = pow(base, odd >> halvings, value)
+        if power in (1, value - 1):
+            continue
+        for _ in range(halvings - 1):
+            power = power * power % value
+            if power == value - 1:
+                break
+        else:
+            return False
+    return True
+
+
 def _build(p: int, q: int) -> RsaKey | None:
-    if not (_prime_sized(p) and _prime_sized(q)) or p == q:
+    if not (_prime_sized(p) and _prime_sized(q)) or p == q or not (_is_prime(p) and _is_prime(q)):
         return None
     try:
         return from_primes(p, q)

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from analyzer.keys import der
-from analyzer.keys.blob import Blob
+from analyzer.keys.blob import Blob, is_erased, is_zeroed
 from analyzer.keys.findings import note, warning
 from analyzer.keys.key import KeyFinding
 from analyzer.model import Role
@@ -25,7 +25,8 @@ _DATABASE_ID: Final = re.compile(r'"deviceID"\s*:\s*"([0-9a-fA-F]{24})"')
 _HEX_DUMP: Final = re.compile(r"^[0-9a-fA-F]{4,8}[: ]\s*((?:[0-9a-fA-F]{2,4}[ -]{1,2}){1,16})", re.MULTILINE)
 _HEX_NOISE: Final = re.compile(r"0x|\\x|[\s,:;{}\[\]\"'-]", re.IGNORECASE)
 _HEX: Final = re.compile(r"[0-9a-fA-F]+")
-_HEX_RUN: Final = re.compile(r"(?<![0-9a-fA-F])30(?:[\s:]{0,4}[0-9a-fA-F]{2}){60,}")
+_HEX_RUN: Final = re.compile(r"(?<![0-9a-fA-F])30(?:[\s:,]{0,4}[0-9a-fA-F]{2}){60,}")
+_HEX_PREFIX: Final = re.compile(r"0x|\\x", re.IGNORECASE)
 _BASE64: Final = re.compile(r"[A-Za-z0-9+/]+={0,2}")
 _MIN_KEY: Final = 60
 _PLAIN: Final = bytes(range(0x20, 0x7F)) + b"\t\n\r\f\x1b"
@@ -136,15 +137,15 @@ def _pasted(text: str) -> Blob | None:
         digits = _HEX_NOISE.sub("", candidate)
         if len(digits) >= 2 * _MIN_KEY and _HEX.fullmatch(digits):
             data = bytes.fromhex(digits[: len(digits) // 2 * 2])
-            return Blob(data, "hex", findings=(note("pasted-hex", "read from pasted hexadecimal text"),))
-    run = _HEX_RUN.search(text)
+            if der.declared_size(data) is not None or is_erased(data) or is_zeroed(data):
+                return Blob(data, "hex", findings=(note("pasted-hex", "read from pasted hexadecimal text"),))
+    run = _HEX_RUN.search(_HEX_PREFIX.sub("", text))
     if run:
-        digits = re.sub(r"[\s:]", "", run.group())
-        return Blob(
-            bytes.fromhex(digits), "hex", findings=(note("pasted-hex", "read from hexadecimal digits in a text"),)
-        )
+        data = bytes.fromhex(_HEX_NOISE.sub("", run.group()))
+        if der.declared_size(data) is not None:
+            return Blob(data, "hex", findings=(note("pasted-hex", "read from hexadecimal digits in a text"),))
     compact = "".join(text.split())
-    if _BASE64.fullmatch(compact):
+    if len(compact) >= _MIN_KEY and _BASE64.fullmatch(compact):
         try:
             data = base64.b64decode(compact, validate=True)
         except (binascii.Error, ValueError):
