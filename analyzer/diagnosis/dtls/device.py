@@ -84,6 +84,11 @@ def other_key_on_file(view: View) -> Draft | None:
             )
         )
     sure = bool(own) or (view.knows_device and found.possession is True)
+    if view.cleared:
+        # The cloud took this device in another session: its copy is not what the file says, or was changed meanwhile.
+        sure = False
+        text = "the same device is connected in another session of this capture: the cloud's copy was changed meanwhile"
+        evidence.append(Evidence(text, (view.cleared[0].first_frame,)))
     summary = "The cloud has another public key on file for this device than the one it holds"
     if not own and view.device_files:
         summary += ", and the key file at hand is not the device's either: it has made or been given a new key"

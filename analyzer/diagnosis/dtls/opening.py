@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from analyzer.case import Case
 from analyzer.conversations import IcmpNote
 from analyzer.diagnosis.draft import Draft
@@ -15,6 +17,8 @@ from dissectors.events import Direction, Status
 UP, DOWN = Direction.UP, Direction.DOWN
 #: A capture that watches less than this after a question cannot call it unanswered (seconds).
 SHORT = 1.0
+#: Other sessions looked at for comparison; a fleet's capture holds thousands.
+_NEIGHBOURS = 200
 MINUTE = "a capture that goes on for a minute after the device starts to connect"
 
 
@@ -36,7 +40,7 @@ def too_short(view: View, limit: float = SHORT) -> bool:
     """Whether the capture ends too soon to call it silence, and no other attempt of this device shows the same."""
     if view.restarted or view.waited_s >= limit:
         return False
-    return not any(_alike(view.case, other) for other in view.context.same_device(view.case))
+    return not any(_alike(view.case, other) for other in view.context.same_device(view.case)[:_NEIGHBOURS])
 
 
 def _alike(case: Case, other: Case) -> bool:
@@ -139,8 +143,8 @@ def unanswered(view: View) -> Draft | None:
     clear = view.restarted or sent > 1 or view.waited_s >= FIRST_WAIT
     tries = f"{sent} ClientHellos" if sent > 1 else "one ClientHello"
     evidence = [Evidence(f"{tries}, no reply of any kind, no ICMP error", hello.frames), view.ending()]
-    elsewhere = [other for other in view.context.cases if other.cloud == view.case.cloud and other is not view.case]
-    heard = next((other for other in elsewhere if _is_answered(other)), None)
+    others = islice((other for other in view.context.cases if other.cloud == view.case.cloud), _NEIGHBOURS)
+    heard = next((other for other in others if other is not view.case and _is_answered(other)), None)
     if heard is not None:
         evidence.append(Evidence(f"the same cloud answers {heard.device} in this capture", (heard.first_frame,)))
     return Draft(

@@ -35,7 +35,16 @@ HANDSHAKE: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("cloud-finished", (device.other_key_on_file, device.unknown_device, session.no_hello, session.unanswered_hello)),
     ("device-certificate", (device.damaged_key, device.other_key_on_file, device.unknown_device)),
     ("", (device.rejected, device.stalled)),
-    ("", (server.wrong_server_key, server.device_says_so, server.erased_server_key, server.one_of_these)),
+    (
+        "",
+        (
+            server.wrong_server_key,
+            server.device_says_so,
+            server.unknown_signature,
+            server.erased_server_key,
+            server.one_of_these,
+        ),
+    ),
     ("", (server.refused_by_device, server.stalled)),
     ("", (opening.refused, opening.rejected_at_once, opening.repeated_answer, opening.after_cookie)),
     ("", (opening.somebody_else, opening.unanswered)),

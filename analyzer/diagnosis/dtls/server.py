@@ -18,38 +18,69 @@ _SLOT_DUMP = "a dump of the device's server-key slot (particle keys save, or off
 
 
 def wrong_server_key(view: View) -> Draft | None:
-    """The signature in ServerKeyExchange fails under the server key the device has stored."""
-    if not view.answered or view.device_proceeds or view.stored_signs is not False:
+    """The signature in ServerKeyExchange fails under the server key the device has stored, and holds under another."""
+    signer = view.signer_name
+    if not _refuses_stored(view) or signer is None:
         return None
     stored = view.stored_server_key
     assert stored is not None
     frames = view.frames("server-hello", _STAGE)
-    signer = view.signer_name
+    evidence = [
+        _whose(view),
+        Evidence(f"the cloud's answer is signed with {signer}", frames),
+        Evidence(f"{name(stored)}, stored in the device, did not sign it", frames),
+    ]
+    if view.decryption.recovered_server is not None:
+        text = "two attempts are signed with that same key, so none of them was damaged on the way"
+        evidence.append(Evidence(text, frames))
+    certainty = Certainty.INFERRED if view.case.id_source == "address" else Certainty.PROVEN
+    if view.cleared:
+        certainty = Certainty.INFERRED
+        text = "the same device is connected in another session of this capture: its key was changed meanwhile"
+        evidence.append(Evidence(text, (view.cleared[0].first_frame,)))
+    return Draft(
+        Code.SERVER_KEY_MISMATCH,
+        certainty,
+        _STAGE,
+        frames,
+        "The server key stored in the device is not this cloud's: the device cannot accept the cloud's signature.",
+        (*evidence, _reaction(view)),
+        () if certainty is Certainty.PROVEN else (Code.HANDSHAKE_STALLED,),
+    )
+
+
+def unknown_signature(view: View) -> Draft | None:
+    """The signature fails under the stored server key, and nothing in hand says whose it is."""
+    if not _refuses_stored(view) or view.signer_name is not None:
+        return None
+    stored = view.stored_server_key
+    assert stored is not None
+    frames = view.frames("server-hello", _STAGE)
+    # When the folder says that this is the cloud's key, it is the answer that is odd, not the device.
+    clouds = [key for role in (Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC) for key in view.ring.by_role(role, "ec")]
+    same = next((key for key in clouds if key.spki == stored.spki), None)
     evidence = [
         _whose(view),
         Evidence(f"{name(stored)}, stored in the device, did not sign the cloud's answer", frames),
     ]
-    settle: tuple[str, ...] = ()
-    certainty = Certainty.INFERRED
-    alternatives: tuple[Code, ...] = ()
-    if signer is not None:
-        evidence.insert(1, Evidence(f"the cloud's answer is signed with {signer}", frames))
-        certainty = Certainty.INFERRED if view.case.id_source == "address" else Certainty.PROVEN
-        summary = (
-            "The server key stored in the device is not this cloud's: the device cannot accept the cloud's signature."
+    if same is not None:
+        evidence.append(
+            Evidence(f"that is this cloud's own key ({same.file}): another server answers, or the answer was damaged")
         )
-        if view.decryption.recovered_server is not None:
-            evidence.append(
-                Evidence("that key is common to the signatures of two attempts, so none of them was damaged", frames)
-            )
-    else:
-        summary = "The cloud's signature fails under the server key stored in the device."
-        settle = (
-            "the cloud's own public key, or a second attempt: either shows whether the signature arrived undamaged",
-        )
-        alternatives = (Code.NOT_THE_CLOUD, Code.HANDSHAKE_STALLED)
-    evidence.append(_reaction(view))
-    return Draft(Code.SERVER_KEY_MISMATCH, certainty, _STAGE, frames, summary, tuple(evidence), alternatives, settle)
+    return Draft(
+        Code.SERVER_KEY_MISMATCH if same is None else Code.HANDSHAKE_STALLED,
+        Certainty.INFERRED if same is None else Certainty.UNDETERMINED,
+        _STAGE,
+        frames,
+        "The cloud's signature fails under the server key stored in the device, and no key in hand made it.",
+        (*evidence, _reaction(view)),
+        (Code.NOT_THE_CLOUD, Code.HANDSHAKE_STALLED if same is None else Code.SERVER_KEY_MISMATCH),
+        ("the cloud's own public key, or a second attempt: either shows whether the signature arrived undamaged",),
+    )
+
+
+def _refuses_stored(view: View) -> bool:
+    return view.answered and not view.device_proceeds and view.stored_signs is False
 
 
 def erased_server_key(view: View) -> Draft | None:
@@ -231,8 +262,7 @@ def _reaction(view: View) -> Evidence:
         return Evidence(f"the device answers with {alert[0]}", alert[1])
     repeats = view.repeats("server-hello", _STAGE, "server-hello-done")
     if view.restarted:
-        return Evidence(
-            f"the device never goes on and starts over {view.watched_s:.1f} s later, with a new ClientHello"
-        )
+        text = f"the device never goes on and starts over {view.watched_s:.1f} s later, with a new ClientHello"
+        return Evidence(text, view.next_frame)
     text = f"; the cloud repeats its answer ({repeats} messages)" if repeats else ""
     return Evidence(f"the device says nothing more in {view.waited_s:.1f} s{text}", (view.attempt.frames[1],))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analyzer.decrypt.dtls import OpenedRecord
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.dtls.device import doubts, what_fits
 from analyzer.diagnosis.dtls.opening import MINUTE, cut_short, too_short
@@ -30,7 +31,7 @@ def corrupt_record(view: View) -> Draft | None:
     who = "device" if directions == {UP} else "cloud" if directions == {DOWN} else "device and the cloud"
     frames = tuple(frame for item in bad for frame in item.record.frames)
     many = f"{len(bad)} records" if len(bad) > 1 else "A record"
-    sure = all(any(item.direction is direction for item in good) for direction in directions) and len(good) > 1
+    sure = any(_bracketed(view, item) for item in bad)
     return Draft(
         Code.RECORD_CORRUPT,
         Certainty.PROVEN if sure else Certainty.INFERRED,
@@ -52,6 +53,20 @@ def corrupt_record(view: View) -> Draft | None:
         ),
         would_settle=() if sure else ("a longer capture of this session",),
     )
+
+
+def _bracketed(view: View, bad: OpenedRecord) -> bool:
+    """Whether sound records of the same side stand right before and behind it, by number and in time.
+
+    A latecomer of a session whose secret is not in hand fails as well; its number fits no gap but by chance.
+    """
+    same = [item.record for item in view.opened if item.direction is bad.direction]
+    before = [record for record in same if record.time_ns <= bad.record.time_ns]
+    after = [record for record in same if record.time_ns > bad.record.time_ns]
+    if not before or not after:
+        return False
+    number = _sequence(bad.record)
+    return max(map(_sequence, before)) < number < min(map(_sequence, after))
 
 
 def _who(record: Record) -> str:

@@ -21,6 +21,8 @@ from dissectors.events import Direction, How, Record, Status, Step
 OWN_WORD: Final = ("hello", "certificate", "moved-record", "session-dump", "connection-id")
 #: A device waits 3 s before it repeats a flight; less of the capture than this shows no silence.
 FIRST_WAIT: Final = 3.0
+#: Other sessions of a device looked at for comparison; a retry loop has thousands.
+_NEIGHBOURS: Final = 200
 
 _UP, _DOWN = Direction.UP, Direction.DOWN
 
@@ -115,6 +117,12 @@ class View:
         """Whether the device began anew after this attempt."""
         return self.attempt.superseded_ns is not None
 
+    @property
+    def next_frame(self) -> tuple[int, ...]:
+        """The first frame of the attempt that follows on this flow."""
+        number = self.attempt.number + 1
+        return next((other.frames[:1] for other in self.flow.siblings if other.number == number), ())
+
     def repeats(self, *stages: str) -> int:
         """How often messages of these stages were sent again."""
         return sum(repeat.stage in stages for repeat in self.attempt.repeats)
@@ -122,7 +130,9 @@ class View:
     def ending(self) -> Evidence:
         """What followed the last datagram."""
         if self.restarted:
-            return Evidence(f"{self.watched_s:.1f} s later the device starts over with a new ClientHello", ())
+            return Evidence(
+                f"{self.watched_s:.1f} s later the device starts over with a new ClientHello", self.next_frame
+            )
         return Evidence(f"the capture ends {self.watched_s:.1f} s after the last datagram", (self.attempt.frames[1],))
 
     # -- alerts ----------------------------------------------------------------------------------------------------
@@ -228,11 +238,8 @@ class View:
     @cached_property
     def cleared(self) -> list[Case]:
         """Other sessions of this device with this cloud that were established: they clear the keys."""
-        return [
-            other
-            for other in self.context.same_device(self.case)
-            if other.cloud == self.case.cloud and established(other)
-        ]
+        others = self.context.same_device(self.case)[:_NEIGHBOURS]
+        return [other for other in others if other.cloud == self.case.cloud and established(other)]
 
     @property
     def silent_on_bad_signature(self) -> bool | None:
