@@ -7,10 +7,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from struct import Struct
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analyzer.capture.records import BIG_LINK_TYPES, MAX_PACKET, MAX_PACKET_RARE, Notes, Record
 from analyzer.capture.source import Source
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
 
 HEADER = 24
 #: Magic number as read with little-endian order -> (nanoseconds, bytes of a record header).
@@ -48,8 +53,70 @@ def looks_like(head: bytes) -> bool:
     return int.from_bytes(head[:4], "little") in _KINDS or int.from_bytes(head[:4], "big") in _KINDS
 
 
-def read(source: Source, data: bytes, header: Header, notes: Notes) -> Iterator[Record]:
-    """The records of a file whose first bytes (from the file header on) are ``data``."""
+class Block(NamedTuple):
+    """Whole records that stand one behind the other in ``data``, their bytes found but not looked at."""
+
+    #: Frame number of the first.
+    number: int
+    data: bytes
+    #: Offset of each record's captured bytes; their lengths, lengths on the wire and times (ns), as arrays.
+    starts: list[int]
+    captured: Array
+    wire: Array
+    times: Array
+
+
+def blocks(source: Source, data: bytes, header: Header, size: int) -> Iterator[Block | tuple[bytes, int]]:
+    """The records of a file in blocks of about ``size`` bytes; what `read` has to go on with comes last.
+
+    That last item is (bytes not used yet, number of records before them): the first record that is not whole or not
+    sound is in it, so whatever is wrong with a file is said in one place.
+    """
+    import numpy as np
+
+    most = MAX_PACKET_RARE if header.link_type in BIG_LINK_TYPES else MAX_PACKET
+    length_at = Struct(header.order + "I").unpack_from
+    record = header.record_header
+    at, number = HEADER, 0
+    while True:
+        more = source.more(size)
+        data = data[at:] + more
+        at, end, starts = 0, len(data), []
+        last = end - record
+        while at <= last:
+            captured = length_at(data, at + 8)[0]
+            behind = at + record + captured
+            if behind > end:
+                break
+            starts.append(at + record)
+            at = behind
+        if starts:
+            words = np.ndarray((end - 3,), header.order + "u4", data, strides=(1,))
+            first = np.array(starts, np.int64) - record
+            seconds, ticks, lengths, wire = (words[first + offset].astype(np.int64) for offset in (0, 4, 8, 12))
+            sound = lengths <= most
+            if header.swapped:
+                lengths, wire = np.minimum(lengths, wire), np.maximum(lengths, wire)
+            times = seconds * 1_000_000_000 + ticks * (1 if header.nanoseconds else 1000)
+            if not sound.all():
+                good = int(np.argmin(sound))
+                yield Block(number, data, starts[:good], lengths[:good], wire[:good], times[:good])
+                yield data[starts[good] - record :], number + good
+                return
+            yield Block(number, data, starts, lengths, wire, times)
+            number += len(starts)
+        if not more or (not starts and end > 4 * size):
+            yield data[at:], number
+            return
+
+
+def read(
+    source: Source, data: bytes, header: Header, notes: Notes, *, at: int = HEADER, number: int = 0
+) -> Iterator[Record]:
+    """The records of a file whose first bytes (from the file header on) are ``data``.
+
+    ``at`` and ``number`` go on in the middle: the offset of the next record in ``data`` and the records before it.
+    """
     link = header.link_type
     notes.add_link_type(link)
     notes.digits = 9 if header.nanoseconds else 6
@@ -57,7 +124,7 @@ def read(source: Source, data: bytes, header: Header, notes: Notes) -> Iterator[
     size = header.record_header
     unpack = Struct(header.order + "IIII").unpack_from
     most = MAX_PACKET_RARE if link in BIG_LINK_TYPES else MAX_PACKET
-    at, end, number = HEADER, len(data), 0
+    end = len(data)
     while True:
         if end - at < size:
             data = data[at:] + source.more(size - (end - at))

@@ -6,8 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from analyzer.capture import links, pcap, pcapng
+from analyzer.capture import index, links, pcap, pcapng
 from analyzer.capture.decode import Decoder
+from analyzer.capture.index import Settled
 from analyzer.capture.records import FATAL, Limits, Notes, Record
 from analyzer.capture.source import Source
 from analyzer.errors import InputError
@@ -16,6 +17,8 @@ from analyzer.packet import Packet, Problem
 _DEFAULT_LIMITS = Limits()
 #: Enough for either file header.
 _HEAD = 32
+#: Files up to this size are read record by record; above, in blocks of about the second size (bytes).
+_SMALL, _BLOCK = 2 << 20, 4 << 20
 #: What else people hand in by mistake, by its first bytes, and what helps.
 _OTHERS = (
     (b"\x28\xb5\x2f\xfd", "compressed with zstd", "unpack it first: zstd -d"),
@@ -72,7 +75,8 @@ class Capture:
         self.first_ns: int | None = None
         self.last_ns: int | None = None
         head = self._source.more(_HEAD)
-        header = pcap.read_header(head)
+        self._header = header = pcap.read_header(head)
+        self._head = head
         self.format: Literal["pcap", "pcapng"] = "pcap" if header else "pcapng"
         if header:
             self._records = pcap.read(self._source, head, header, self._notes)
@@ -135,10 +139,14 @@ class Capture:
 
     def records(self) -> Iterator[Record]:
         """The raw layer: every record of the file."""
+        return self._counted(self._records)
+
+    def _counted(self, records: Iterator[Record]) -> Iterator[Record]:
+        """``records``, counted and timed on top of what was before them."""
         most = self._limits.packets
-        low, high, size, number = None, None, 0, 0
+        low, high, size, number = self.first_ns, self.last_ns, self.bytes, self.packets
         try:
-            for record in self._records:
+            for record in records:
                 if most is not None and number >= most:
                     self._notes.add("limit-packets", f"only the first {most:,} packets were read", record[0])
                     break
@@ -161,8 +169,55 @@ class Capture:
             self.close()
 
     def __iter__(self) -> Iterator[Packet]:
+        return self._decoded(self.records())
+
+    def _decoded(self, records: Iterator[Record]) -> Iterator[Packet]:
         decode = self._decoder.decode
-        for record in self.records():
+        for record in records:
             packet = decode(*record)
             if packet is not None:
                 yield packet
+
+    def screened(self, settled: Settled) -> Iterator[Packet]:
+        """The packets that can matter to a device's session, for a caller that feeds a conversation table with them.
+
+        ``settled`` tells of a flow whether the table only counts it. The conversations that come out are those of
+        iterating over the capture. What the index cannot walk (pcapng, a rare link type, no numpy, small files, where
+        numpy costs more than it saves) is read as a whole.
+        """
+        header, layout = self._header, index.LAYOUTS.get(self._header.link_type) if self._header else None
+        if header is None or layout is None or self._limits.packets is not None or not index.available():
+            return iter(self)
+        head = self._head + self._source.more(_SMALL - len(self._head))
+        if len(head) < _SMALL:
+            self._records = pcap.read(self._source, head, header, self._notes)
+            return iter(self)
+        return self._decoded(self._screened(head, header, index.Screen(layout, settled)))
+
+    def _screened(self, data: bytes, header: pcap.Header, screen: index.Screen) -> Iterator[Record]:
+        link = header.link_type
+        self._notes.add_link_type(link)
+        self._notes.digits = 9 if header.nanoseconds else 6
+        for block in pcap.blocks(self._source, data, header, _BLOCK):
+            if not isinstance(block, pcap.Block):
+                rest, number = block
+                self.packets = number
+                yield from self._counted(pcap.read(self._source, rest, header, self._notes, at=0, number=number))
+                return
+            self._count_block(block)
+            kept, starts, captured, wire, times = block.data, block.starts, block.captured, block.wire, block.times
+            first = block.number + 1
+            for item in screen.wanted(kept, starts, captured):
+                start = starts[item]
+                yield first + item, int(times[item]), link, kept[start : start + int(captured[item])], int(wire[item])
+
+    def _count_block(self, block: pcap.Block) -> None:
+        times = block.times
+        if self.first_ns is None:
+            times = times[int((times != 0).argmax()) :] if times.any() else times[:0]
+        if times.size:
+            low, high = int(times.min()), int(times.max())
+            self.first_ns = low if self.first_ns is None else min(self.first_ns, low)
+            self.last_ns = high if self.last_ns is None else max(self.last_ns, high)
+        self.bytes += int(block.wire.sum())
+        self.packets += len(block.starts)

@@ -43,8 +43,9 @@ _QUOTED = 1 << 101
 _FLAGS = _OTHER | _OVER | _RESUMES | _QUOTED
 
 _CONTROL = SYN | FIN | RST
-#: An undecided flow is looked at as a whole after this many segments or bytes.
-_UNDECIDED_SEGMENTS, _UNDECIDED_BYTES = 24, 4096
+#: An undecided flow is looked at as a whole after this many segments (the second when its opening was seen, so that its
+#: shape will tell before long) or bytes.
+_UNDECIDED_SEGMENTS, _UNDECIDED_OPENED, _UNDECIDED_BYTES = 24, 1000, 4096
 _MAX_WAITING = 1000
 
 _DEFAULT = Options()
@@ -67,9 +68,21 @@ class Conversations:
         self._udp: dict[bytes, int | UdpFlow] = {}
         self._tcp_counter, self._udp_counter = streams.Counter(), streams.Counter()
         self._undecided: OrderedDict[TcpFlow, Shape] = OrderedDict()
+        self._undecided_bytes = 0
         self._holding = Holding(options)
         #: ICMP errors that came before any packet of the flow they are about.
         self._waiting: dict[tuple[int, bytes], list[tuple[IcmpNote, int, bool]]] = {}
+
+    def settled(self, protocol: int, key: bytes) -> bool:
+        """Whether this flow is only counted, so that a packet of it that opens or closes nothing changes nothing.
+
+        ``key``: both ends as address and port (big-endian), the smaller first. Of a UDP flow, a datagram that begins
+        like DTLS still matters.
+        """
+        entry = (self._tcp if protocol == TCP else self._udp).get(key)
+        if not isinstance(entry, int):
+            return False
+        return entry >> 96 == 3 if protocol == TCP else not entry & _FLAGS
 
     def feed(self, packet: Packet) -> Iterable[Conversation]:
         """Takes in a packet; the conversations that are over by now."""
@@ -133,9 +146,6 @@ class Conversations:
         self._tcp[key] = flow
         if not hinted:
             self._undecided[flow] = Shape()
-            if len(self._undecided) > self._options.undecided:
-                oldest = next(iter(self._undecided))
-                self._decide(oldest, oldest.is_session())
         return self._held(packet, flow, side, new=True)
 
     def _counted(self, packet: Packet, key: bytes, side: int, entry: int) -> tuple[Conversation, ...]:
@@ -168,14 +178,19 @@ class Conversations:
         if shape is None:
             self._holding.touch(flow, flow.cost if new else flow.cost - cost)
             return self._relieve()
+        self._undecided_bytes += flow.cost if new else flow.cost - cost
         verdict = shape.observe(packet, side)
-        if verdict is None and (len(flow.packets) > _UNDECIDED_SEGMENTS or flow.payload > _UNDECIDED_BYTES):
+        segments = _UNDECIDED_OPENED if shape.opened else _UNDECIDED_SEGMENTS
+        if verdict is None and (len(flow.packets) > segments or flow.payload > _UNDECIDED_BYTES):
             verdict = flow.is_session()
         if verdict is not None:
             self._decide(flow, verdict)
             return self._relieve()
         self._undecided.move_to_end(flow)
-        return _NOTHING
+        while len(self._undecided) > self._options.undecided or self._undecided_bytes > self._options.undecided_held:
+            oldest = next(iter(self._undecided))
+            self._decide(oldest, oldest.is_session())
+        return self._relieve()
 
     def _follow(self, state: int, packet: Packet, side: int) -> int:
         return streams.follow(state, self._tcp_counter, side, packet.flags, packet.sequence, packet.acknowledgement)
@@ -186,6 +201,7 @@ class Conversations:
     def _decide(self, flow: TcpFlow, session: bool) -> None:
         """An undecided flow is a session after all and held from now on, or it is only counted."""
         del self._undecided[flow]
+        self._undecided_bytes -= flow.cost
         if session:
             self._holding.touch(flow, flow.cost)
         else:
