@@ -27,6 +27,11 @@ class Shape:
         self._reached = [0, 0]
         self._nonce = b""
 
+    @property
+    def opened(self) -> bool:
+        """Both sides' SYN were seen."""
+        return None not in self._origin
+
     def observe(self, packet: Packet, side: int) -> bool | None:
         """True: a device's session. False: certainly none. None: not known yet."""
         flags = packet.flags

@@ -28,9 +28,10 @@ class Options:
     tcp_segments: int = 50_000
     udp_datagrams: int = 20_000
     udp_payload: int = 4 << 20
-    #: Conversations held at a time, flows whose kind is still open, and roughly the bytes in all of them.
+    #: Conversations held at a time, flows whose kind is still open, and roughly the bytes in them.
     conversations: int = 4096
     undecided: int = 4096
+    undecided_held: int = 32 << 20
     held: int = 256 << 20
     #: Flows counted for Wireshark's stream numbers, per transport; later ones get no number.
     flows: int = 500_000

@@ -57,9 +57,11 @@ class Side:
         self.captured = Intervals()
         self.sent = Intervals()
         self.fin: int | None = None
-        #: Acknowledgements of this side's data: the highest, the one below it, and how far they are believed.
+        #: Acknowledged by the other side; claimed to be sent, by acknowledgements or this side's own later sequence
+        #: numbers (the highest and the one below it); how much of that is believed.
         self.acked = 0
-        self._acked_before = 0
+        self._claimed = 0
+        self._claimed_before = 0
         self.believed = 0
         #: While playing: delivered up to; known to have been sent up to; waiting pieces.
         self.next = 0
@@ -98,21 +100,22 @@ class Side:
             self._reference, self._unwrapped = sequence, value
         return value
 
-    def acknowledge(self, offset: int) -> None:
-        if offset > self.acked:
-            self._acked_before, self.acked = self.acked, offset
+    def claim(self, offset: int) -> None:
+        """Something says that everything below ``offset`` was sent."""
+        if offset > self._claimed:
+            self._claimed_before, self._claimed = self._claimed, offset
 
     def settle(self) -> None:
-        """How far acknowledgements show data that was not captured. A FIN takes a sequence number, but is no byte."""
-        beyond = self.acked - self.end
+        """How far claims show data that was not captured. A FIN takes a sequence number, but is no byte."""
+        beyond = self._claimed - self.end
         if self.fin is not None:
-            self.believed = min(self.acked, self.fin)
-        elif beyond > 0 and (beyond == 1 or self.acked - self._acked_before == 1):
-            self.believed = self.acked - 1
+            self.believed = min(self._claimed, self.fin)
+        elif beyond > 0 and (beyond == 1 or self._claimed - self._claimed_before == 1):
+            self.believed = self._claimed - 1
         elif beyond > _BELIEVED:
             self.believed = self.end
         else:
-            self.believed = self.acked
+            self.believed = self._claimed
 
 
 class Assembly:
@@ -176,11 +179,13 @@ class Assembly:
             offset = None if ack is None else ack - other.origin
             self._acks.append(offset)
             if offset is not None:
-                other.acknowledge(offset)
+                other.acked = max(other.acked, offset)
+                other.claim(offset)
             self._offsets.append(None if value is None else value - me.origin)
             if value is None:
                 self._spans.append(None)
                 continue
+            me.claim(value - me.origin)
             start = value - me.origin + (1 if packet.flags & SYN else 0)
             end = start + packet.length
             span = (start, start + len(packet.payload), end) if packet.length else None
@@ -319,8 +324,8 @@ class Assembly:
             span = self._spans[index]
             if span is not None and index not in self._unused:
                 self._on_data(which, packet, *span)
-            elif span is None and self._is_probe(index, me):
-                self.keepalives.append((packet.number, packet.time_ns, which))
+            elif span is None:
+                self._on_empty(which, index, packet)
             if packet.flags & FIN and me.fin is not None:
                 self.fins.append((packet.number, which))
                 if me.fin_frame is None:
@@ -335,12 +340,16 @@ class Assembly:
             self.retransmissions.append((packet.number, which))
         known.append((which, packet))
 
-    def _is_probe(self, index: int, me: Side) -> bool:
-        """An empty keep-alive: its sequence number is one below what the side has sent."""
-        flags = self.segments[index].flags
-        if flags & (SYN | FIN) or not flags & ACK or me.fin_frame is not None or (self.mid_stream and not me.top):
-            return False
-        return self._offsets[index] == me.top - 1
+    def _on_empty(self, which: int, index: int, packet: Packet) -> None:
+        """No data, but a sequence number: it shows what was sent before; one below that is a keep-alive."""
+        me, offset = self.sides[which], self._offsets[index]
+        if offset is None or packet.flags & (SYN | FIN):
+            return
+        if me.top < offset <= me.believed:
+            me.top, me.top_ns = offset, packet.time_ns
+            self._sent_up_to(which, offset, packet)
+        elif offset == me.top - 1 and packet.flags & ACK and me.fin_frame is None and (me.top or not self.mid_stream):
+            self.keepalives.append((packet.number, packet.time_ns, which))
 
     def _on_data(self, which: int, packet: Packet, start: int, there: int, end: int) -> None:
         me = self.sides[which]
@@ -355,7 +364,8 @@ class Assembly:
             if packet.length == 1 and end == me.top:
                 self.keepalives.append((packet.number, packet.time_ns, which))
             return
-        self._classify(which, packet, start, end)
+        if not self._classify(which, packet, start, end):
+            return
         new = me.arrived.add(start, there)
         for low, high in new:
             heappush(me.waiting, (low, packet.number, payload[low - start : high - start], packet.number))
@@ -363,13 +373,13 @@ class Assembly:
             me.again.append((start, payload[: there - start], packet.number))
         self._sent_up_to(which, end, packet)
 
-    def _classify(self, which: int, packet: Packet, start: int, end: int) -> None:
-        """New, sent again, reordered or a keep-alive."""
+    def _classify(self, which: int, packet: Packet, start: int, end: int) -> bool:
+        """New, sent again or reordered; False for a keep-alive, whose byte is none of the stream's."""
         me = self.sides[which]
         fresh = me.seen.add(start, end)
         if not fresh and packet.length == 1 and end == me.top:
             self.keepalives.append((packet.number, packet.time_ns, which))
-            return
+            return False
         me.last_payload_ns = packet.time_ns
         if fresh == [(start, end)] and start >= me.top:
             pass
@@ -380,6 +390,7 @@ class Assembly:
             me.last_again = max(me.last_again, end)
         if end > me.top:
             me.top, me.top_ns = end, packet.time_ns
+        return True
 
     def _sent_up_to(self, which: int, offset: int, packet: Packet) -> None:
         """``packet`` shows that the side has sent everything below ``offset``: delivers what that makes readable."""
@@ -436,21 +447,32 @@ class Assembly:
         for which, side in enumerate(self.sides):
             if not side.again:
                 continue
-            pieces = [(part.offset, part.data) for part in self.parts if part.side == which and part.data]
+            runs = _runs([part for part in self.parts if part.side == which and part.data])
             at = 0
             for start, payload, frame in sorted(side.again):
-                while at + 1 < len(pieces) and pieces[at][0] + len(pieces[at][1]) <= start:
+                while at + 1 < len(runs) and runs[at][0] + len(runs[at][1]) <= start:
                     at += 1
-                if _differs(pieces, at, start, payload):
+                if _differs(runs, at, start, payload):
                     self.conflicts.append(frame)
         self.conflicts.sort()
 
 
-def _differs(pieces: list[tuple[int, bytes]], at: int, start: int, payload: bytes) -> bool:
-    """Some byte of ``payload`` at ``start`` is not the delivered one; ``at`` is a piece at or before it."""
+def _runs(parts: Sequence[Part]) -> list[tuple[int, bytes]]:
+    """Delivered data with its offset, neighbours joined, so that one comparison spans many segments."""
+    runs: list[tuple[int, bytes]] = []
+    first = 0
+    for index, part in enumerate(parts):
+        if index + 1 == len(parts) or parts[index + 1].offset != part.offset + part.length:
+            runs.append((parts[first].offset, b"".join(part.data or b"" for part in parts[first : index + 1])))
+            first = index + 1
+    return runs
+
+
+def _differs(runs: list[tuple[int, bytes]], at: int, start: int, payload: bytes) -> bool:
+    """Some byte of ``payload`` at ``start`` is not the delivered one; ``at`` is a run at or before it."""
     end = start + len(payload)
-    while at < len(pieces) and pieces[at][0] < end:
-        offset, data = pieces[at]
+    while at < len(runs) and runs[at][0] < end:
+        offset, data = runs[at]
         at += 1
         low, high = max(offset, start), min(offset + len(data), end)
         if low < high and data[low - offset : high - offset] != payload[low - start : high - start]:

@@ -33,7 +33,8 @@ def looks_random(data: bytes) -> bool:
     size = min(len(data), NONCE)
     head = data[:size]
     printable = sum(32 <= byte < 127 or byte in (9, 10, 13) for byte in head)
-    return len(set(head)) * NONCE >= _FEWEST_DISTINCT * size and printable * NONCE <= _MOST_PRINTABLE * size
+    most = max(_MOST_PRINTABLE * size // NONCE, size - 1 if size < NONCE else 0)
+    return len(set(head)) * NONCE >= _FEWEST_DISTINCT * size and printable <= most
 
 
 def cloud_by_content(parts: Iterable[Part]) -> int | None:

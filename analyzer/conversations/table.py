@@ -84,6 +84,26 @@ class Conversations:
             return False
         return entry >> 96 == 3 if protocol == TCP else not entry & _FLAGS
 
+    def count_tcp(self, key: bytes, side: int, sequence: int, other_sequence: int) -> bool:
+        """Counts a flow that is no session, by the sequence numbers of its SYN and SYN-ACK; False when it is not new."""
+        if key in self._tcp or len(self._tcp) >= self._options.flows:
+            return False
+        state = streams.follow(self._tcp_counter.new(), self._tcp_counter, side, SYN, sequence, 0)
+        state = streams.follow(state, self._tcp_counter, 1 - side, SYN | ACK, other_sequence, (sequence + 1) & 0xFFFFFFFF)
+        self._tcp[key] = state
+        return True
+
+    def count_udp(self, key: bytes) -> bool:
+        """Counts a UDP flow that is no session; False when it is not new."""
+        if key in self._udp or len(self._udp) >= self._options.flows:
+            return False
+        self._udp[key] = self._udp_counter.new()
+        return True
+
+    def of_interest(self, protocol: int) -> frozenset[int]:
+        """Ports whose flows are held or passed on: the cloud's, DNS and NTP, tunnels."""
+        return self._tcp_ports | {_DNS} if protocol == TCP else self._udp_ports | {_DNS, _NTP} | _TUNNELS
+
     def feed(self, packet: Packet) -> Iterable[Conversation]:
         """Takes in a packet; the conversations that are over by now."""
         overdue = self._sweep() if self._holding.advance(packet.time_ns) else _NOTHING
