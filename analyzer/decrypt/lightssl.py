@@ -367,11 +367,18 @@ def _hmac(credentials: Credentials, message: SessionKeyMessage, digests: list[tu
 # --- records --------------------------------------------------------------------------------------------------------
 
 
+def _records(transcript: Transcript) -> tuple[Record, ...]:
+    """The records that the session key is to open: a device that goes on under a key of zeros never took it."""
+    if "stray-ping" not in transcript.notes:
+        return transcript.records
+    return tuple(record for record in transcript.records if record.direction is not Direction.UP)
+
+
 def _first_records_parse(transcript: Transcript, credentials: Credentials) -> bool | None:
     """Whether the first record of a direction parses under these credentials; None when there is none to try."""
     firsts = [
         record
-        for record in transcript.records
+        for record in _records(transcript)
         if record.index == 0 and record.status is Status.SEEN and not record.after_gap
     ]
     if not firsts:
@@ -393,7 +400,7 @@ def _open_records(transcript: Transcript, result: LightSslDecryption) -> None:
     assert session is not None
     hello: coap.Message | None = None
     namer = particle.Namer()
-    for item in cipher.open_records(session.credentials, transcript.records):
+    for item in cipher.open_records(session.credentials, _records(transcript)):
         opened = _read(item, namer)
         result.records.append(opened)
         if opened.damaged and result.bad_record is None:

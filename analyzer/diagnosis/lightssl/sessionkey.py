@@ -68,7 +68,7 @@ def damaged_device_key(view: View) -> Draft | None:
             "rebuilt from its intact parts it does: the cloud encrypted for the right public key",
             view.frames("session-key"),
         ),
-        view.close_evidence(),
+        *view.aftermath(),
     ]
     return Draft(
         Code.DEVICE_KEY_CORRUPT,
@@ -96,7 +96,7 @@ def stale_copy(view: View) -> Draft | None:
     ]
     if private is not None and private in view.decryption.session_refuted:
         evidence.append(Evidence(f"the device's private key {name(private)} does not open the session key", frames))
-    evidence.append(view.close_evidence())
+    evidence += view.aftermath()
     return _mismatch(view, Certainty.PROVEN, evidence)
 
 
@@ -122,7 +122,7 @@ def unusable_device_key(view: View) -> Draft | None:
                 view.frames("identity"),
             ),
         )
-    evidence += [Evidence("it does not open the session key", frames), view.close_evidence()]
+    evidence += [Evidence("it does not open the session key", frames), *view.aftermath()]
     return Draft(
         Code.DEVICE_KEY_CORRUPT,
         Certainty.PROVEN if shown or no_key else Certainty.INFERRED,
@@ -154,7 +154,7 @@ def wrong_signature(view: View) -> Draft | None:
         if signer is not None:
             evidence.append(Evidence(f"it is by {name(signer)}", frames))
         sure = session.hmac is True or _again(view, stored) or _signature_intact(view)
-        evidence.append(view.close_evidence())
+        evidence += view.aftermath()
         return Draft(
             Code.SERVER_SIGNATURE_MISMATCH,
             Certainty.PROVEN if sure else Certainty.INFERRED,
@@ -166,7 +166,7 @@ def wrong_signature(view: View) -> Draft | None:
     if session.hmac is False and signer is not None:
         evidence += [
             Evidence(f"it is signed with {name(signer)}, but what is signed is not this session key", frames),
-            view.close_evidence(),
+            *view.aftermath(),
         ]
         return Draft(
             Code.SERVER_SIGNATURE_MISMATCH,
@@ -180,7 +180,7 @@ def wrong_signature(view: View) -> Draft | None:
     if stored is None and signer is None and view.decryption.signature_refuted:
         evidence += [
             Evidence("its signature is by none of the server keys in the folder", frames),
-            view.close_evidence(),
+            *view.aftermath(),
         ]
         return Draft(
             Code.SERVER_SIGNATURE_MISMATCH,
@@ -230,7 +230,7 @@ def wrong_device_key(view: View) -> Draft | None:
             Evidence(
                 f"the cloud's {copy.file} is another key (SHA256:{(copy.fingerprint or '')[:16]}), and it encrypts with that"
             ),
-            view.close_evidence(),
+            *view.aftermath(),
         ]
         sure = fails or view.tail_fingerprint is not None
         return _mismatch(view, Certainty.PROVEN if sure else Certainty.INFERRED, evidence)
@@ -251,7 +251,7 @@ def wrong_device_key(view: View) -> Draft | None:
         evidence.append(
             Evidence("no single changed bit explains it, and the TCP checksums hold: not damage on the way", frames)
         )
-    evidence += [*_waits(view), view.close_evidence()]
+    evidence += [*_waits(view), *view.aftermath()]
     return _mismatch(view, Certainty.PROVEN, evidence)
 
 
@@ -278,7 +278,7 @@ def _in_transit(view: View, private: Key, evidence: list[Evidence]) -> Draft:
         Evidence(
             "the cloud has the right public key on file: the 384 bytes were changed on the way, or the running cloud uses another file"
         ),
-        view.close_evidence(),
+        *view.aftermath(),
     ]
     return Draft(
         Code.SESSION_KEY_UNUSABLE,
@@ -294,7 +294,7 @@ def _in_transit(view: View, private: Key, evidence: list[Evidence]) -> Draft:
 
 def _flipped(view: View, flip: str, evidence: list[Evidence]) -> Draft:
     frames = view.frames("session-key")
-    evidence += [Evidence(f"{flip}: put back, the session key opens", frames), view.close_evidence()]
+    evidence += [Evidence(f"{flip}: put back, the session key opens", frames), *view.aftermath()]
     return Draft(
         Code.SESSION_KEY_UNUSABLE,
         Certainty.INFERRED,
@@ -343,7 +343,7 @@ def gave_up(view: View) -> Draft:
         causes = (Code.SESSION_DROPPED,)
     if view.decryption.signer is not None:
         evidence.append(Evidence(f"signed with {name(view.decryption.signer)}: that cloud answered", frames))
-    evidence += [*_waits(view), view.close_evidence()]
+    evidence += [*_waits(view), *view.aftermath()]
     settle = [
         "the device's private key (DFU dump of its slot): it opens the first 128 bytes or proves that they are for another key",
         'the device\'s log: "decryption failed" (device key) or "signature validation failed" (server key)',

@@ -107,6 +107,14 @@ class View:
         how = "reset the connection" if close.how is How.RST else "closed the connection"
         return Evidence(f"{who} {how} {self.watched_s:.3f} s after the last data", close.mark.frames)
 
+    def aftermath(self) -> list[Evidence]:
+        """What came in place of the device's Hello (a Core that took no session key says it itself), and who closed."""
+        step = self.step("device-hello")
+        if not step.fields.get("stray_ping"):
+            return [self.close_evidence()]
+        text = "in place of its Hello the device sends a ping under a key of zeros: a Spark Core that could not take the session key does that"
+        return [Evidence(text, step.frames), self.close_evidence()]
+
     # -- keys ----------------------------------------------------------------------------------------------------------
 
     @property
