@@ -131,7 +131,7 @@ def _cases(capture: Capture, ring: KeyRing, options: Options, names: NameLog) ->
     }
     limits = conversations.Options(tcp_ports=ports["tcp"], udp_ports=ports["udp"])
     table = conversations.Conversations(limits, on_other=names.observe)
-    for packet in capture.screened(table.settled):
+    for packet in capture.screened(table):
         for conversation in table.feed(packet):
             examine(conversation)
     for conversation in table.finish():

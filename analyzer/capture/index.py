@@ -1,19 +1,21 @@
 """Which records of a block can matter to a device's session, told from a few bytes of each, all records at once.
 
 How it works. The walk over record headers is plain Python (one addition a record); everything after it is numpy over
-the whole block: EtherType, IP header, ports, TCP flags become arrays, and each flow a salted 64-bit number. A record is
-passed over only when nothing in the program would look at it: no IP; IP that is no TCP, UDP, ICMP or tunnel; a TCP segment
-without SYN, FIN or RST of a flow that the conversation table only counts; a UDP datagram of such a flow that does not
-begin like DTLS. Whatever is unusual (IP options, fragments, VLAN tags, extension headers, cut headers) is kept: the
-decoder decides. So the answer is the decoder's and the table's, and the index can only save them work.
+the whole block: EtherType, IP header, ports, TCP flags become arrays (`Fields`), and each flow a salted 64-bit number.
+`Screen` then leaves out what nothing in the program would look at: no IP; IP that is no TCP, UDP, ICMP or tunnel; a TCP
+segment other than SYN of a flow that the conversation table only counts; a UDP datagram of such a flow that does not begin
+like DTLS. New flows that the table would drop at once (a client that speaks first, a datagram that is no DTLS, no port of
+interest) are counted there by one call instead of being decoded. Whatever is unusual (IP options, fragments, VLAN tags,
+extension headers, cut headers) is left to the decoder. So the answer is the decoder's and the table's; the index only
+saves them work.
 """
 
 from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from analyzer.packet import ICMP, ICMPV6, TCP, UDP
 
@@ -22,20 +24,44 @@ if TYPE_CHECKING:
 
     Array = NDArray[Any]
 
-#: Whether a flow (protocol, key as in `conversations.table`) is only counted by now.
-Settled = Callable[[int, bytes], bool]
-
 _IPV4, _IPV6 = 0x0800, 0x86DD
 #: EtherTypes behind which `links.behind_ethertype` may find IP: VLAN tags, PPPoE, MPLS; lengths (LLC) are below 1501.
 _MAY_HOLD_IP = (0x8100, 0x88A8, 0x9100, 0x8864, 0x8847, 0x8848)
-#: IP protocols without a conversation in them; everything else is left to the decoder.
+#: IP protocols that are no TCP or UDP and still matter: ICMP, and tunnels.
 _KEPT_PROTOCOLS = (ICMP, ICMPV6, 4, 41, 47)
+#: VLAN tags of which one is followed here: 802.1Q, 802.1ad.
+_TAGS = (0x8100, 0x88A8)
 _DTLS_TYPES = (20, 21, 22, 23, 25, 253, 254)
-_CONTROL = 0x07  # FIN, SYN, RST
-#: A flow is asked about after so many of its packets in a block: a TCP flow is decided by its first payload, a UDP flow
-#: by its first datagram.
+_DTLS_VERSIONS = (0xFEFF, 0xFEFD, 0xFEFC)
+_SYN, _ACK = 0x02, 0x10
+#: A client that has received fewer bytes than a nonce has and speaks is no device.
+_NONCE = 40
+#: A flow is asked about after so many of its packets in a block: a UDP flow is decided by its first datagram.
 _FIRST_ASKED = {TCP: 2, UDP: 1}
 _ASKED_AGAIN = 2
+
+
+#: A flow that the table need only count: key, side that opened it, sequence numbers of SYN and SYN-ACK.
+_Dull = tuple[bytes, int, int, int]
+
+
+class Flows(Protocol):
+    """What the index asks the conversation table. A key is both ends as address and port, the smaller first."""
+
+    def settled(self, protocol: int, key: bytes) -> bool:
+        """Whether the flow is only counted by now."""
+
+    def knows(self, protocol: int, key: bytes) -> bool:
+        """Whether a packet of the flow was taken in before."""
+
+    def count_tcp(self, key: bytes, side: int, sequence: int, other_sequence: int) -> bool:
+        """Count a new flow by its SYN (from ``side``) and SYN-ACK; False when it is not new."""
+
+    def count_udp(self, key: bytes) -> bool:
+        """Count a new flow; False when it is not new."""
+
+    def of_interest(self, protocol: int) -> frozenset[int]:
+        """Ports whose flows are never passed over."""
 
 
 def available() -> bool:
@@ -62,168 +88,276 @@ LAYOUTS: dict[int, Layout] = {
 }
 
 
+class Fields:
+    """The headers of one block's records as arrays, one entry a record."""
+
+    def __init__(self, numbers: Numbers, layout: Layout, block: bytes, starts: list[int], lengths: Array) -> None:
+        import numpy as np
+
+        self._np = np
+        self.block = block
+        at = np.array(starts, np.int64)
+        self.bytes: Array = np.frombuffer(block + bytes(64), np.uint8)
+        size = self.bytes.size
+        #: Big-endian words and halves at any offset: overlapping views, so that a field is one look-up.
+        self.word: Array = np.ndarray((size - 3,), ">u4", self.bytes.data, strides=(1,))
+        self.half: Array = np.ndarray((size - 1,), ">u2", self.bytes.data, strides=(1,))
+        self.ip: Array = at + layout.ip
+        first = self.bytes[self.ip]
+        if layout.kind is None:
+            four, six = first == 0x45, (first >> 4) == 6
+            self.odd: Array = ~(four | six)
+        else:
+            kind = self.half[at + layout.kind]
+            tagged = np.isin(kind, _TAGS)
+            kind = np.where(tagged, self.half[at + layout.kind + 4], kind)
+            self.ip = self.ip + (tagged * 4)
+            lengths = lengths - (tagged * 4)
+            first = self.bytes[self.ip]
+            four, six = (kind == _IPV4) & (first == 0x45), (kind == _IPV6) & ((first >> 4) == 6)
+            is_ip = (kind == _IPV4) | (kind == _IPV6)
+            self.odd = np.isin(kind, _MAY_HOLD_IP) | (kind <= 1500) | (is_ip & ~(four | six))
+        four &= lengths >= layout.ip + 40
+        six &= lengths >= layout.ip + 60
+        self.odd |= (lengths < layout.ip + 40) | (((first >> 4) == 6) & (lengths < layout.ip + 60) & ~four)
+        self.four: Array = four
+        count = at.size
+        self.protocol: Array = np.zeros(count, np.uint8)
+        self.transport: Array = np.zeros(count, np.int64)
+        self.flow: Array = np.zeros(count, np.uint64)
+        self._read(np.flatnonzero(four), 20, numbers)
+        self._read(np.flatnonzero(six), 40, numbers)
+
+    def _read(self, chosen: Array, header: int, numbers: Numbers) -> None:
+        """Protocol, transport header and flow of the IPv4 (``header`` 20) or IPv6 (40) records in ``chosen``."""
+        np = self._np
+        if not chosen.size:
+            return
+        base = self.ip[chosen]
+        number = self.bytes[base + (9 if header == 20 else 6)]
+        plain = (number == TCP) | (number == UDP)
+        if header == 20:
+            whole = (self.half[base + 6] & 0x3FFF) == 0
+            self.odd[chosen] |= ~whole | np.isin(number, _KEPT_PROTOCOLS)
+            plain &= whole
+        else:
+            self.odd[chosen] |= ~plain  # extension headers are not followed here
+        picked, base, number = chosen[plain], base[plain], number[plain]
+        self.protocol[picked] = number
+        self.transport[picked] = base + header
+        ports = self.word[base + header]
+        if header == 20:
+            source, target = self.word[base + 12], self.word[base + 16]
+        else:
+            source, target = numbers.address(self.word, base + 8), numbers.address(self.word, base + 24)
+        self.flow[picked] = numbers.flow(source, target, ports, number)
+
+    def key(self, item: int) -> tuple[bytes, int]:
+        """The flow's key in the conversation table, and which of its sides (0, 1) sent this record."""
+        block, ip, ports = self.block, int(self.ip[item]), int(self.transport[item])
+        size, at = (4, ip + 12) if self.four[item] else (16, ip + 8)
+        a = block[at : at + size] + block[ports : ports + 2]
+        b = block[at + size : at + 2 * size] + block[ports + 2 : ports + 4]
+        return (a + b, 0) if a <= b else (b + a, 1)
+
+
+class Numbers:
+    """Salted 64-bit numbers for addresses and flows. Nobody knows the salt, so flows cannot be made to collide."""
+
+    def __init__(self) -> None:
+        import numpy as np
+
+        salt = os.urandom(24)
+        self._np = np
+        self._one, self._two, self._three = (
+            np.uint64(int.from_bytes(salt[at : at + 8], "little") | 1) for at in (0, 8, 16)
+        )
+
+    def address(self, word: Array, at: Array) -> Array:
+        """A number for each IPv6 address."""
+        np = self._np
+        high = word[at].astype(np.uint64) << np.uint64(32) | word[at + 4]
+        low = word[at + 8].astype(np.uint64) << np.uint64(32) | word[at + 12]
+        return self._mixed(high * self._three ^ low)
+
+    def flow(self, source: Array, target: Array, ports: Array, protocol: Array) -> Array:
+        """A number for each flow, the same in both directions."""
+        np = self._np
+        wide = ports.astype(np.uint64)
+        one = self._mixed(source.astype(np.uint64) * self._one + (wide >> np.uint64(16)))
+        other = self._mixed(target.astype(np.uint64) * self._one + (wide & np.uint64(0xFFFF)))
+        low, high = np.minimum(one, other), np.maximum(one, other)
+        found: Array = self._mixed(low * self._two ^ high) ^ protocol.astype(np.uint64)
+        return found
+
+    def _mixed(self, value: Array) -> Array:
+        """The finaliser of MurmurHash3: every input bit reaches every output bit."""
+        np = self._np
+        value = (value ^ value >> np.uint64(33)) * np.uint64(0xFF51AFD7ED558CCD)
+        value = (value ^ value >> np.uint64(33)) * self._three
+        mixed: Array = value ^ value >> np.uint64(33)
+        return mixed
+
+
 class Screen:
     """Decides block by block; remembers the flows that are settled."""
 
-    def __init__(self, layout: Layout, settled: Settled) -> None:
-        import numpy
+    def __init__(self, layout: Layout, flows: Flows) -> None:
+        import numpy as np
 
-        self._np = numpy
+        self._np = np
         self._layout = layout
-        self._settled = settled
-        # A salt nobody knows: flows cannot be made to collide. The answer does not depend on it.
-        salt = os.urandom(24)
-        self._salt = [numpy.uint64(int.from_bytes(salt[at : at + 8], "little") | 1) for at in (0, 8, 16)]
-        self._known: Array = numpy.empty(0, numpy.uint64)
+        self._flows = flows
+        self._numbers = Numbers()
+        self._known: Array = np.empty(0, np.uint64)
 
     def wanted(self, block: bytes, starts: list[int], lengths: Array) -> Iterator[int]:
         """Indices of the records to decode, ascending. ``starts``: offsets of the captured bytes, ``lengths`` of them.
 
         Between two of them the caller has the packet taken in by the conversation table.
         """
-        np = self._np
         if not starts:
             return
-        at = np.array(starts, np.int64)
-        padded = np.frombuffer(block + bytes(64), np.uint8)
-        size = padded.size
-        word = np.ndarray((size - 3,), ">u4", padded.data, strides=(1,))
-        half = np.ndarray((size - 1,), ">u2", padded.data, strides=(1,))
-        long_enough = lengths >= 54 - 14 + self._layout.ip
-        ip = at + self._layout.ip
-        first = padded[ip]
-        if self._layout.kind is None:
-            version4, version6 = first == 0x45, (first >> 4) == 6
-            may_hold_ip = ~(version4 | version6)
-        else:
-            kind = half[at + self._layout.kind]
-            version4, version6 = (kind == _IPV4) & (first == 0x45), (kind == _IPV6) & ((first >> 4) == 6)
-            may_hold_ip = (
-                np.isin(kind, _MAY_HOLD_IP)
-                | (kind <= 1500)
-                | (((kind == _IPV4) | (kind == _IPV6)) & ~(version4 | version6))
-            )
-        version4 &= long_enough
-        version6 &= lengths >= self._layout.ip + 60
-        odd = may_hold_ip | ~(long_enough & (version4 | version6 | ~may_hold_ip))
-        if self._layout.kind is not None:
-            odd |= ((kind == _IPV4) & ~version4) | ((kind == _IPV6) & ~version6)
-        else:
-            odd |= ~(version4 | version6)
-        keep, flow, protocol, transport = self._flows(padded, word, half, ip, version4, version6)
-        keep |= odd
-        tcp, udp = protocol == TCP, protocol == UDP
-        control = np.zeros(at.size, bool)
-        control[tcp] = (padded[transport[tcp] + 13] & _CONTROL) != 0
-        dtls = np.zeros(at.size, bool)
-        body = transport[udp] + 8
-        dtls[udp] = np.isin(padded[body], _DTLS_TYPES) & np.isin(half[body + 1], (0xFEFF, 0xFEFD, 0xFEFC))
-        known = self._is_known(flow) & (tcp | udp)
+        np = self._np
+        fields = Fields(self._numbers, self._layout, block, starts, lengths)
+        tcp, udp = fields.protocol == TCP, fields.protocol == UDP
+        syn, dtls = np.zeros(tcp.size, bool), np.zeros(tcp.size, bool)
+        syn[tcp] = (fields.bytes[fields.transport[tcp] + 13] & _SYN) != 0
+        body = fields.transport[udp] + 8
+        dtls[udp] = np.isin(fields.bytes[body], _DTLS_TYPES) & np.isin(fields.half[body + 1], _DTLS_VERSIONS)
+        known = self._is_known(fields.flow) & (tcp | udp)
         fresh = (tcp | udp) & ~known
-        keep |= fresh | (tcp & control) | (udp & dtls)
-        always = keep & (~fresh | control | dtls)
-        yield from self._ask(block, np.flatnonzero(keep), always, flow, protocol, ip, transport, version4)
+        certain = fields.odd | (known & (syn | dtls))
+        dull = self._dull_tcp(fields, tcp & fresh)
+        dull.update(self._dull_udp(fields, udp & fresh, dtls))
+        keep = certain | fresh
+        if dull:
+            rows = np.fromiter(dull, np.int64, len(dull))
+            passed = np.isin(fields.flow, fields.flow[rows]) & fresh
+            passed[rows] = False
+            keep &= ~passed | fields.odd
+            self._remember(fields.flow[rows])
+        yield from self._ask(fields, np.flatnonzero(keep), certain, dull)
 
-    def _ask(
-        self,
-        block: bytes,
-        kept: Array,
-        always: Array,
-        flow: Array,
-        protocol: Array,
-        ip: Array,
-        transport: Array,
-        version4: Array,
-    ) -> Iterator[int]:
+    def _dull_tcp(self, fields: Fields, fresh: Array) -> dict[int, _Dull]:
+        """New flows that begin in this block and whose client speaks before it can have a nonce, by their SYN."""
+        np = self._np
+        chosen = np.flatnonzero(fresh)
+        transport = fields.transport[chosen]
+        flags = fields.bytes[transport + 13]
+        four = fields.four[chosen]
+        length = fields.half[fields.ip[chosen] + np.where(four, 2, 4)].astype(np.int64) - np.where(four, 20, 0)
+        carries = length > (fields.bytes[transport + 12] >> 4).astype(np.int64) << 2
+        opens, answers = (flags & (_SYN | _ACK)) == _SYN, (flags & (_SYN | _ACK)) == (_SYN | _ACK)
+        quiet = self._quiet(fields, chosen, TCP)
+        flow = fields.flow[chosen]
+        names, first_at = np.unique(flow, return_index=True)
+        syns, syn_at, syn_count = np.unique(flow[opens & quiet], return_index=True, return_counts=True)
+        replies, reply_at, reply_count = np.unique(flow[answers], return_index=True, return_counts=True)
+        speakers, speech_at = np.unique(flow[carries], return_index=True)
+        common = syns[np.isin(syns, replies) & np.isin(syns, speakers)]
+        if not common.size:
+            return {}
+        at = [
+            places[which[np.searchsorted(owners, common)]]
+            for places, which, owners in (
+                (np.flatnonzero(opens & quiet), syn_at, syns),
+                (np.flatnonzero(answers), reply_at, replies),
+                (np.flatnonzero(carries), speech_at, speakers),
+            )
+        ]
+        opening, reply, speech = at
+        ports = fields.word[transport]
+        received = fields.word[transport[speech] + 8] - (fields.word[transport[reply] + 4] + np.uint32(1))
+        sound = (
+            (first_at[np.searchsorted(names, common)] == opening)
+            & (syn_count[np.searchsorted(syns, common)] == 1)
+            & (reply_count[np.searchsorted(replies, common)] == 1)
+            & (opening < reply)
+            & (reply < speech)
+            & (ports[opening] == ports[speech])
+            & (ports[opening] != ports[reply])
+            & ((fields.bytes[transport[speech] + 13] & (_SYN | _ACK)) == _ACK)
+            & (received < _NONCE)
+        )
+        sequences = fields.word[transport + 4]
+        found = zip(
+            chosen[opening[sound]].tolist(),
+            sequences[opening[sound]].tolist(),
+            sequences[reply[sound]].tolist(),
+            strict=True,
+        )
+        dull: dict[int, _Dull] = {}
+        for item, sequence, other in found:
+            key, side = fields.key(item)
+            if not self._flows.knows(TCP, key):
+                dull[item] = key, side, sequence, other
+        return dull
+
+    def _dull_udp(self, fields: Fields, fresh: Array, dtls: Array) -> dict[int, _Dull]:
+        """New flows between ports that mean nothing to us, none of whose datagrams in this block looks like DTLS."""
+        np = self._np
+        chosen = np.flatnonzero(fresh)
+        chosen = chosen[self._quiet(fields, chosen, UDP)]
+        numbers, first = np.unique(fields.flow[chosen], return_index=True)
+        first = first[~np.isin(numbers, fields.flow[np.flatnonzero(fresh & dtls)])]
+        dull: dict[int, _Dull] = {}
+        for item in chosen[first].tolist():
+            key, side = fields.key(item)
+            if not self._flows.knows(UDP, key):
+                dull[item] = key, side, 0, 0
+        return dull
+
+    def _quiet(self, fields: Fields, chosen: Array, protocol: int) -> Array:
+        np = self._np
+        ports = list(self._flows.of_interest(protocol))
+        transport = fields.transport[chosen]
+        quiet: Array = ~(np.isin(fields.half[transport], ports) | np.isin(fields.half[transport + 2], ports))
+        return quiet
+
+    def _ask(self, fields: Fields, kept: Array, certain: Array, dull: dict[int, _Dull]) -> Iterator[int]:
         """The records in ``kept``, without those of flows that are found settled on the way.
 
-        Most flows of a gateway are decided by their first payload, so a flow is asked about after its first packets and
-        then ever more rarely; one dictionary look-up is all that a later packet of it costs.
+        A flow whose kind its first packets tell is asked about after them and then ever so often; one dictionary
+        look-up is all that a later packet of it costs.
         """
-        np = self._np
+        flows = self._flows
         left: dict[int, int] = {}
         settled: list[int] = []
-        rows = zip(kept.tolist(), flow[kept].tolist(), always[kept].tolist(), protocol[kept].tolist(), strict=True)
-        for item, number, certain, kind in rows:
-            if certain:
+        rows = zip(
+            kept.tolist(),
+            fields.flow[kept].tolist(),
+            certain[kept].tolist(),
+            fields.protocol[kept].tolist(),
+            strict=True,
+        )
+        for item, number, sure, protocol in rows:
+            if sure:
                 yield item
                 continue
-            due = left.get(number)
-            if due is None:
-                due = _FIRST_ASKED[kind]
-            elif due < 0:
+            counted = dull.get(item)
+            if counted is not None:
+                key, side, sequence, other = counted
+                if not (flows.count_tcp(key, side, sequence, other) if protocol == TCP else flows.count_udp(key)):
+                    yield item
+                continue
+            due = left.get(number, 0) or _FIRST_ASKED[protocol]
+            if due < 0:
                 continue
             yield item
             if due > 1:
                 left[number] = due - 1
-            elif self._settled(kind, _key(block, int(ip[item]), int(transport[item]), four=bool(version4[item]))):
+            elif flows.settled(protocol, fields.key(item)[0]):
                 left[number] = -1
                 settled.append(number)
             else:
                 left[number] = _ASKED_AGAIN
-        if settled:
-            self._known = np.sort(np.concatenate((self._known, np.array(settled, np.uint64))))
+        self._remember(self._np.array(settled, self._np.uint64))
 
-    def _flows(
-        self, padded: Array, word: Array, half: Array, ip: Array, version4: Array, version6: Array
-    ) -> tuple[Array, Array, Array, Array]:
-        """(to be decoded whatever it is, flow number, protocol 6, 17 or 0, offset of the transport header)."""
-        np = self._np
-        keep = np.zeros(ip.size, bool)
-        protocol = np.zeros(ip.size, np.uint8)
-        transport = np.zeros(ip.size, np.int64)
-        flow = np.zeros(ip.size, np.uint64)
-        four, six = np.flatnonzero(version4), np.flatnonzero(version6)
-        for chosen, header in ((four, 20), (six, 40)):
-            if not chosen.size:
-                continue
-            base = ip[chosen]
-            number = padded[base + (9 if header == 20 else 6)]
-            plain = (number == TCP) | (number == UDP)
-            if header == 20:
-                whole = (half[base + 6] & 0x3FFF) == 0
-                keep[chosen[~whole]] = True
-                plain &= whole
-                keep[chosen] |= np.isin(number, _KEPT_PROTOCOLS)
-            else:
-                # Extension headers are not followed here; "no next header" and plain foreign protocols are rare.
-                keep[chosen[~plain]] = True
-            picked, base = chosen[plain], base[plain]
-            protocol[picked] = number[plain]
-            transport[picked] = base + header
-            ports = word[base + header].astype(np.uint64)
-            if header == 20:
-                source, target = word[base + 12].astype(np.uint64), word[base + 16].astype(np.uint64)
-            else:
-                source, target = self._long_address(word, base + 8), self._long_address(word, base + 24)
-            flow[picked] = self._number(source, target, ports, number[plain])
-        return keep, flow, protocol, transport
-
-    def _long_address(self, word: Array, at: Array) -> Array:
-        """A 64-bit number for an IPv6 address."""
-        np = self._np
-        high = word[at].astype(np.uint64) << np.uint64(32) | word[at + 4]
-        low = word[at + 8].astype(np.uint64) << np.uint64(32) | word[at + 12]
-        return self._mixed(high * self._salt[2] ^ low)
-
-    def _number(self, source: Array, target: Array, ports: Array, protocol: Array) -> Array:
-        """A 64-bit number for a flow, the same in both directions."""
-        np = self._np
-        one = self._mixed(source * self._salt[0] + (ports >> np.uint64(16)))
-        other = self._mixed(target * self._salt[0] + (ports & np.uint64(0xFFFF)))
-        low, high = np.minimum(one, other), np.maximum(one, other)
-        number: Array = self._mixed(low * self._salt[1] ^ high) ^ protocol.astype(np.uint64)
-        return number
-
-    def _mixed(self, value: Array) -> Array:
-        """The finaliser of MurmurHash3: every input bit reaches every output bit."""
-        np = self._np
-        value = value ^ value >> np.uint64(33)
-        value = value * np.uint64(0xFF51AFD7ED558CCD)
-        value = value ^ value >> np.uint64(33)
-        value = value * self._salt[2]
-        mixed: Array = value ^ value >> np.uint64(33)
-        return mixed
+    def _remember(self, numbers: Array) -> None:
+        if numbers.size:
+            np = self._np
+            self._known = np.sort(np.concatenate((self._known, numbers)))
 
     def _is_known(self, flow: Array) -> Array:
         np = self._np
@@ -233,11 +367,3 @@ class Screen:
         place[place == self._known.size] = 0
         found: Array = self._known[place] == flow
         return found
-
-
-def _key(block: bytes, ip: int, transport: int, *, four: bool) -> bytes:
-    """The flow's key in the conversation table: both ends as address and port, the smaller first."""
-    size, at = (4, ip + 12) if four else (16, ip + 8)
-    a = block[at : at + size] + block[transport : transport + 2]
-    b = block[at + size : at + 2 * size] + block[transport + 2 : transport + 4]
-    return a + b if a <= b else b + a

@@ -8,7 +8,7 @@ from typing import BinaryIO, Literal, cast
 
 from analyzer.capture import index, links, pcap, pcapng
 from analyzer.capture.decode import Decoder
-from analyzer.capture.index import Settled
+from analyzer.capture.index import Flows
 from analyzer.capture.records import FATAL, Limits, Notes, Record
 from analyzer.capture.source import Source
 from analyzer.errors import InputError
@@ -178,11 +178,10 @@ class Capture:
             if packet is not None:
                 yield packet
 
-    def screened(self, settled: Settled) -> Iterator[Packet]:
+    def screened(self, flows: Flows) -> Iterator[Packet]:
         """The packets that can matter to a device's session, for a caller that feeds a conversation table with them.
 
-        ``settled`` tells of a flow whether the table only counts it. The conversations that come out are those of
-        iterating over the capture. What the index cannot walk (pcapng, a rare link type, no numpy, small files, where
+        ``flows`` is that table. The conversations that come out of it are those of iterating over the capture. What the index cannot walk (pcapng, a rare link type, no numpy, small files, where
         numpy costs more than it saves) is read as a whole.
         """
         header, layout = self._header, index.LAYOUTS.get(self._header.link_type) if self._header else None
@@ -192,7 +191,7 @@ class Capture:
         if len(head) < _SMALL:
             self._records = pcap.read(self._source, head, header, self._notes)
             return iter(self)
-        return self._decoded(self._screened(head, header, index.Screen(layout, settled)))
+        return self._decoded(self._screened(head, header, index.Screen(layout, flows)))
 
     def _screened(self, data: bytes, header: pcap.Header, screen: index.Screen) -> Iterator[Record]:
         link = header.link_type

@@ -47,6 +47,8 @@ _CONTROL = SYN | FIN | RST
 #: shape will tell before long) or bytes.
 _UNDECIDED_SEGMENTS, _UNDECIDED_OPENED, _UNDECIDED_BYTES = 24, 1000, 4096
 _MAX_WAITING = 1000
+#: How often (capture time) it is looked for conversations that were silent for too long.
+_LOOK_NS = 1_000_000_000
 
 _DEFAULT = Options()
 _NOTHING: tuple[Conversation, ...] = ()
@@ -70,6 +72,7 @@ class Conversations:
         self._undecided: OrderedDict[TcpFlow, Shape] = OrderedDict()
         self._undecided_bytes = 0
         self._holding = Holding(options)
+        self._looked_ns = 0
         #: ICMP errors that came before any packet of the flow they are about.
         self._waiting: dict[tuple[int, bytes], list[tuple[IcmpNote, int, bool]]] = {}
 
@@ -84,12 +87,18 @@ class Conversations:
             return False
         return entry >> 96 == 3 if protocol == TCP else not entry & _FLAGS
 
+    def knows(self, protocol: int, key: bytes) -> bool:
+        """Whether a packet of this flow was taken in before."""
+        return key in (self._tcp if protocol == TCP else self._udp)
+
     def count_tcp(self, key: bytes, side: int, sequence: int, other_sequence: int) -> bool:
         """Counts a flow that is no session, by the sequence numbers of its SYN and SYN-ACK; False when it is not new."""
         if key in self._tcp or len(self._tcp) >= self._options.flows:
             return False
         state = streams.follow(self._tcp_counter.new(), self._tcp_counter, side, SYN, sequence, 0)
-        state = streams.follow(state, self._tcp_counter, 1 - side, SYN | ACK, other_sequence, (sequence + 1) & 0xFFFFFFFF)
+        state = streams.follow(
+            state, self._tcp_counter, 1 - side, SYN | ACK, other_sequence, (sequence + 1) & 0xFFFFFFFF
+        )
         self._tcp[key] = state
         return True
 
@@ -106,7 +115,9 @@ class Conversations:
 
     def feed(self, packet: Packet) -> Iterable[Conversation]:
         """Takes in a packet; the conversations that are over by now."""
-        overdue = self._sweep() if self._holding.advance(packet.time_ns) else _NOTHING
+        overdue = _NOTHING
+        if not 0 <= packet.time_ns - self._looked_ns < _LOOK_NS:
+            overdue = self._sweep(packet.time_ns)
         if packet.protocol == TCP:
             ended = self._on_tcp(packet)
         elif packet.protocol == UDP:
@@ -125,7 +136,7 @@ class Conversations:
 
     def expire(self, time_ns: int) -> Iterable[Conversation]:
         """Tells the time when no packet does (live capture): the conversations that are over by then."""
-        return self._sweep() if self._holding.advance(time_ns) else _NOTHING
+        return self._sweep(time_ns)
 
     # -- TCP --------------------------------------------------------------------------------------
 
@@ -334,7 +345,9 @@ class Conversations:
 
     # -- housekeeping -----------------------------------------------------------------------------
 
-    def _sweep(self) -> tuple[Conversation, ...]:
+    def _sweep(self, time_ns: int) -> tuple[Conversation, ...]:
+        self._looked_ns = time_ns
+        self._holding.advance(time_ns)
         found: list[Conversation] = []
         for flow, ended in self._holding.overdue():
             found += self._end(flow, ended)
