@@ -5,7 +5,7 @@
     captures/make.py --check [NAME...]   verify that what is here equals what would be written; exit status 1 if not
     captures/make.py --list              names and questions
 
-Reports (`expected.json`) are not written here: the test suite does that. See captures/README.md.
+Reports (`expected.*.json`) are not written here: the test suite does that. See captures/README.md.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ if str(HERE.parent) not in sys.path:
 from captures.synth.case import RECIPES, Case, build  # noqa: E402 - the path must be set first
 from captures.synth.recipes import MODULES  # noqa: E402 - as above
 
-#: Files of a case folder that others write.
-FOREIGN = {"expected.json", "expected.nokeys.json"}
+#: How files of a case folder begin that the test suite writes.
+FOREIGN = "expected."
 
 
 def differences(case: Case, folder: Path) -> list[str]:
@@ -31,7 +31,7 @@ def differences(case: Case, folder: Path) -> list[str]:
     found = {
         path.relative_to(folder).as_posix(): path
         for path in sorted(folder.rglob("*"))
-        if path.is_file() and path.name not in FOREIGN
+        if path.is_file() and not path.name.startswith(FOREIGN)
     }
     lines = [f"{case.name}/{name}: missing" for name in wanted if name not in found]
     lines += [f"{case.name}/{name}: not made by any recipe" for name in found if name not in wanted]
@@ -58,7 +58,7 @@ def write(case: Case, root: Path = HERE) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     for path in sorted(folder.rglob("*")):
-        if path.is_file() and path.name not in FOREIGN and path.relative_to(folder).as_posix() not in wanted:
+        if path.is_file() and not path.name.startswith(FOREIGN) and path.relative_to(folder).as_posix() not in wanted:
             path.unlink()
 
 

@@ -67,9 +67,8 @@ class Case:
             f"what = {_quote(self.truth)}",
         ]
         expected = {"with_keys": self.with_keys, "without_keys": self.without_keys}
-        lines += [
-            f"{title} = []" for title, entries in expected.items() if not isinstance(entries, Expect) and not entries
-        ]
+        if not any(isinstance(entries, Expect) or entries for entries in expected.values()):
+            lines.append("no_session = true")
         for title, entries in expected.items():
             for entry in (entries,) if isinstance(entries, Expect) else entries:
                 lines += ["", f"[[truth.{title}]]", f"verdicts = {_list(entry.verdicts)}"]

@@ -92,8 +92,9 @@ def mismatch_silent(lab: Lab) -> Case:
     scene = DtlsScene(lab, library=V212).hello().server_flight().device_flight()
     scene.repeat(DEVICE, 3)
     truth = "the device's key is not the one the cloud has on file; the cloud ignores it"
+    # Nothing names the device but the folder, which has files of one device only: it could be another one's traffic.
     keys = scene.ticket(on_file=lab.ec("on file").spki, device=None)
-    answer = expect("device-key-mismatch", "proven")
+    answer = expect("device-key-mismatch", "inferred")
     return Case(truth, pcap(scene.trace), keys, answer, STALLED)
 
 
@@ -120,8 +121,13 @@ def unknown(lab: Lab) -> Case:
 def corrupt(lab: Lab) -> Case:
     sound = lab.ec()
     damaged = EcKey(sound.d ^ 1 << 77)
-    scene = DtlsScene(lab, library=V212, device=damaged, point=sound.point).hello().server_flight().device_flight()
-    scene.repeat(DEVICE, 3)
+    scene = DtlsScene(lab, library=V212, device=damaged, point=sound.point)
+    # A second attempt, with another signature by the same wrong scalar, excludes damage on the way.
+    for _ in range(2):
+        scene.hello().server_flight().device_flight()
+        scene.repeat(DEVICE, 3)
+        scene.trace.wait(7)
+        scene.fresh()
     truth = "one bit of the private scalar is damaged: the CertificateVerify does not hold under the key beside it"
     keys = scene.ticket(on_file=sound.spki, device=slot(ec_private(damaged.d, sound.point), 192))
     answer = expect("device-key-corrupt", "proven")
