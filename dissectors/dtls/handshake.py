@@ -160,7 +160,8 @@ class Dtls:
         if current is None or self._begins_resumed(direction, record, current):
             current = self._open(mark)
             if current is not None:
-                current.resumed = True
+                # A Finished is the end of a handshake whose beginning is not in the capture, and no resumed session.
+                current.resumed = record.content_type is not ContentType.HANDSHAKE and record.sequence > 0
             return current
         if current.resumed or current.number == 0:
             return current

@@ -55,6 +55,10 @@ _OPTIONAL: Final = frozenset({"hello-verify", "server-certificate", "certificate
 _ON_REQUEST: Final = frozenset({"device-certificate", "certificate-verify"})
 
 
+#: Record types of a session that a device says it goes on with.
+_MARKED: Final = (ContentType.MOVED, ContentType.MOVED_CID)
+
+
 def finish(ledger: Ledger, hint_port: bool, superseded_ns: int | None, refused: int) -> DtlsAttempt:
     """The attempt as it stands. ``refused`` counts attempts of the flow that were not kept."""
     hello = ledger.device.find(Kind.CLIENT_HELLO)
@@ -66,6 +70,8 @@ def finish(ledger: Ledger, hint_port: bool, superseded_ns: int | None, refused: 
     notes = [*ledger.notes]
     if ledger.replays:
         notes.append(f"{ledger.replays} records came more than once (same epoch and sequence number)")
+    if ledger.resumed and not any(record.header[0] in _MARKED for record in ledger.records):
+        notes.append("mid-session-start")
     if refused:
         notes.append(f"{refused} further attempts or flows of records were not kept")
     return DtlsAttempt(

@@ -90,7 +90,7 @@ def cut_packets(view: View) -> Draft | None:
 
 def late_start(view: View) -> Draft | None:
     """The capture begins in the middle of a handshake that does not complete."""
-    if view.attempt.kind != "handshake" or view.seen("client-hello") or view.seen("hello-ack"):
+    if view.attempt.kind != "handshake" or view.seen("client-hello") or view.session_up:
         return None
     frames = view.attempt.frames
     return Draft(

@@ -17,6 +17,8 @@ from analyzer.model import Certainty, Code, Evidence
 
 Rule = Callable[[View], Draft | None]
 
+#: In the place of a stage: the cloud answered on the session.
+UP = "session-up"
 #: A session that was resumed: there is no handshake to judge.
 RESUMED: tuple[Rule, ...] = (
     session.resumed_unseen,
@@ -30,7 +32,7 @@ RESUMED: tuple[Rule, ...] = (
 #: Handshakes: (what the group needs, rules), latest stage first.
 HANDSHAKE: tuple[tuple[str, tuple[Rule, ...]], ...] = (
     ("", (session.corrupt_record,)),
-    ("hello-ack", (session.displaced, session.closed, session.gone_silent, session.healthy)),
+    (UP, (session.displaced, session.closed, session.gone_silent, session.healthy)),
     ("", (opening.one_direction, opening.cut_packets, opening.late_start, opening.wrong_profile)),
     ("cloud-finished", (device.other_key_on_file, device.unknown_device, session.no_hello, session.unanswered_hello)),
     ("device-certificate", (device.damaged_key, device.other_key_on_file, device.unknown_device)),
@@ -60,7 +62,7 @@ def judge(view: View) -> Draft:
 def _verdict(view: View) -> Draft:
     groups = (("", RESUMED),) if view.attempt.kind == "resumed" else HANDSHAKE
     for stage, rules in groups:
-        if stage and not view.seen(stage):
+        if stage and not (view.session_up if stage is UP else view.seen(stage)):
             continue
         for rule in rules:
             draft = rule(view)

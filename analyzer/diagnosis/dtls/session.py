@@ -8,8 +8,7 @@ from analyzer.diagnosis.dtls.device import doubts, what_fits
 from analyzer.diagnosis.dtls.opening import MINUTE, cut_short, too_short
 from analyzer.diagnosis.dtls.view import View, established
 from analyzer.model import Certainty, Code, Evidence
-from dissectors.dtls.record import ContentType
-from dissectors.events import Direction, Record
+from dissectors.events import Direction, Record, Status
 
 UP, DOWN = Direction.UP, Direction.DOWN
 _KEY_STAGES = ("server-key-exchange", "device-certificate", "certificate-verify", "device-finished", "cloud-finished")
@@ -19,6 +18,8 @@ HELLO_WATCH = 4.0
 _DROPPED_WATCH = 12.0
 _DROPPED_RECORDS = 3
 _DISPLACED_WITHIN_NS = 5_000_000_000
+#: A device's first record after its Finished (number 0) and a copy of it has a number below this.
+_FRESH = 3
 
 
 def corrupt_record(view: View) -> Draft | None:
@@ -94,6 +95,8 @@ def no_hello(view: View) -> Draft | None:
             *_alternatives(view),
         )
     if not view.restarted and view.waited_s < HELLO_WATCH:
+        if view.step("cloud-finished").status is not Status.SEEN:
+            return cut_short(view, "cloud-finished", "the cloud's ChangeCipherSpec")
         return Draft(
             Code.HEALTHY,
             Certainty.INFERRED,
@@ -119,7 +122,7 @@ def no_hello(view: View) -> Draft | None:
 
 def unanswered_hello(view: View) -> Draft | None:
     """The device's Hello is not acknowledged."""
-    if not view.seen("device-hello") or view.seen("hello-ack"):
+    if not view.seen("device-hello") or view.session_up:
         return None
     hello = view.attempt.hello_frames or view.frames("device-hello")
     alert = view.alert(DOWN)
@@ -268,7 +271,7 @@ def _up(view: View) -> list[Evidence]:
 
 def healthy(view: View) -> Draft | None:
     """Both Finished, the Hello and its acknowledgement, and nothing wrong after them."""
-    if not view.seen("hello-ack"):
+    if not view.session_up:
         return None
     good = view.opened
     sure = len(good) >= 2 and {item.direction for item in good} == set(Direction) and not view.decryption.bad_records
@@ -338,18 +341,28 @@ def resumed_unanswered(view: View) -> Draft | None:
     frames = tuple(frame for record in sent for frame in record.frames)
     icmp = [note for note in view.flow.icmp if note.about is UP]
     if icmp:
-        return _lost(
-            view,
-            "The resumed session is not answered: the network reports that the cloud cannot be reached.",
-            Evidence("ICMP errors about the device's records", tuple(note.frame for note in icmp)[:12]),
-        )
-    if len(sent) == 1 and not view.restarted and view.waited_s < HELLO_WATCH:
+        text = "The resumed session is not answered: the network reports that the cloud cannot be reached."
+        return _lost(view, text, Evidence("ICMP errors about the device's records", tuple(n.frame for n in icmp)[:12]))
+    if not view.restarted and view.waited_s < HELLO_WATCH:
         return cut_short(view, "resumed", "the device's first record")
-    return _lost(
-        view,
-        "The device goes on with a stored session, and nothing answers: the cloud no longer knows it, or does not follow the device to its new address.",
-        Evidence(f"{len(sent)} record{'s' * (len(sent) > 1)} of the device, nothing back", frames[:12]),
-    )
+    silence = Evidence(f"{len(sent)} record{'s' * (len(sent) > 1)} of the device, nothing back", frames[:12])
+    if not (view.marked or view.opened) and _sequence(sent[0]) < _FRESH:
+        return Draft(
+            Code.CAPTURE_INCOMPLETE,
+            Certainty.INFERRED,
+            None,
+            view.attempt.frames,
+            "The capture starts right behind a handshake that is not in it; what the device then says is not answered.",
+            (
+                Evidence(f"the first record has sequence number {_sequence(sent[0])}", frames[:1]),
+                silence,
+                view.ending(),
+            ),
+            alternatives=(Code.HELLO_UNANSWERED, Code.SESSION_LOST, Code.DEVICE_KEY_MISMATCH),
+            would_settle=("a capture that starts before the device connects (reset the device after starting it)",),
+        )
+    text = "The device goes on with a stored session, and nothing answers: the cloud no longer knows it, or does not follow the device to its new address."
+    return _lost(view, text, silence)
 
 
 def _lost(view: View, summary: str, evidence: Evidence) -> Draft:
@@ -369,7 +382,7 @@ def _lost(view: View, summary: str, evidence: Evidence) -> Draft:
                 good[0].record.frames,
             )
         )
-    clear = view.restarted or len(view.attempt.transcript.records) > 1
+    clear = bool(view.marked or good) and (view.restarted or len(view.attempt.transcript.records) > 1)
     return Draft(
         Code.SESSION_LOST,
         Certainty.INFERRED if clear else Certainty.UNDETERMINED,
@@ -390,9 +403,8 @@ def resumed_healthy(view: View) -> Draft | None:
     records = view.attempt.transcript.records
     good = view.opened
     opened = {item.direction for item in good}
-    marked = records[0].header[0] in (ContentType.MOVED, ContentType.MOVED_CID) if records else False
     first, session = view.step("resumed"), view.step("session")
-    if not marked and not good:
+    if not view.marked and not good:
         return _mid_session(view)
     evidence = [
         Evidence(f"the device goes on with a stored session: record type {first.fields.get('marker')}", first.frames),

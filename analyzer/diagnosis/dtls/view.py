@@ -63,6 +63,11 @@ class View:
         return self.seen("device-certificate", "client-key-exchange", "certificate-verify", "device-finished")
 
     @cached_property
+    def session_up(self) -> bool:
+        """Whether the cloud answered the device on the session that the handshake made."""
+        return established(self.case)
+
+    @cached_property
     def answered(self) -> bool:
         """Whether the key exchange of the cloud is there."""
         return self.seen("server-key-exchange")
@@ -167,6 +172,12 @@ class View:
             if record.header[0] not in (ContentType.HANDSHAKE, ContentType.ALERT) and not finished & set(record.frames)
         ]
 
+    @property
+    def marked(self) -> bool:
+        """Whether the device marked a record as belonging to a session that it goes on with (254 or 253)."""
+        marks = (ContentType.MOVED, ContentType.MOVED_CID)
+        return any(record.header[0] in marks for record in self.attempt.transcript.records)
+
     @cached_property
     def opened(self) -> list[OpenedRecord]:
         """Records that decrypted."""
@@ -248,10 +259,22 @@ class View:
         return None if made_by is None else not made_by.alerts
 
 
+#: Messages of the cloud that do not show that it took the device: an echo of the Hello, garbage, the end.
+_NO_ANSWER: Final = frozenset({"", "hello", "malformed", "undecryptable", "alert"})
+
+
 def established(case: Case) -> bool:
-    """Whether a case's Hello was acknowledged: the keys of both sides were accepted."""
+    """Whether the cloud answered the Hello, or anything else the device said: it accepted the keys of both sides.
+
+    The acknowledgement itself may be missing from the capture.
+    """
     step = case.transcript.step("hello-ack")
-    return step is not None and step.status is Status.SEEN
+    if step is not None and step.status is Status.SEEN:
+        return True
+    found = case.decryption
+    return isinstance(found, DtlsDecryption) and any(
+        item.direction is _DOWN and item.type not in _NO_ANSWER for item in found.good
+    )
 
 
 def name(key: Key) -> str:
