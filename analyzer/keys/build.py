@@ -25,11 +25,11 @@ from analyzer.keys.structure import Structure, classify
 from analyzer.model import Role
 from dissectors.errors import WireError
 
-#: Where the public number begins in what a device stores.
-_PUBLIC_STARTS: Final[dict[tuple[Role, str | None], int]] = {
-    (Role.DEVICE_PRIVATE, "rsa"): rsa.TAIL.start,
-    (Role.DEVICE_SERVER_KEY, "rsa"): rsa.SERVER_MODULUS.start,
-    (Role.DEVICE_SERVER_KEY, "ec"): ec.SPKI_SIZE - ec.POINT_SIZE + 1,
+#: Where the public number lies in what a device stores.
+_PUBLIC_PLACES: Final[dict[tuple[Role, str | None], slice]] = {
+    (Role.DEVICE_PRIVATE, "rsa"): rsa.TAIL,
+    (Role.DEVICE_SERVER_KEY, "rsa"): rsa.SERVER_MODULUS,
+    (Role.DEVICE_SERVER_KEY, "ec"): slice(ec.SPKI_SIZE - ec.POINT_SIZE + 1, ec.SPKI_SIZE),
 }
 #: Bytes of a public number that no two keys share by chance.
 _MIN_PREFIX = 16
@@ -97,10 +97,10 @@ def _slot(blob: Blob, role: Role) -> bytes | None:
 
 def _public_prefix(blob: Blob, role: Role, reading: Reading) -> bytes | None:
     """What a cut piece shows of the public number: enough to tell two keys apart."""
-    start = _PUBLIC_STARTS.get((role, reading.algorithm))
-    if blob.whole or start is None or reading.spki is not None:
+    place = _PUBLIC_PLACES.get((role, reading.algorithm))
+    if blob.whole or place is None or reading.spki is not None:
         return None
-    piece = blob.data[start:]
+    piece = blob.data[place]
     return piece if len(piece) >= _MIN_PREFIX and not is_erased(piece) and not is_zeroed(piece) else None
 
 

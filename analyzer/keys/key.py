@@ -101,8 +101,9 @@ class Key:
     #: False for a piece that its container cut (a log line): no sign of damage in the device.
     whole: bool = True
     #: What such a piece shows of the public number: the first bytes of the modulus, or of the point behind its 04.
-    public_prefix: bytes | None = None
-    spki: bytes | None = None
+    public_prefix: bytes | None = field(default=None, repr=False)
+    #: SubjectPublicKeyInfo DER of the public half; not shown, because a damaged slot can have private bytes there.
+    spki: bytes | None = field(default=None, repr=False)
     server_address: ServerAddress | None = None
     #: A backup that the command-line tool took before it wrote another key.
     superseded: bool = False

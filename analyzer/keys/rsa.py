@@ -12,7 +12,7 @@ communication/src/handshake.cpp, v0.4.0 to v6.2.0; RFC 8017 appendix A.1 for the
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from math import lcm
 from typing import Final
 
@@ -37,21 +37,25 @@ _DEVICE_SPKI_HEAD: Final = bytes.fromhex("30819f300d06092a864886f70d010101050003
 _DEVICE_SPKI_END: Final = bytes.fromhex("0203010001")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, repr=False)
 class RsaKey:
     """An RSA key: ``n`` and ``e``, and for a private one the parts a device computes with.
 
-    ``d`` may be None: the firmware does not read it. All private parts are kept out of ``repr``.
+    ``d`` may be None: the firmware does not read it. ``repr`` shows no number at all: where a slot is damaged, even the
+    bytes read as N can be private ones.
     """
 
     n: int
     e: int = EXPONENT
-    d: int | None = field(default=None, repr=False)
-    p: int | None = field(default=None, repr=False)
-    q: int | None = field(default=None, repr=False)
-    dp: int | None = field(default=None, repr=False)
-    dq: int | None = field(default=None, repr=False)
-    qinv: int | None = field(default=None, repr=False)
+    d: int | None = None
+    p: int | None = None
+    q: int | None = None
+    dp: int | None = None
+    dq: int | None = None
+    qinv: int | None = None
+
+    def __repr__(self) -> str:
+        return f"RsaKey({self.bits} bits, {'private' if self.has_private else 'public'})"
 
     @property
     def bits(self) -> int:

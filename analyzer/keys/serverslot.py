@@ -17,6 +17,8 @@ from analyzer.keys.structure import Structure
 
 #: The exponent behind the modulus.
 _EXPONENT_SIZE: Final = 5
+#: The algorithm is named within these bytes.
+_HEAD: Final = 32
 _KEY_SIZE: Final[dict[Transport, int]] = {"tcp": rsa.SERVER_MODULUS.stop + _EXPONENT_SIZE, "udp": ec.SPKI_SIZE}
 _ALGORITHM: Final[dict[Transport, Algorithm]] = {"tcp": "rsa", "udp": "ec"}
 
@@ -51,6 +53,8 @@ def _transport(data: bytes, structure: Structure | None) -> Transport:
         return "tcp"
     if structure is not None and structure.algorithm is not None:
         return "udp" if structure.ec is not None else "tcp"
+    if der.RSA_ENCRYPTION in data[:_HEAD]:
+        return "tcp"
     return "udp" if (der.declared_size(data) or len(data)) <= EC_PRIVATE_SLOT else "tcp"
 
 

@@ -138,7 +138,6 @@ def test_any_slot_is_read_or_truncated(data):
         assert len(data) < 700
 
 
-def test_private_parts_are_not_shown():
-    shown = repr(KEY)
-    assert str(KEY.n) in shown
-    assert not any(str(number) in shown for number in NUMBERS[3:])
+def test_numbers_are_not_shown():
+    assert repr(KEY) == "RsaKey(1024 bits, private)"
+    assert repr(rsa.RsaKey(KEY.n)) == "RsaKey(1024 bits, public)"
