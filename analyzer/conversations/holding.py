@@ -12,7 +12,6 @@ from analyzer.packet import TCP
 
 #: The clock takes no greater step at once: a capture clock that is set must not end every conversation.
 _STEP_NS = 60 * 1_000_000_000
-_SWEEP_NS = 1_000_000_000
 
 _Queue = OrderedDict[Flow, None]
 
@@ -28,7 +27,6 @@ class Holding:
         self._bytes = 0
         self._clock = 0
         self._last_ns: int | None = None
-        self._sweep_at = 0
 
     def __len__(self) -> int:
         return len(self._tcp) + len(self._udp) + len(self._closing)
@@ -54,16 +52,11 @@ class Holding:
                 self._bytes -= flow.cost
                 return
 
-    def advance(self, time_ns: int) -> bool:
-        """Sets the clock; True when it is time to look for `overdue` flows."""
+    def advance(self, time_ns: int) -> None:
+        """Sets the clock."""
         last, self._last_ns = self._last_ns, time_ns
-        if last is None or time_ns <= last:
-            return False
-        self._clock += min(time_ns - last, _STEP_NS)
-        if self._clock < self._sweep_at:
-            return False
-        self._sweep_at = self._clock + _SWEEP_NS
-        return True
+        if last is not None and time_ns > last:
+            self._clock += min(time_ns - last, _STEP_NS)
 
     def overdue(self) -> Iterator[tuple[Flow, Ended]]:
         """Flows that were silent for too long. Each must be dropped before the next is asked for."""
@@ -73,7 +66,7 @@ class Holding:
             (self._tcp, options.tcp_idle_ns, "idle"),
             (self._udp, options.udp_idle_ns, "idle"),
         ):
-            while queue:
+            while queue and limit is not None:
                 flow = next(iter(queue))
                 if self._clock - flow.touched < limit:
                     break

@@ -17,11 +17,12 @@ class Options:
 
     tcp_ports: frozenset[int] = frozenset()
     udp_ports: frozenset[int] = frozenset()
-    #: Silence after which a conversation is handed out. A cellular device may be quiet for 23 minutes (its keep-alive);
-    #: splitting a session costs more than holding it.
-    tcp_idle_ns: int = 1800 * _SECOND
-    udp_idle_ns: int = 7200 * _SECOND
-    #: The same after both FINs or an RST: late retransmissions still belong to it.
+    #: Silence after which an open conversation is handed out; what comes later makes another one. None: never. A file
+    #: ends by itself, and splitting a session that was only quiet (a cellular keep-alive: 23 minutes) costs more than
+    #: holding it, so this is for live captures.
+    tcp_idle_ns: int | None = None
+    udp_idle_ns: int | None = None
+    #: Silence after both FINs or an RST: until then, late retransmissions still belong to it.
     closed_ns: int = 60 * _SECOND
     #: Kept of one conversation: payload bytes per direction and segments (TCP), datagrams and their bytes (UDP).
     tcp_payload: int = 1 << 20

@@ -201,6 +201,11 @@ class Conversations:
             if isinstance(self._tcp.get(flow.key), TcpFlow):
                 ended = tuple(self._end(flow, "reused", shared=not anew))
             return ended + self._start(packet, flow.key, side, state, resumed=not anew)
+        late = flow.closed and packet.time_ns - flow.newest_ns > self._options.closed_ns
+        if late and flow not in self._undecided:
+            # Handed out by now, had another packet told the time: a straggler either way.
+            ended = tuple(self._end(flow, "closed"))
+            return ended + self._counted(packet, flow.key, side, flow.state | _OVER)
         if not new:
             flow.state = self._follow(flow.state, packet, side)
         cost = flow.cost

@@ -350,7 +350,10 @@ def test_a_silent_conversation_is_handed_out_and_may_go_on(tshark: str, tmp_path
     talk.number = len(packets)
     talk.up(b"still here", after=41 * 60 * SECOND)
     packets.append(talk.packets[-1])
-    found = [c for c in converse(packets) if isinstance(c, TcpConversation)]
+    (whole,) = [c for c in converse(packets) if isinstance(c, TcpConversation)]
+    assert (whole.first_frame, whole.last_frame, whole.filter) == (1, 49, "tcp.stream eq 0")
+    live = Options(tcp_idle_ns=1800 * SECOND)
+    found = [c for c in converse(packets, live) if isinstance(c, TcpConversation)]
     assert [(c.ended, c.stream, c.first_frame, c.last_frame) for c in found] == [
         ("idle", 0, 1, 8), ("capture-end", 0, 49, 49),
     ]  # fmt: skip
@@ -358,6 +361,21 @@ def test_a_silent_conversation_is_handed_out_and_may_go_on(tshark: str, tmp_path
     for conversation in found:
         frames = selected(tshark, tmp_path / "a.pcap", packets, conversation.filter)
         assert frames == list(range(conversation.first_frame, conversation.last_frame + 1))
+
+
+def test_a_straggler_is_one_whether_or_not_other_packets_tell_the_time() -> None:
+    talk = session(Talk()).close()
+    talk.segment(UP, flags=FIN | ACK, after=3600 * SECOND)
+    between = [tick(1000 + n, talk.packets[-2].time_ns + n * 30 * SECOND) for n in range(100)]
+    alone = converse(talk.packets)
+    among = converse([*talk.packets[:-1], *between, talk.packets[-1]])
+    assert [c.last_frame for c in alone] == [c.last_frame for c in among] == [11]
+
+
+def test_a_straggler_of_a_flow_nobody_wants_changes_nothing() -> None:
+    talk = Talk(cloud_port=443).open().close()
+    talk.segment(UP, flags=FIN | ACK, after=3600 * SECOND)
+    assert converse(talk.packets) == []
 
 
 def test_time_can_be_told_without_packets() -> None:
