@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import BinaryIO
 
@@ -20,9 +20,11 @@ from analyzer.conversations import TcpConversation, UdpConversation
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.verdict import judge
 from analyzer.errors import InputError
-from analyzer.examine import examine_tcp, name_devices, resolve
+from analyzer.examination import Examination
+from analyzer.examine import name_devices, resolve
 from analyzer.flows import dissect, open_all
 from analyzer.keys import KeyRing
+from analyzer.logged import log_reports, read_logs, with_logs
 from analyzer.model import CaptureReport, InputProblem, KeyRow, Report, Session, Tool, Totals
 from analyzer.names import NameLog
 from analyzer.reports.schema import SCHEMA_NAME
@@ -40,11 +42,21 @@ class Options:
     ports: tuple[tuple[str, int], ...] = ()
     engine: str = "auto"
     logs: tuple[Path, ...] = field(default=())
+    #: Processes for one big capture; None: one for each core.
+    jobs: int | None = None
 
 
 def analyze_paths(paths: Iterable[str], ring: KeyRing, options: Options = Options()) -> Report:  # noqa: B008 - frozen
     """Analyse captures in order. A capture that cannot be read is a row with its reason, never the end of the run."""
-    return report_of([_one(path, ring, options) for path in paths], ring)
+    logs = read_logs(options.logs)
+    options = replace(options, logs=())
+    return report_of(with_logs([_one(path, ring, options) for path in paths], logs), ring)
+
+
+def analyze_logs(paths: Iterable[Path], ring: KeyRing) -> Report:
+    """Device logs without any capture. Raises InputError for one that cannot be opened."""
+    paths = tuple(paths)
+    return report_of(log_reports(tuple(zip(paths, read_logs(paths), strict=True))), ring)
 
 
 def report_of(captures: Iterable[CaptureReport], ring: KeyRing) -> Report:
@@ -85,7 +97,8 @@ def _one(path: str, ring: KeyRing, options: Options) -> CaptureReport:
 def analyze_capture(
     source: Path | BinaryIO, ring: KeyRing, options: Options = Options(), *, name: str | None = None
 ) -> CaptureReport:  # noqa: B008
-    """One capture. Raises InputError when it is none at all; a damaged one is used as far as it goes."""
+    """One capture, with the logs of ``options``. Raises InputError for a file that is no capture at all and for a log
+    that cannot be opened; a damaged capture is used as far as it goes."""
     path = name if name is not None else str(source)
     capture = open_capture(source, name=path)
     names = NameLog()
@@ -94,7 +107,7 @@ def analyze_capture(
     digits = capture.digits
     sessions = _judged(cases, capture, ring)
     first, last = capture.first_ns, capture.last_ns
-    return CaptureReport(
+    report = CaptureReport(
         path=path,
         sha256=capture.sha256,
         format=capture.format,
@@ -106,23 +119,24 @@ def analyze_capture(
         first_time=rfc3339(first, digits) if first is not None else None,
         last_time=rfc3339(last, digits) if last is not None else None,
         sessions=sessions,
-        stories=tell(cases, sessions),
+        stories=tell(sessions),
     )
+    return with_logs([report], read_logs(options.logs))[0]
 
 
 def _cases(capture: Capture, ring: KeyRing, options: Options, names: NameLog) -> list[Case]:
     cases: list[Case] = []
     secrets = 0
+    examination = Examination(ring, options.jobs)
 
     def examine(conversation: TcpConversation | UdpConversation) -> None:
         nonlocal ring, secrets
         if len(capture.secrets) != secrets:
             secrets = len(capture.secrets)
             ring = ring.with_secrets(capture.secrets)
+            examination.with_ring(ring)
         if isinstance(conversation, TcpConversation):
-            case = examine_tcp(conversation, ring)
-            if case is not None:
-                cases.append(case)
+            examination.take(conversation)
         else:
             cases.extend(dissect(conversation, limits.cloud_udp))
 
@@ -136,6 +150,7 @@ def _cases(capture: Capture, ring: KeyRing, options: Options, names: NameLog) ->
             examine(conversation)
     for conversation in table.finish():
         examine(conversation)
+    cases.extend(examination.cases())
     cases.sort(key=lambda case: (case.first_frame, case.last_frame))
     return cases
 

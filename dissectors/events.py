@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from types import MappingProxyType
 from typing import NamedTuple
 
 #: A value that may appear among a step's clear facts; everything in it is printable and free of secrets.
 Fact = str | int | float | bool | None | tuple[str, ...] | tuple[int, ...]
-_NOTHING: Mapping[str, Fact] = MappingProxyType({})
 
 
 class Direction(StrEnum):
@@ -68,7 +66,7 @@ class Step:
     time_ns: int | None = None
     data: bytes = field(default=b"", repr=False)
     missing: int = 0
-    fields: Mapping[str, Fact] = field(default_factory=lambda: _NOTHING)
+    fields: Mapping[str, Fact] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

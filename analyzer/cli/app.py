@@ -66,6 +66,15 @@ def run() -> None:
     except InputError as error:
         print(f"analyze: {printable(str(error))}", file=sys.stderr)
         sys.exit(UNREADABLE)
+    except Exception as error:  # ours, whatever it is: one line for the person, the traceback for us
+        if "-v" in sys.argv or "--verbose" in sys.argv:
+            raise
+        print(
+            f"analyze: internal error ({type(error).__name__}); this is a bug in analyze, not in your files. "
+            "Run it again with --verbose and report what it prints.",
+            file=sys.stderr,
+        )
+        sys.exit(UNREADABLE)
     except KeyboardInterrupt:
         print("analyze: interrupted", file=sys.stderr)
         sys.exit(130)

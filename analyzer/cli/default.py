@@ -18,6 +18,8 @@ GROUP_HELP = """Tell from a packet capture why a Particle device cannot reach it
   analyze capture.pcap                        what can be said without keys
   analyze capture.pcap --keys keys/           which key is wrong, with proof
   analyze captures/ --keys keys/              a row per session, and totals
+  analyze capture.pcap --log device.log       the device's own log beside it
+  analyze --log device.log                    what the log alone can say
   analyze capture.pcap --format json          the same, for programs
 
 A first word that is one of the commands below selects it; anything else is a capture
@@ -52,8 +54,8 @@ def register(app: typer.Typer) -> None:
 
 def capture(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Captures, folders, globs, or - for standard input.")
-    ],
+        list[str] | None, typer.Argument(metavar="PATH...", help="Captures, folders, globs, or - for standard input.")
+    ] = None,
     keys: Annotated[
         list[Path] | None, typer.Option("--keys", help="Key folder or file; may be given several times.")
     ] = None,
@@ -76,12 +78,15 @@ def capture(
     """Read captures and say what is wrong."""
     from analyzer.cli.keyfolder import load
     from analyzer.inputs import expand
-    from analyzer.pipeline import Options, analyze_paths
+    from analyzer.pipeline import Options, analyze_logs, analyze_paths
     from analyzer.reports.writing import Style, write
 
-    options = Options(ports=_ports(port or ()), engine=engine.value, logs=tuple(log or ()))
+    options = Options(ports=_ports(port or ()), engine=engine.value, logs=tuple(log or ()), jobs=jobs)
+    if not paths and not log:
+        print("analyze: give it a capture, or a device's log with --log", file=sys.stderr)
+        raise typer.Exit(USAGE)
     ring = load(keys or (), passphrase_file)
-    report = analyze_paths(expand(paths), ring, options)
+    report = analyze_paths(expand(paths), ring, options) if paths else analyze_logs(options.logs, ring)
     style = Style.for_stream(sys.stdout, quiet=quiet, verbose=verbose, to_file=output is not None)
     write(report, format.value, output, style)
     for item in report.captures:

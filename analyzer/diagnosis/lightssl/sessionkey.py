@@ -222,7 +222,7 @@ def wrong_device_key(view: View) -> Draft | None:
                 view.frames("identity"),
             )
         )
-    fails = private is not None and any(key is private for key in view.decryption.session_refuted)
+    fails = private is not None and private in view.decryption.session_refuted
     if private is not None and fails:
         evidence.append(Evidence(f"the device's private key {name(private)} does not open the session key", frames))
     if copy is not None and mine is not None and copy.fingerprint != mine:

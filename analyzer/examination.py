@@ -1,0 +1,113 @@
+"""Many TCP conversations examined beside the reading, on further cores once it pays.
+
+How it works. Opening a session costs a millisecond of RSA, reading a packet a microsecond of Python: on a gateway
+capture with thousands of sessions the two can go on at once. The first conversations are examined on the spot; when
+there are more, batches go to forked workers (which share the keys without copying them) and come back in order. Where
+there is no fork, or one core, all of it happens on the spot, with the same result.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+from collections import deque
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import suppress
+
+from analyzer.case import Case
+from analyzer.conversations import TcpConversation
+from analyzer.examine import examine_tcp
+from analyzer.keys import KeyRing
+
+#: Conversations examined on the spot before workers are worth their start, and in one batch afterwards.
+_ON_THE_SPOT = 150
+_BATCH = 48
+_WAITING = 8
+
+_shared_ring: KeyRing | None = None
+
+
+class Examination:
+    """Takes conversations, gives cases. ``jobs``: processes to use in all; None: one for each core."""
+
+    def __init__(self, ring: KeyRing, jobs: int | None = None) -> None:
+        self._ring = ring
+        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        can_fork = "fork" in multiprocessing.get_all_start_methods() and not multiprocessing.current_process().daemon
+        self._workers = min(jobs or cores, cores) - 1 if can_fork else 0
+        self._pool: ProcessPoolExecutor | None = None
+        self._taken = 0
+        self._batch: list[TcpConversation] = []
+        self._sent: deque[tuple[list[TcpConversation], Future[list[Case | None]]]] = deque()
+        self._done: list[Case] = []
+
+    def with_ring(self, ring: KeyRing) -> None:
+        """Use other keys from now on (secrets that the capture itself brought)."""
+        self._flush()
+        self._collect(0)
+        self._close()
+        self._ring = ring
+
+    def take(self, conversation: TcpConversation) -> None:
+        """Examine this one, now or soon."""
+        self._taken += 1
+        if self._taken <= _ON_THE_SPOT or self._workers < 1 or not len(self._ring):
+            self._keep(examine_tcp(conversation, self._ring))
+            return
+        self._batch.append(conversation)
+        if len(self._batch) >= _BATCH:
+            self._flush()
+            self._collect(_WAITING)
+
+    def cases(self) -> list[Case]:
+        """All cases, in the order in which their conversations came."""
+        self._flush()
+        self._collect(0)
+        self._close()
+        return self._done
+
+    def _keep(self, case: Case | None) -> None:
+        if case is not None:
+            self._done.append(case)
+
+    def _flush(self) -> None:
+        global _shared_ring  # noqa: PLW0603 - what a forked worker inherits without its being copied
+        if not self._batch:
+            return
+        if self._pool is None:
+            _shared_ring = self._ring
+            self._pool = ProcessPoolExecutor(self._workers, multiprocessing.get_context("fork"))
+        batch, self._batch = self._batch, []
+        self._sent.append((batch, self._pool.submit(_examine, batch)))
+
+    def _collect(self, allowed: int) -> None:
+        """Take results back until at most ``allowed`` batches are out."""
+        while len(self._sent) > allowed or (self._sent and self._sent[0][1].done()):
+            batch, future = self._sent.popleft()
+            found: list[Case | None] | None = None
+            with suppress(BrokenProcessPool):  # a worker was killed: its work is done here
+                found = future.result()
+            if found is None:
+                found = [examine_tcp(conversation, self._ring) for conversation in batch]
+                self._workers = 0
+            for case, conversation in zip(found, batch, strict=True):
+                if case is not None:
+                    case.conversation = conversation
+                self._keep(case)
+
+    def _close(self) -> None:
+        global _shared_ring  # noqa: PLW0603
+        if self._pool is not None:
+            self._pool.shutdown()
+            self._pool = None
+        _shared_ring = None
+
+
+def _examine(batch: list[TcpConversation]) -> list[Case | None]:
+    assert _shared_ring is not None
+    cases = [examine_tcp(conversation, _shared_ring) for conversation in batch]
+    for case in cases:
+        if case is not None:
+            case.conversation = None  # who sent it has it still
+    return cases
