@@ -26,6 +26,10 @@ class Tone(StrEnum):
         return cls.BAD
 
 
+#: What a reader needs first.
+BY_WEIGHT = (Tone.BAD, Tone.UNSURE, Tone.OK)
+
+
 @dataclass(frozen=True, slots=True)
 class Group:
     """Sessions of one device with one cloud and one verdict, in time order; ``numbers`` count from 1 in the capture."""
@@ -51,6 +55,11 @@ def alike(sessions: Iterable[Session]) -> list[Group]:
         Group(tuple(session for _, session in members), tuple(number for number, _ in members))
         for members in groups.values()
     ]
+
+
+def by_weight(groups: Iterable[Group]) -> list[Group]:
+    """What fails first, then what is not settled; otherwise as in the capture."""
+    return sorted(groups, key=lambda group: BY_WEIGHT.index(Tone.of(group.first.verdict)))
 
 
 def _key(session: Session) -> tuple[str, str, int, str, str]:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from analyzer.model import Attempt, Incident, LogLine, Outcome, Session, Stage
+from analyzer.reports.ladder import duration_text, frames_text
 from dissectors.events import Direction, Fact, How, Status
 from dissectors.lightssl.stages import STAGE
 
@@ -36,6 +37,7 @@ class Kind(StrEnum):
     NETWORK = "network"
     PAUSE = "pause"
     END = "end"
+    SILENCE = "silence"
     OPEN = "open"
 
 
@@ -66,6 +68,13 @@ class Rung:
     missing: int = 0
     #: When it was over, for what lasts.
     until_s: float | None = None
+
+    def frames_shown(self, limit: int) -> str:
+        """Frame numbers as text, at most ``limit`` runs of them; those of what lasts as one range."""
+        if self.until_s is not None and self.frames:
+            first, last = min(self.frames), max(self.frames)
+            return str(first) if first == last else f"{first}-{last}"
+        return frames_text(self.frames, limit)
 
     @property
     def measure(self) -> str:
@@ -110,10 +119,13 @@ def _stages(session: Session) -> tuple[list[Rung], list[Rung]]:
     for line in session.log:
         lines[line.stage].append(line)
     shown = [stage for stage in session.stages if not _omitted(stage)]
-    rows = [_stage(stage, attempts[stage.stage], lines[stage.stage]) for stage in shown]
+    evidence = "\n".join(item.text for item in session.verdict.evidence)
+    repeated = any(item.kind == "retransmission" for item in session.incidents)
+    rows = [_stage(stage, attempts[stage.stage], lines[stage.stage], evidence, counts=not repeated) for stage in shown]
     if rows and rows[-1].label == "session":
         # A stage's time is that of its last byte; a session is told from its first message on.
-        begun = session.messages[0].offset_s if session.messages else None
+        first = min(rows[-1].frames, default=0)
+        begun = next((item.offset_s for item in session.messages if item.frames and item.frames[0] >= first), None)
         rows[-1] = replace(rows[-1], offset_s=begun, until_s=rows[-1].offset_s)
     last = max((index for index, row in enumerate(rows) if row.status is not Status.ABSENT), default=-1)
     if last < 0:  # nothing at all was seen: what did not come stays where the protocol has it
@@ -121,7 +133,7 @@ def _stages(session: Session) -> tuple[list[Rung], list[Rung]]:
     return rows[: last + 1], rows[last + 1 :]
 
 
-def _stage(stage: Stage, attempts: list[Attempt], lines: list[LogLine]) -> Rung:
+def _stage(stage: Stage, attempts: list[Attempt], lines: list[LogLine], evidence: str, *, counts: bool) -> Rung:
     both = stage.stage in ("connect", "session", "resumed", "name-resolution") and stage.status is not Status.ABSENT
     if stage.stage == "connect" and stage.status is not Status.SEEN:
         both = False
@@ -133,7 +145,7 @@ def _stage(stage: Stage, attempts: list[Attempt], lines: list[LogLine]) -> Rung:
         frames=stage.frames,
         offset_s=stage.offset_s,
         size=_size(stage),
-        notes=tuple(_notes(stage, attempts)),
+        notes=(*_key_notes(attempts, evidence), *map(Note, _fact_notes(stage.fields, counts=counts))),
         log=tuple(lines[:_LOG_KEPT]),
     )
 
@@ -154,18 +166,13 @@ def _size(stage: Stage) -> str:
     return f"{stage.bytes} B" if stage.bytes else ""
 
 
-def _notes(stage: Stage, attempts: list[Attempt]) -> Iterator[Note]:
-    yield from _key_notes(attempts)
-    yield from (Note(note) for note in _fact_notes(stage.fields))
-
-
-def _key_notes(attempts: list[Attempt]) -> Iterator[Note]:
+def _key_notes(attempts: list[Attempt], evidence: str) -> Iterator[Note]:
+    """The key that fits and the one the verdict rests on that does not; of keys that were merely tried a few."""
     proved = [attempt for attempt in attempts if attempt.outcome is Outcome.PROVED]
-    if proved:
-        yield from (_key_note(attempt) for attempt in proved[:1])
-        return
     refuted = [attempt for attempt in attempts if attempt.outcome is Outcome.REFUTED]
-    yield from (_key_note(attempt) for attempt in refuted[:_REFUTED_KEPT])
+    if proved:
+        refuted = [attempt for attempt in refuted if attempt.key and attempt.key in evidence][:1]
+    yield from (_key_note(attempt) for attempt in (*proved[:1], *refuted[:_REFUTED_KEPT]))
     if len(refuted) > _REFUTED_KEPT:
         yield Note(f"{len(refuted) - _REFUTED_KEPT} more keys do not fit", Outcome.REFUTED)
 
@@ -174,7 +181,8 @@ def _key_note(attempt: Attempt) -> Note:
     return Note(f"{attempt.key}: {attempt.detail}" if attempt.detail else attempt.key, attempt.outcome)
 
 
-def _fact_notes(facts: Mapping[str, Fact]) -> Iterator[str]:
+def _fact_notes(facts: Mapping[str, Fact], *, counts: bool) -> Iterator[str]:
+    """What the bytes of a stage tell; ``counts``: no row of its own says how often it was sent."""
     if facts.get("looks_like"):
         yield f"looks like {facts['looks_like']}" + (f": {facts['answer']}" if facts.get("answer") else "")
     elif facts.get("summary"):
@@ -183,7 +191,7 @@ def _fact_notes(facts: Mapping[str, Fact]) -> Iterator[str]:
         yield "these bytes do not look random"
     for name, what in (("syn", "SYN sent"), ("copies", "sent")):
         count = facts.get(name)
-        if isinstance(count, int) and count > 1:
+        if isinstance(count, int) and count > 1 and (counts or name == "syn"):
             yield f"{what} {count} times"
     holes = facts.get("missing_at")
     if isinstance(holes, tuple) and holes:
@@ -246,9 +254,9 @@ def _merged(stages: list[Rung], incidents: Iterable[Incident]) -> list[Rung]:
         rows.append(stage)
         while waiting and (following is None or waiting[0].frames[:1] < (following,)):
             row = waiting.popleft()
-            if _continues(rows[-1], row):
+            if not dropped and _continues(rows[-1], row):
                 rows[-1] = _joined(rows[-1], row)
-            elif len(rows) - index <= INCIDENTS_KEPT:
+            elif not dropped and len(rows) - index <= INCIDENTS_KEPT:
                 rows.append(row)
             else:
                 dropped += 1
@@ -263,7 +271,7 @@ def _with_pauses(rows: list[Rung]) -> Iterator[Rung]:
         waited = row.after_s
         if row.offset_s is not None:
             waited = row.offset_s - clock if clock is not None else None
-            clock = row.offset_s
+            clock = max(clock or 0.0, row.offset_s)  # stages overlap when a flight was sent again
         if row.until_s is not None:
             clock = row.until_s
         if waited is not None and waited >= PAUSE_S:
@@ -296,6 +304,9 @@ def _ending(session: Session) -> Rung:
     ending = session.ending
     is_open = ending.by == "capture" or ending.how is How.CAPTURE_END
     direction = {"device": Direction.UP, "cloud": Direction.DOWN, "network": Direction.DOWN}.get(ending.by)
+    kind = Kind.OPEN if is_open else Kind.NETWORK if ending.by == "network" else Kind.END
+    if kind is Kind.END and ending.how in (How.SILENCE, How.TIMEOUT):
+        kind = Kind.SILENCE
     after = ending.after_s
     notes = (
         (Note(f"{duration_text(after)} after the last data"),)
@@ -303,24 +314,10 @@ def _ending(session: Session) -> Rung:
         else ()
     )
     return Rung(
-        kind=Kind.OPEN if is_open else Kind.NETWORK if ending.by == "network" else Kind.END,
+        kind=kind,
         label=ending_text(session),
         direction=direction,
         frames=(ending.frame,) if ending.frame and not is_open else (),
         notes=notes,
         after_s=after,
     )
-
-
-def duration_text(seconds: float) -> str:
-    """A length of time for people: ``87 ms``, ``2.1 s``, ``4 min 10 s``, ``3 h 5 min``, ``2 d 4 h``."""
-    if seconds < 1:
-        return f"{seconds * 1000:.0f} ms"
-    if seconds < 60:
-        return f"{seconds:.1f} s"
-    whole = round(seconds)
-    for unit, size, smaller, part in (("d", 86_400, "h", 3_600), ("h", 3_600, "min", 60), ("min", 60, "s", 1)):
-        if whole >= size:
-            rest = whole % size // part
-            return f"{whole // size} {unit}" + (f" {rest} {smaller}" if rest else "")
-    return f"{seconds:.1f} s"

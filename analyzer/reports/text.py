@@ -1,331 +1,329 @@
-"""The terminal report: the answer first, then how sure and why, then the picture, then the rest."""
+"""The terminal report: the answer first, then how sure and why, then the picture, then the rest.
+
+Made to be pasted: no trailing spaces, no tabs, commands on lines of their own and never broken, nothing that only colour says.
+"""
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 
-from analyzer.model import CaptureReport, Certainty, Code, KeyRow, Outcome, Report, Session, Stage, Verdict
-from analyzer.reports.ladder import frames_text, offset_text
-from analyzer.reports.safe import printable
+from analyzer.model import CaptureReport, Certainty, KeyRow, Outcome, Report, Session, Verdict
+from analyzer.reports.grouping import Group, Tone, alike, by_weight, counted, nothing_found
+from analyzer.reports.ladder import duration_text, frames_text, offset_text, span_text
+from analyzer.reports.pen import Pen
+from analyzer.reports.rungs import loose_log
+from analyzer.reports.textladder import ladder
 from analyzer.reports.writing import Style
-from dissectors.events import Direction, Status
+from dissectors.events import Direction
 
-_MESSAGES_SHOWN = 12
-_OTHERS_SHOWN = 12
-
-
-class _Pen:
-    """Glyphs and colours of one style, so that no other line of this module asks which."""
-
-    def __init__(self, style: Style) -> None:
-        self.style = style
-        self.width = style.width
-        wide = style.unicode
-        self.ok, self.bad, self.unsure = ("✓", "✗", "?") if wide else ("ok", "!!", "??")
-        self.line, self.right, self.left, self.dot = ("─", "▶", "◀", "·") if wide else ("-", ">", "<", ".")
-        self.to = "→" if wide else "->"
-
-    def paint(self, text: str, code: str) -> str:
-        return f"\x1b[{code}m{text}\x1b[0m" if self.style.color else text
-
-    def bold(self, text: str) -> str:
-        return self.paint(text, "1")
-
-    def dim(self, text: str) -> str:
-        return self.paint(text, "2")
-
-    def plain(self, text: str) -> str:
-        """Text from outside: inert, and within what the stream can show."""
-        shown = printable(text)
-        return shown if self.style.unicode else shown.encode("ascii", "backslashreplace").decode()
-
-    def wrap(self, text: str, indent: int, first: str = "") -> Iterator[str]:
-        """Lines of ``text``, indented; ``first`` replaces the first line's indent."""
-        lead = first or " " * indent
-        for line in textwrap.wrap(
-            self.plain(text),
-            self.width - 1,
-            initial_indent=lead,
-            subsequent_indent=" " * indent,
-            break_on_hyphens=False,
-        ) or [lead.rstrip()]:
-            yield line + "\n"
+#: What is shown without --verbose; what is left out is always counted.
+_MESSAGES, _OTHERS, _TOLD, _LISTED, _LOG, _BAD_KEYS, _CADENCE = 12, 12, 8, 40, 6, 4, 8
+#: Where steps and questions begin.
+_STEP, _QUESTION = 8, 16
 
 
 def format_text(report: Report, style: Style) -> Iterator[str]:
-    """The report for a terminal or a ticket."""
-    pen = _Pen(style)
+    """The report for a terminal or a ticket, a line or a few at a time; with ``style.quiet`` one line per session."""
+    pen = Pen(style)
     if style.quiet:
-        for capture in report.captures:
-            for session in capture.sessions:
-                yield _row(pen, session, f"{pen.plain(capture.path)}: " if len(report.captures) > 1 else "")
-        return
-    if len(report.captures) > 1:
+        yield from _quiet(pen, report)
+    elif len(report.captures) > 1:
         yield from _many(pen, report)
-        return
-    for capture in report.captures:
-        yield from _capture(pen, capture, report.keys)
+    else:
+        for capture in report.captures:
+            yield from _capture(pen, capture, report.keys)
 
 
-def _many(pen: _Pen, report: Report) -> Iterator[str]:
+def _quiet(pen: Pen, report: Report) -> Iterator[str]:
     for capture in report.captures:
-        yield pen.bold(pen.plain(capture.path)) + "\n"
+        name = f"{pen.plain(capture.path)}: " if len(report.captures) > 1 else ""
+        for session in capture.sessions:
+            who = f"{_device(pen, session)} {pen.glyphs.to} {_cloud(pen, session)}"
+            frames = span_text(session)
+            yield f"{name}{_headline(pen, session.verdict)}  {who}  {frames}  {pen.plain(session.start_time)}\n"
+
+
+def _many(pen: Pen, report: Report) -> Iterator[str]:
+    """A row for each session, in columns, and the totals."""
+    columns = _Columns.of(pen, (session for capture in report.captures for session in capture.sessions))
+    for capture in report.captures:
+        yield pen.paint(pen.plain(capture.path), "bold") + "\n"
         for problem in capture.problems:
-            yield from pen.wrap(f"{problem.message}", 4, "  ! ")
+            yield from pen.block(problem.message, 4, f"  {pen.glyphs.note} ", "unsure")
         if not capture.sessions and capture.status != "failed":
             yield "  no device session\n"
         for session in capture.sessions:
-            yield _row(pen, session, "  ")
+            yield columns.row(pen, session) + "\n"
     totals = report.totals
-    counts = ", ".join(
-        f"{count} {code}" for code, count in sorted(totals.verdicts.items(), key=lambda item: (-item[1], item[0]))
-    )
-    yield (
-        f"\n{_count(totals.captures, 'capture')}, {_count(totals.sessions, 'session')}"
-        + (f": {counts}" if counts else "")
-        + "\n"
-    )
+    yield f"\n{counted(totals.captures, 'capture')}, {counted(totals.sessions, 'session')}\n"
+    for code, count in sorted(totals.verdicts.items(), key=lambda item: (-item[1], item[0])):
+        yield f"{count:>8,}  {code}\n"
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" + ("" if number == 1 else "s")
+class _Columns:
+    """One line per session in columns; where lines are short, what tells sessions apart least is left out."""
+
+    def __init__(self, widths: tuple[int, ...]) -> None:
+        self.widths = widths
+
+    @classmethod
+    def of(cls, pen: Pen, sessions: Iterable[Session], beside: int = 0) -> _Columns:
+        """Columns as wide as their widest cell; ``beside`` columns stay free at the end."""
+        widths = [0] * 6
+        for session in sessions:
+            widths = [max(width, len(cell)) for width, cell in zip(widths, _cells(pen, session), strict=True)]
+        room = pen.width - 1 - beside - 3 - len(pen.sign(Tone.UNSURE))
+        kept = len(widths)
+        while kept > 3 and sum(widths[:kept]) + 2 * (kept - 1) > room:
+            kept -= 1
+        return cls(tuple(widths[:kept]))
+
+    def row(self, pen: Pen, session: Session) -> str:
+        tone = Tone.of(session.verdict)
+        cells = [f"{cell:<{width}}" for cell, width in zip(_cells(pen, session), self.widths, strict=False)]
+        head = pen.tone(f"  {pen.sign(tone)} {cells[0]}", tone)
+        return f"{head}  {'  '.join(cells[1:])}".rstrip()
 
 
-def _row(pen: _Pen, session: Session, lead: str) -> str:
-    device = session.device.id or session.device.address
-    frames = f"frames {session.first_frame}-{session.last_frame}"
-    return f"{lead}{_headline(pen, session.verdict)}  {device} {pen.to} {session.cloud.address}:{session.cloud.port}  {frames}  {session.start_time}\n"
+def _cells(pen: Pen, session: Session) -> tuple[str, ...]:
+    verdict = session.verdict
+    who = (_device(pen, session), span_text(session), _cloud(pen, session))
+    return verdict.code.value, verdict.certainty.value, *who, pen.plain(session.start_time)
 
 
-def _headline(pen: _Pen, verdict: Verdict) -> str:
-    if verdict.code is Code.HEALTHY:
-        mark, colour = pen.ok, "32;1"
-    elif verdict.certainty is Certainty.UNDETERMINED:
-        mark, colour = pen.unsure, "33;1"
-    else:
-        mark, colour = pen.bad, "31;1"
-    return pen.paint(f"{mark} {verdict.code} ({verdict.certainty})", colour)
-
-
-def _capture(pen: _Pen, capture: CaptureReport, keys: tuple[KeyRow, ...]) -> Iterator[str]:
+def _capture(pen: Pen, capture: CaptureReport, keys: tuple[KeyRow, ...]) -> Iterator[str]:
     for problem in capture.problems:
-        yield from pen.wrap(problem.message, 4, "  ! ")
+        yield from pen.block(problem.message, 2, f"{pen.glyphs.note} ", "unsure")
     if not capture.sessions:
         if capture.status != "failed":
-            yield from _nothing(pen, capture)
+            yield "No device session found.\n"
+            yield from pen.block(nothing_found(capture), 2, "  ")
         return
-    groups = _alike(capture)
-    shown = capture.sessions if pen.style.verbose else [group[0] for group in groups]
-    if len(shown) > 1:
-        for group in groups:
-            session = group[0]
-            times = f"  x{len(group)}" if len(group) > 1 else ""
-            yield f"{_headline(pen, session.verdict)}  {session.device.id or session.device.address} {pen.to} {session.cloud.address}:{session.cloud.port}{times}\n"
-        yield "\n"
-    for number, session in enumerate(shown):
+    groups = by_weight(alike(capture.sessions))
+    if pen.style.verbose:
+        groups = by_weight([Group((session,), (number,)) for number, session in enumerate(capture.sessions, 1)])
+    if len(groups) > 1:
+        yield from _list(pen, groups)
+    told = groups if pen.style.verbose else groups[:_TOLD]
+    for number, group in enumerate(told):
         if number:
-            yield pen.dim(pen.line * (pen.width - 1)) + "\n"
-        yield from _session(pen, session, capture)
-        group = next(group for group in groups if session in group)
-        if not pen.style.verbose and len(group) > 1:
-            yield from _others(pen, group[1:])
+            yield "\n" + pen.paint(pen.glyphs.line * (pen.width - 1), "dim") + "\n"
+        yield from _session(pen, group, len(capture.sessions))
+    if len(groups) > len(told):
+        yield f"\n{counted(len(groups) - len(told), 'more verdict')} in the list above; --verbose tells each of them.\n"
     yield from _stories(pen, capture)
-    if keys and pen.style.verbose:
-        yield from _keys(pen, keys)
+    yield from _keys(pen, keys)
 
 
-def _nothing(pen: _Pen, capture: CaptureReport) -> Iterator[str]:
-    yield "No device session found.\n"
-    yield from pen.wrap(
-        f"{capture.packets} packets were read ({', '.join(capture.link_types) or 'no packets'}). A device talks to its cloud over TCP port 5683 or UDP port 5684; "
-        "on other ports its handshake is recognised by content, and --port tcp/N or udp/N adds a port. "
-        "Usual causes: the capture was taken where the device's traffic does not pass, it was filtered, or the device sent nothing at all "
-        "(a private key that does not parse keeps a UDP device silent: analyze keys shows that).",
-        2,
-    )
-
-
-def _alike(capture: CaptureReport) -> list[list[Session]]:
-    """Sessions of one device with one verdict, together; the surest of them first."""
-    groups: dict[tuple[str, str, str, str], list[Session]] = {}
-    for session in capture.sessions:
-        key = (
-            session.device.id or session.device.address,
-            session.cloud.address,
-            session.verdict.code.value,
-            session.verdict.certainty.value,
-        )
-        groups.setdefault(key, []).append(session)
-    return list(groups.values())
-
-
-def _session(pen: _Pen, session: Session, capture: CaptureReport) -> Iterator[str]:
-    verdict = session.verdict
-    host = f" ({pen.plain(session.cloud.host)})" if session.cloud.host else ""
-    device = f"device {session.device.id}" if session.device.id else f"device at {session.device.address}"
-    yield f"{_headline(pen, verdict)}    {device}    cloud {session.cloud.address}:{session.cloud.port}{host}\n"
-    yield from pen.wrap(verdict.summary, 2)
-    yield from _alternatives(pen, verdict)
-    yield from _fix(pen, verdict)
+def _list(pen: Pen, groups: Sequence[Group]) -> Iterator[str]:
+    """All verdicts of the capture, one line each."""
+    shown = groups if pen.style.verbose else groups[:_LISTED]
+    yield f"{counted(len(groups), 'verdict')} in this capture\n"
+    most = max(len(f"  {pen.glyphs.times}{len(group.sessions):,}") for group in shown)
+    columns = _Columns.of(pen, (group.first for group in shown), beside=most)
+    for group in shown:
+        times = f"  {pen.glyphs.times}{len(group.sessions):,}" if group.others else ""
+        yield f"{columns.row(pen, group.first)}{times}\n"
+    if len(groups) > len(shown):
+        yield f"  {pen.glyphs.more} and {len(groups) - len(shown):,} more (--verbose shows all)\n"
     yield "\n"
-    yield from _ladder(pen, session, capture)
+
+
+def _device(pen: Pen, session: Session) -> str:
+    return pen.plain(session.device.id or session.device.address)
+
+
+def _cloud(pen: Pen, session: Session) -> str:
+    return pen.plain(f"{session.cloud.address}:{session.cloud.port}")
+
+
+def _headline(pen: Pen, verdict: Verdict) -> str:
+    tone = Tone.of(verdict)
+    return pen.tone(f"{pen.sign(tone)} {verdict.code.value} ({verdict.certainty.value})", tone)
+
+
+def _session(pen: Pen, group: Group, total: int) -> Iterator[str]:
+    session = group.first
+    verdict = session.verdict
+    yield from _head(pen, session)
+    yield from pen.block(verdict.summary, 2, "  ")
+    if Tone.of(verdict) is Tone.UNSURE:
+        yield from _open_questions(pen, verdict)
+        yield from _fix(pen, verdict, "Until then")
+    else:
+        yield from _fix(pen, verdict, "Fix")
+        yield from _open_questions(pen, verdict)
+    yield "\n"
+    yield from _where(pen, session, group.numbers[0], total)
+    yield from ladder(pen, session)
+    yield "\n"
     yield from _why(pen, verdict)
-    for finding in session.findings:
-        frames = f" (frames {frames_text(finding.frames)})" if finding.frames else ""
-        yield from pen.wrap(f"{finding.code} ({finding.certainty}): {finding.summary}{frames}", 4, "  + ")
-    if verdict.device_shows:
-        yield from _block(pen, "The device shows", list(verdict.device_shows))
-    if session.log:
-        yield from _block(pen, "Its log says", [f"{line.text}" for line in session.log])
-    if session.messages:
-        yield from _messages(pen, session)
+    yield from _findings(pen, session)
+    yield from _list_of(pen, "The device shows", verdict.device_shows)
+    yield from _log(pen, session)
+    yield from _messages(pen, session)
+    if pen.style.verbose:
+        yield from _attempts(pen, session)
+    yield from _others(pen, group)
 
 
-def _alternatives(pen: _Pen, verdict: Verdict) -> Iterator[str]:
+def _head(pen: Pen, session: Session) -> Iterator[str]:
+    verdict = session.verdict
+    host = f" ({session.cloud.host})" if session.cloud.host else ""
+    device = f"device {session.device.id}" if session.device.id else f"device at {session.device.address}"
+    who = f"{pen.plain(device)}    cloud {_cloud(pen, session)}{pen.plain(host)}"
+    line = f"{pen.sign(Tone.of(verdict))} {verdict.code.value} ({verdict.certainty.value})"
+    if len(line) + 4 + len(who) < pen.width:
+        yield f"{_headline(pen, verdict)}    {who}\n"
+    else:
+        yield f"{_headline(pen, verdict)}\n  {who}\n"
+
+
+def _open_questions(pen: Pen, verdict: Verdict) -> Iterator[str]:
     if verdict.alternatives:
-        yield from pen.wrap("It could be: " + ", ".join(verdict.alternatives), 4, "  ")
+        codes = f" {pen.glyphs.bullet} ".join(code.value for code in verdict.alternatives)
+        yield from pen.block(codes, _QUESTION, "  It could be", "bold")
     for number, text in enumerate(verdict.would_settle):
-        yield from pen.wrap(text, 16, "  To settle it  " if number == 0 else " " * 16)
+        yield from pen.block(text, _QUESTION, "" if number else "  To settle it", "bold")
 
 
-def _fix(pen: _Pen, verdict: Verdict) -> Iterator[str]:
+def _fix(pen: Pen, verdict: Verdict, title: str) -> Iterator[str]:
+    if verdict.remedy and len(title) + 2 >= _STEP:
+        yield _title(pen, title)
+        title = ""
     for number, remedy in enumerate(verdict.remedy):
-        yield from pen.wrap(remedy.text, 8, f"  {pen.bold('Fix')}   " if number == 0 else " " * 8)
+        yield from pen.block(remedy.text, _STEP, "" if number else f"  {title}", "bold")
         for command in remedy.commands:
-            yield " " * 10 + pen.plain(command) + "\n"  # never wrapped: it is there to be copied
+            yield f"{' ' * (_STEP + 2)}{pen.plain(command)}\n"  # never broken: it is there to be copied
 
 
-def _block(pen: _Pen, title: str, lines: list[str]) -> Iterator[str]:
-    indent = 2 + len(title) + 2
-    for number, line in enumerate(lines):
-        yield from pen.wrap(line, indent, f"  {pen.bold(title)}  " if number == 0 else " " * indent)
-
-
-def _ladder(pen: _Pen, session: Session, capture: CaptureReport) -> Iterator[str]:
-    number = capture.sessions.index(session) + 1
-    title = f"Session {number} of {len(capture.sessions)}   {session.transport} {session.device.address}:{session.device.port} {pen.to} {session.cloud.address}:{session.cloud.port}"
-    yield from pen.wrap(
-        f"{title}   frames {session.first_frame}-{session.last_frame}   {session.duration_s:.2f} s   filter: {session.filter}",
-        4,
-        "  ",
+def _where(pen: Pen, session: Session, number: int, total: int) -> Iterator[str]:
+    address = session.device.address
+    parts = (
+        f"Session {number:,} of {total:,}" if total > 1 else "Session",
+        f"{session.transport} {address}:{session.device.port} {pen.glyphs.to} {session.cloud.address}:{session.cloud.port}",
+        session.start_time,
+        span_text(session),
+        duration_text(session.duration_s),
+        f"filter: {session.filter}",
     )
-    notes = _notes(session)
-    inline = pen.width >= 110
-    for stage in session.stages:
-        if stage.stage == "session" and stage.status is Status.ABSENT:
-            continue
-        note = notes.get(stage.stage, "")
-        row = f"  {offset_text(stage.offset_s):>9}  {frames_text(stage.frames, 2):<9.9}  {_arrow(pen, stage)}  {stage.stage:<19.19}"
-        text = pen.plain(" ".join(filter(None, (_status(stage), note))))
-        if inline and text:
-            lines = textwrap.wrap(text, pen.width - len(row) - 2) or [""]
-            yield f"{row} {lines[0]}\n"
-            for line in lines[1:]:
-                yield f"{' ' * (len(row) + 1)}{line}\n"
-        else:
-            yield row.rstrip() + "\n"
-            yield from pen.wrap(text, 24) if text else ()
-    yield from _end(pen, session)
+    line = "  "
+    for part in map(pen.plain, parts):
+        if len(line) + len(part) + 3 > pen.width - 1 and line.strip():
+            yield line.rstrip() + "\n"
+            line = "    "
+        line += part + "   "
+    yield line.rstrip() + "\n"
 
 
-def _arrow(pen: _Pen, stage: Stage) -> str:
-    width = 23
-    if stage.status is Status.ABSENT:
-        return f"{pen.dot + ' ':s}" * (width // 2) + pen.dot
-    label = (
-        "SYN, SYN-ACK, ACK"
-        if stage.stage == "connect" and stage.status is Status.SEEN
-        else "SYN"
-        if stage.stage == "connect"
-        else f"{stage.bytes} B"
-        if stage.bytes
-        else ""
-    )
-    label = f" {label} " if label else ""
-    body = label.center(width - 1, pen.line)
-    return body + pen.right if stage.direction is Direction.UP else pen.left + body
+def _title(pen: Pen, title: str) -> str:
+    return f"  {pen.paint(title, 'bold')}\n"
 
 
-def _status(stage: Stage) -> str:
-    if stage.status is Status.ABSENT:
-        return "never came" if stage.stage != "connect" else "not in the capture"
-    return "" if stage.status is Status.SEEN else stage.status.value
-
-
-def _notes(session: Session) -> dict[str, str]:
-    """One short note per stage: what a key proved, or what the bytes look like."""
-    notes: dict[str, str] = {}
-    for attempt in session.attempts:
-        if attempt.outcome is Outcome.PROVED and attempt.stage not in notes:
-            notes[attempt.stage] = f"{attempt.key}: {attempt.detail}"
-    for stage in session.stages:
-        if stage.fields.get("looks_like"):
-            notes[stage.stage] = f"looks like {stage.fields.get('answer') or stage.fields['looks_like']}"
-        elif stage.stage not in notes and stage.fields.get("summary"):
-            notes[stage.stage] = str(stage.fields["summary"])
-    return notes
-
-
-def _end(pen: _Pen, session: Session) -> Iterator[str]:
-    ending = session.ending
-    after = f", {ending.after_s:.3f} s after the last data" if ending.after_s is not None else ""
-    frame = f"{ending.frame}" if ending.frame else ""
-    how = {
-        "fin": "closed (FIN)",
-        "rst": "reset (RST)",
-        "capture-end": "still open when the capture ends",
-        "silence": "silence",
-        "icmp": "ICMP error",
-        "alert": "alert",
-        "timeout": "timeout",
-    }[ending.how.value]
-    who = "" if ending.by == "capture" else f" by the {ending.by}"
-    yield f"  {'':>9}  {frame:<9}  {how}{who}{after}\n\n"
-
-
-def _why(pen: _Pen, verdict: Verdict) -> Iterator[str]:
+def _why(pen: Pen, verdict: Verdict) -> Iterator[str]:
     if not verdict.evidence:
         return
-    yield f"  {pen.bold('Why this is ' + verdict.certainty if verdict.certainty is not Certainty.UNDETERMINED else 'What is known')}\n"
+    known = verdict.certainty is Certainty.UNDETERMINED
+    yield _title(pen, "What is known" if known else f"Why this is {verdict.certainty.value}")
     for number, item in enumerate(verdict.evidence, 1):
-        frames = f" (frame{'s' if len(item.frames) > 1 else ''} {frames_text(item.frames)})" if item.frames else ""
-        yield from pen.wrap(item.text + frames, 6, f"  {number:>2}  ")
+        yield from pen.block(item.text + _frames(item.frames), 6, f"  {number:>2}  ")
 
 
-def _messages(pen: _Pen, session: Session) -> Iterator[str]:
-    yield f"  {pen.bold('What was said')}\n"
-    limit = len(session.messages) if pen.style.verbose else _MESSAGES_SHOWN
+def _frames(frames: tuple[int, ...]) -> str:
+    return f" (frame{'s' if len(set(frames)) > 1 else ''} {frames_text(frames)})" if frames else ""
+
+
+def _findings(pen: Pen, session: Session) -> Iterator[str]:
+    if session.findings:
+        yield _title(pen, "Also found")
+    for finding in session.findings:
+        told = f"{finding.code} ({finding.certainty.value}): {finding.summary}{_frames(finding.frames)}"
+        yield from pen.block(told, 6, "   +  ")
+
+
+def _list_of(pen: Pen, title: str, lines: Sequence[str]) -> Iterator[str]:
+    if lines:
+        yield _title(pen, title)
+    for line in lines:
+        yield from pen.block(line, 6, f"   {pen.glyphs.bullet}")
+
+
+def _log(pen: Pen, session: Session) -> Iterator[str]:
+    lines = loose_log(session)
+    shown = lines if pen.style.verbose else lines[:_LOG]
+    told = [f"{line.time_ms / 1000:.3f}  {line.text}" if line.time_ms is not None else line.text for line in shown]
+    if len(lines) > len(shown):
+        told.append(f"{len(lines) - len(shown):,} more (--verbose shows all)")
+    yield from _list_of(pen, "More from its log", told)
+
+
+def _messages(pen: Pen, session: Session) -> Iterator[str]:
+    if not session.messages:
+        return
+    yield _title(pen, "What was said")
+    limit = len(session.messages) if pen.style.verbose else _MESSAGES
+    kinds = max(len(message.type) for message in session.messages[:limit])
     for message in session.messages[:limit]:
-        arrow = pen.to if message.direction is Direction.UP else ("←" if pen.style.unicode else "<-")
-        yield from pen.wrap(
-            f"{message.type}: {message.summary}" if message.summary else message.type,
-            28,
-            f"  {offset_text(message.offset_s):>9}  {frames_text(message.frames, 1):<8.8} {arrow}  ",
-        )
+        way = pen.glyphs.to if message.direction is Direction.UP else pen.glyphs.back
+        lead = f"{offset_text(message.offset_s):>10}  {frames_text(message.frames, 1):<9.9}  {way}  "
+        said = f"{pen.plain(message.type):<{min(kinds, 16)}}  {message.summary}".rstrip()
+        yield from pen.block(said, len(lead), lead, "dim")
     if len(session.messages) > limit:
-        yield f"      ... and {len(session.messages) - limit} more (--verbose shows all)\n"
+        yield f"{' ' * 12}{pen.glyphs.more} and {len(session.messages) - limit:,} more (--verbose shows all)\n"
 
 
-def _others(pen: _Pen, others: list[Session]) -> Iterator[str]:
-    again = _count(len(others), "more session")
-    yield f"\n  {pen.bold(f'The same in {again}')}\n"
-    for session in others[:_OTHERS_SHOWN]:
-        yield f"    {session.start_time}  frames {session.first_frame}-{session.last_frame}  {session.filter}\n"
-    if len(others) > _OTHERS_SHOWN:
-        yield f"    ... and {len(others) - _OTHERS_SHOWN} more (--verbose shows all)\n"
+def _attempts(pen: Pen, session: Session) -> Iterator[str]:
+    words = {
+        Outcome.PROVED: "fits",
+        Outcome.REFUTED: "does not fit",
+        Outcome.NO_KEY: "no key",
+        Outcome.NOT_REACHED: "not reached",
+        Outcome.UNDECIDED: "cannot tell",
+    }
+    told = []
+    for attempt in session.attempts:
+        detail = f": {attempt.detail}" if attempt.detail else ""
+        told.append(f"{attempt.stage}  {attempt.key or 'none'}  {words[attempt.outcome]}{detail}")
+    yield from _list_of(pen, "Keys tried", told)
 
 
-def _stories(pen: _Pen, capture: CaptureReport) -> Iterator[str]:
+def _others(pen: Pen, group: Group) -> Iterator[str]:
+    if not group.others:
+        return
+    yield _title(pen, f"The same in {counted(len(group.others), 'more session')}")
+    for session in group.others[:_OTHERS]:
+        frames = span_text(session)
+        yield f"      {pen.plain(session.start_time)}  {frames}  {pen.plain(session.filter)}\n"
+    if len(group.others) > _OTHERS:
+        yield f"      {pen.glyphs.more} and {len(group.others) - _OTHERS:,} more (--verbose shows all)\n"
+
+
+def _stories(pen: Pen, capture: CaptureReport) -> Iterator[str]:
     told = [story for story in capture.stories if story.attempts > 1]
-    if told:
+    shown = told if pen.style.verbose else told[:_TOLD]
+    if shown:
         yield "\n"
-    for story in told:
-        yield from pen.wrap(f"{story.device}: {story.summary}", 11, f"  {pen.bold('Story')}    ")
+    for story in shown:
+        pauses = ", ".join(duration_text(pause) for pause in story.cadence_s[:_CADENCE])
+        more = f" {pen.glyphs.more}" if len(story.cadence_s) > _CADENCE else ""
+        apart = f"; apart by {pauses}{more}" if pauses else ""
+        yield from pen.block(f"{story.device}: {story.summary}{apart}", 9, "  Story", "bold")
+    if len(told) > len(shown):
+        yield f"         {pen.glyphs.more} and {len(told) - len(shown):,} more devices (--verbose shows all)\n"
 
 
-def _keys(pen: _Pen, keys: tuple[KeyRow, ...]) -> Iterator[str]:
-    yield f"\n  {pen.bold('Keys')}\n"
-    for key in keys:
+def _keys(pen: Pen, keys: tuple[KeyRow, ...]) -> Iterator[str]:
+    """Without --verbose only what cannot be used: everything else has been named where it mattered."""
+    rows = keys if pen.style.verbose else tuple(key for key in keys if key.status == "unusable")
+    shown = rows if pen.style.verbose else rows[:_BAD_KEYS]
+    if not shown:
+        return
+    yield "\n" + _title(
+        pen, "Keys" if pen.style.verbose else f"Keys that cannot be used: {len(rows)} of {len(keys)} files"
+    )
+    for key in shown:
+        kind = f"{key.kind} {key.bits}" if key.bits else key.kind
         said = key.problem or (f"SHA256:{key.fingerprint[:16]}" if key.fingerprint else "")
-        yield from pen.wrap(f"{key.file}  {key.role}  {key.kind}  {said}", 6, "    ")
+        yield from pen.block(f"{key.file}  {key.role.value}  {kind}  {said}", 8, "      ")
+    if len(rows) > len(shown):
+        yield f"      {pen.glyphs.more} and {len(rows) - len(shown):,} more (--verbose shows all)\n"

@@ -10,7 +10,7 @@ from __future__ import annotations
 from analyzer.model import LogLine, Session
 from analyzer.reports.html.element import Html, element
 from analyzer.reports.html.parts import drawing, hidden, outcome
-from analyzer.reports.ladder import frames_text, offset_text
+from analyzer.reports.ladder import offset_text
 from analyzer.reports.rungs import Kind, Note, Rung, rungs
 from dissectors.events import Direction, Status
 
@@ -65,7 +65,7 @@ def _row(rung: Rung, session: Session) -> Html:
     return element(
         "li",
         element("span", offset_text(rung.offset_s), hidden(" s") if rung.offset_s is not None else None, class_="when"),
-        element("span", hidden("frame "), frames_text(rung.frames, 3), class_="what") if rung.frames else None,
+        element("span", hidden("frame "), rung.frames_shown(3), class_="what") if rung.frames else None,
         _lane(rung),
         told,
         class_=f"rung {state}{' verdict-here' if _is_verdict_stage(rung, session) else ''}",
@@ -77,7 +77,7 @@ def _is_verdict_stage(rung: Rung, session: Session) -> bool:
 
 
 def _lane(rung: Rung) -> Html:
-    way = None if rung.kind in (Kind.PAUSE, Kind.OPEN) else hidden(f", {_WAY[rung.direction]}")
+    way = None if rung.kind in (Kind.PAUSE, Kind.OPEN, Kind.SILENCE) else hidden(f", {_WAY[rung.direction]}")
     size = element("span", rung.measure, class_="size") if rung.measure else None
     label = element("span", element("b", rung.label), " " if size else None, size, way, class_="label")
     return element("div", _drawing(rung), label, class_="lane")
@@ -96,6 +96,9 @@ def _arrow(rung: Rung) -> list[Html]:
         return [_at(side, element("path", class_="fade", d="M-4 0h8M-2.5 4h5M-1 8h2")) for side in ("0", "100%")]
     if rung.kind is Kind.GAP:
         return [_line("0", "100%"), _at("50%", element("path", class_="break", d="M-9 7l6-14M3 7l6-14"))]
+    if rung.kind is Kind.SILENCE:
+        side = "0" if rung.direction is Direction.UP else "100%"
+        return [_at(side, element("path", class_="cross", d="M-5-5l10 10M5-5l-10 10"))]
     if rung.kind is Kind.NETWORK:
         right = rung.direction is not Direction.DOWN
         source = _at("50%", element("path", class_="source", d="M0-6l6 6-6 6-6-6z"))

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from analyzer.model import CaptureReport, Report
-from analyzer.reports.grouping import Group, Tone, counted
+from analyzer.reports.grouping import BY_WEIGHT, Group, Tone, counted
 from analyzer.reports.html.budget import TABLE_ROWS
 from analyzer.reports.html.element import Html, Node, element
 from analyzer.reports.html.parts import certainty, left_out, prose, sign, table, tone_class
@@ -16,7 +16,6 @@ from analyzer.reports.html.session import device_name
 #: This many answers are cards with their fix; more of them are a table, and many a table without sentences.
 _CARDS = 6
 _TOLD = 30
-_ORDER = (Tone.BAD, Tone.UNSURE, Tone.OK)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,11 +25,6 @@ class Entry:
     capture: CaptureReport
     group: Group
     anchor: str | None
-
-
-def by_weight(groups: Iterable[Group]) -> list[Group]:
-    """What fails first, then what is not settled; otherwise as in the capture."""
-    return sorted(groups, key=lambda group: _ORDER.index(Tone.of(group.first.verdict)))
 
 
 def totals(report: Report, level: int) -> Iterator[Html]:
@@ -46,7 +40,7 @@ def totals(report: Report, level: int) -> Iterator[Html]:
     rows = [
         element(
             "li",
-            element("span", [sign(tone) for tone in _ORDER if tone in tones[code]]),
+            element("span", [sign(tone) for tone in BY_WEIGHT if tone in tones[code]]),
             element("span", code, class_="code"),
             element(
                 "svg",

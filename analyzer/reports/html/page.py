@@ -10,10 +10,10 @@ from functools import cache
 from importlib.resources import files
 
 from analyzer.model import CaptureReport, KeyRow, Outcome, Report
-from analyzer.reports.grouping import Group, Tone, alike, counted, nothing_found
+from analyzer.reports.grouping import BY_WEIGHT, Group, Tone, alike, by_weight, counted, nothing_found
 from analyzer.reports.html.budget import DRAW_ALL_BELOW, PROBLEMS, TABLE_ROWS, Budget
 from analyzer.reports.html.element import Html, Node, element, stream
-from analyzer.reports.html.overview import Entry, answers, by_weight, totals
+from analyzer.reports.html.overview import Entry, answers, totals
 from analyzer.reports.html.parts import copyable, drawing, facts, fold, left_out, moment, sign, symbols, table
 from analyzer.reports.html.session import Place, article
 from analyzer.reports.html.story import stories
@@ -175,8 +175,7 @@ def _many(report: Report, grouped: list[tuple[CaptureReport, list[Group]]], budg
     for index, (capture, groups) in enumerate(grouped, 1):
         entries += [Entry(capture, group, anchor) for group, anchor in _anchored(groups, f"c{index}", left)]
         left = max(0, left - len(groups))
-    weights = {tone: weight for weight, tone in enumerate((Tone.BAD, Tone.UNSURE, Tone.OK))}
-    entries.sort(key=lambda entry: weights[Tone.of(entry.group.first.verdict)])
+    entries.sort(key=lambda entry: BY_WEIGHT.index(Tone.of(entry.group.first.verdict)))
     if entries:
         yield element("h2", "Sessions")
         yield from answers(entries, 2, with_capture=True)
@@ -283,7 +282,7 @@ def _keys(report: Report) -> Iterator[Html]:
         for attempt in session.attempts
         if attempt.outcome is Outcome.PROVED
     )
-    columns = ("File", "Role", "Device", "Kind", "SHA256 of the public key", "Status")
+    columns = ("File", "Role", "Kind", "SHA256 of the public key", "Status")
     rows = [_key(key, fits[key.file]) for key in report.keys[:TABLE_ROWS]]
     yield fold(
         f"Keys: {counted(len(report.keys), 'file')}",
@@ -303,10 +302,12 @@ def _key(key: KeyRow, fits: int) -> tuple[Node, ...]:
         fitting = f", fits {counted(fits, 'time')}" if fits else ""
         remark = f": {key.problem}" if key.problem else ""
         status = element("span", drawing("ok"), f" usable{fitting}{remark}", class_="outcome ok")
+    owner = None
+    if key.device_id and key.device_id not in key.file:
+        owner = element("p", "of ", element("code", key.device_id), class_="aside")
     return (
-        key.file,
+        [key.file, owner],
         key.role.value,
-        element("code", key.device_id) if key.device_id else None,
         f"{key.kind} {key.bits}" if key.bits else key.kind,
         element("code", key.fingerprint[:16], title=key.fingerprint) if key.fingerprint else None,
         status,

@@ -26,8 +26,8 @@ from analyzer.reports.html.parts import (
     table,
     tone_class,
 )
-from analyzer.reports.ladder import frames_text, offset_text
-from analyzer.reports.rungs import duration_text, ending_text, loose_log
+from analyzer.reports.ladder import duration_text, frames_text, offset_text, span_text
+from analyzer.reports.rungs import ending_text, loose_log
 from dissectors.events import Direction
 
 #: What is meant by each degree, where it stands.
@@ -36,7 +36,12 @@ _MEANING = {
     Certainty.INFERRED: "it follows from shape, timing or silence; no key at hand decides it",
     Certainty.UNDETERMINED: "more than one cause fits what was captured",
 }
-_PROTOCOLS = {"lightssl": "RSA handshake (lightssl)", "dtls": "DTLS", "coap": "bare CoAP", "unknown": "no known protocol"}
+_PROTOCOLS = {
+    "lightssl": "RSA handshake (lightssl)",
+    "dtls": "DTLS",
+    "coap": "bare CoAP",
+    "unknown": "no known protocol",
+}
 _ATTEMPTS_KEPT = 200
 
 
@@ -169,7 +174,7 @@ def _rest(group: Group, place: Place, budget: Budget) -> Iterator[Node]:
         element(f"h{level}", "What happened"),
         element(
             "p",
-            f"{number}, frames {session.first_frame}-{session.last_frame}, {_PROTOCOLS[session.protocol]} over "
+            f"{number}, {span_text(session)}, {_PROTOCOLS[session.protocol]} over "
             f"{session.transport.upper()}. In Wireshark: ",
             copyable(session.filter),
             class_="aside",
@@ -338,7 +343,7 @@ def _again(group: Group, place: Place, budget: Budget, level: int) -> Html:
             f"{number:,}",
             moment(session.start_time),
             duration_text(session.duration_s),
-            f"{session.first_frame}-{session.last_frame}",
+            span_text(session),
             ending_text(session),
             element("code", session.filter),
         )

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 
 from analyzer.model import Session, Story
-from analyzer.reports.grouping import Tone, counted
+from analyzer.reports.grouping import BY_WEIGHT, Tone, counted
 from analyzer.reports.html.budget import STORIES
 from analyzer.reports.html.element import Html, element
 from analyzer.reports.html.parts import left_out, moment
-from analyzer.reports.rungs import duration_text
+from analyzer.reports.ladder import duration_text
 
 #: More marks than this on one line cannot be told apart.
 _MARKS = 100
@@ -22,7 +22,6 @@ _SHAPES = {
     Tone.BAD: ("bad", {"d": "M-6-6L6 6M6-6L-6 6"}),
     Tone.UNSURE: ("unsure", {"d": "M0-7L7 0 0 7-7 0z"}),
 }
-_ORDER = (Tone.BAD, Tone.UNSURE, Tone.OK)
 
 
 def stories(told: Sequence[Story], sessions: Mapping[str, Session], level: int) -> Iterator[Html]:
@@ -73,7 +72,7 @@ def _story(story: Story, sessions: list[Session], level: int) -> Html:
 
 def _timeline(tones: list[Tone], offsets: list[float], span: float) -> Html:
     counts = Counter(tones)
-    words = ", ".join(f"{counts[tone]:,} {tone.value}" for tone in _ORDER if counts[tone])
+    words = ", ".join(f"{counts[tone]:,} {tone.value}" for tone in BY_WEIGHT if counts[tone])
     title = f"{counted(len(tones), 'attempt')} in {duration_text(span)}: {words}"
     marks = [_mark(tone, share, many) for (tone, share), many in _binned(tones, offsets, span).items()]
     axis = element("line", class_="axis", x1="0", x2="100%", y1=20, y2=20)
