@@ -12,7 +12,10 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from struct import Struct
 
+from analyzer.capture import tunnels
+from analyzer.capture.decode import Decoder
 from analyzer.capture.icmp import Quote, read_quote
+from analyzer.capture.records import Notes
 from analyzer.conversations import roles, streams
 from analyzer.conversations.candidates import Shape
 from analyzer.conversations.filters import endpoint
@@ -28,9 +31,11 @@ from dissectors.events import Direction
 _PORTS = Struct("!HH").pack
 _TCP_HEAD = Struct("!4xI5xB").unpack_from
 _DNS, _NTP = 53, 123
-#: UDP ports of tunnels whose inner packets Wireshark counts as conversations too: VXLAN, Geneve, GTP-U, Teredo.
-_TUNNELS = frozenset({4789, 8472, 6081, 2152, 3544})
-_TUNNEL_SIZE = 36
+_OTHER_UDP = frozenset({_DNS, _NTP})
+#: UDP ports of tunnels that are not looked into, although Wireshark numbers what is inside: GTP-U, Teredo.
+_CLOSED_TUNNELS = frozenset({2152, 3544})
+_CLOSED_TUNNEL_SIZE = 36
+_MAX_NESTED = 4
 _REDIRECT = 5
 
 #: Flags of an entry that is an int, above the bits of `streams`.
@@ -40,7 +45,9 @@ _OTHER = 1 << 98
 _OVER, _RESUMES = 1 << 99, 1 << 100
 #: No packet of its own yet, it was only quoted by an ICMP error.
 _QUOTED = 1 << 101
-_FLAGS = _OTHER | _OVER | _RESUMES | _QUOTED
+#: A tunnel's outer flow.
+_TUNNEL = 1 << 102
+_FLAGS = _OTHER | _OVER | _RESUMES | _QUOTED | _TUNNEL
 
 _CONTROL = SYN | FIN | RST
 #: An undecided flow is looked at as a whole after this many segments (the second when its opening was seen, so that its
@@ -72,6 +79,7 @@ class Conversations:
         self._undecided: OrderedDict[TcpFlow, Shape] = OrderedDict()
         self._undecided_bytes = 0
         self._holding = Holding(options)
+        self._decoder = Decoder(Notes())
         self._looked_ns = 0
         #: ICMP errors that came before any packet of the flow they are about.
         self._waiting: dict[tuple[int, bytes], list[tuple[IcmpNote, int, bool]]] = {}
@@ -111,21 +119,40 @@ class Conversations:
 
     def of_interest(self, protocol: int) -> frozenset[int]:
         """Ports whose flows are held or passed on: the cloud's, DNS and NTP, tunnels."""
-        return self._tcp_ports | {_DNS} if protocol == TCP else self._udp_ports | {_DNS, _NTP} | _TUNNELS
+        return (
+            self._tcp_ports | {_DNS}
+            if protocol == TCP
+            else self._udp_ports | _OTHER_UDP | tunnels.PORTS | _CLOSED_TUNNELS
+        )
 
     def feed(self, packet: Packet) -> Iterable[Conversation]:
         """Takes in a packet; the conversations that are over by now."""
         overdue = _NOTHING
         if not 0 <= packet.time_ns - self._looked_ns < _LOOK_NS:
             overdue = self._sweep(packet.time_ns)
+        ended = self._take(packet)
+        if packet.destination_port in tunnels.PORTS:
+            ended += self._inside(packet)
+        return overdue + ended if overdue else ended
+
+    def _take(self, packet: Packet) -> tuple[Conversation, ...]:
         if packet.protocol == TCP:
-            ended = self._on_tcp(packet)
-        elif packet.protocol == UDP:
-            ended = self._on_udp(packet)
-        else:
-            self._on_icmp(packet)
-            ended = _NOTHING
-        return (*overdue, *ended) if overdue else ended
+            return self._on_tcp(packet)
+        if packet.protocol == UDP:
+            return self._on_udp(packet)
+        self._on_icmp(packet)
+        return _NOTHING
+
+    def _inside(self, packet: Packet) -> tuple[Conversation, ...]:
+        """Takes in what a tunnel's datagram carries, also when that is a tunnel's again."""
+        found = _NOTHING
+        inner = tunnels.inside(packet, self._decoder)
+        for _ in range(_MAX_NESTED):
+            if inner is None:
+                break
+            found += self._take(inner)
+            inner = tunnels.inside(inner, self._decoder)
+        return found
 
     def finish(self) -> Iterator[Conversation]:
         """The capture is over: everything that is still open."""
@@ -262,14 +289,13 @@ class Conversations:
         flags = entry & _FLAGS
         if flags & _QUOTED:
             flags = 0
-            if _DNS in (packet.source_port, packet.destination_port) or _NTP in (
-                packet.source_port,
-                packet.destination_port,
-            ):
+            if not _OTHER_UDP.isdisjoint((packet.source_port, packet.destination_port)):
                 flags = _OTHER
             elif self._hinted_udp(packet):
                 flags = _RESUMES
-            if packet.destination_port in _TUNNELS and packet.length >= _TUNNEL_SIZE:
+            elif packet.destination_port in tunnels.PORTS:
+                flags = _TUNNEL
+            if packet.destination_port in _CLOSED_TUNNELS and packet.length >= _CLOSED_TUNNEL_SIZE:
                 self._udp_counter.lose()
                 self._tcp_counter.lose()
         if flags & _OTHER:

@@ -32,6 +32,8 @@ from dissectors.events import Direction, Mark
 _MAX_CONTROL = 1000
 #: Data offset byte of a TCP header of 20 bytes; less is a damaged packet.
 _SHORTEST_HEADER = b"\x50"
+#: A session known by content alone has a nonce and an answer.
+_FEWEST_MESSAGES = 2
 
 
 class TcpFlow(Flow):
@@ -76,6 +78,8 @@ class TcpFlow(Flow):
 
     def is_session(self) -> bool:
         """What has come so far is a device's session by its content alone."""
+        if sum(packet.length > 0 for packet in self.packets) < _FEWEST_MESSAGES:
+            return False
         for segments in connections(in_order(self.packets)):
             parts = Assembly(segments, self.ends[0]).parts
             if roles.cloud_by_content(parts) is not None and roles.answered(parts):

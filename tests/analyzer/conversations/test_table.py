@@ -549,3 +549,37 @@ def test_a_mixed_gateway_capture_gives_the_devices_only(captures: Path) -> None:
     assert len(found) == 12
     assert len(others) == 86 + 38
     assert {c.role_source for c in found} == {"content", "syn"}
+
+
+def in_vxlan(packet: Packet, times: int = 1) -> Packet:
+    """The packet as a cloud provider mirrors it."""
+    for _ in range(times):
+        body = packet.header + packet.payload
+        if packet.protocol == UDP:
+            body = wire.udp(
+                packet.source, packet.destination, packet.source_port, packet.destination_port, packet.payload
+            )
+        inner = wire.ip(packet.source, packet.destination, packet.protocol, body, ident=packet.ip_id)
+        payload = b"\x08" + bytes(7) + wire.ethernet(bytes(6), bytes(6), wire.ETHERTYPE_IPV4, inner)
+        packet = Packet(
+            packet.number, packet.time_ns, UDP, CLOUD, DEVICE, 50000, 4789, payload, len(payload), 64, packet.number
+        )  # fmt: skip
+    return packet
+
+
+@pytest.mark.tshark
+@pytest.mark.parametrize("times", [1, 2])
+def test_a_mirrored_session_is_found_inside_its_tunnel(times: int, tshark: str, tmp_path: Path) -> None:
+    talk = session(Talk()).close()
+    packets = [in_vxlan(packet, times) for packet in talk.packets]
+    found = one(packets)
+    assert brief(found) == brief(one(talk.packets))
+    assert (found.stream, found.filter) == (0, "tcp.stream eq 0")
+    assert selected(tshark, tmp_path / "a.pcap", packets, found.filter) == list(range(1, 12))
+    mixed = [*packets, datagram(99, CLIENT_HELLO)]
+    assert [c.stream for c in converse(mixed) if isinstance(c, UdpConversation)] == [1]
+
+
+def test_tunnels_in_tunnels_end_somewhere() -> None:
+    deep = in_vxlan(datagram(1, CLIENT_HELLO), 40)
+    assert converse([deep]) == []
