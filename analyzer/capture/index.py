@@ -227,7 +227,7 @@ class Screen:
         dtls[udp] = np.isin(fields.bytes[body], _DTLS_TYPES) & np.isin(fields.half[body + 1], _DTLS_VERSIONS)
         known = self._is_known(fields.flow) & (tcp | udp)
         fresh = (tcp | udp) & ~known
-        certain = fields.odd | (known & (syn | dtls))
+        certain = fields.odd | syn | dtls
         dull = self._dull_tcp(fields, tcp & fresh)
         dull.update(self._dull_udp(fields, udp & fresh, dtls))
         keep = certain | fresh
@@ -332,14 +332,14 @@ class Screen:
             strict=True,
         )
         for item, number, sure, protocol in rows:
-            if sure:
-                yield item
-                continue
             counted = dull.get(item)
             if counted is not None:
                 key, side, sequence, other = counted
                 if not (flows.count_tcp(key, side, sequence, other) if protocol == TCP else flows.count_udp(key)):
                     yield item
+                continue
+            if sure:
+                yield item
                 continue
             due = left.get(number, 0) or _FIRST_ASKED[protocol]
             if due < 0:
