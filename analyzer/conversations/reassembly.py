@@ -1,13 +1,10 @@
 """The segments of one TCP connection into its two byte streams, in the order in which the ends could read them.
 
-How it works, for a list of segments in time order:
-1. *Place*: sequence numbers become offsets from the first byte (unwrapped, so 2^32 is no border), and it is settled which
-   ranges the capture holds at all. So a hole can be told from data that is merely late.
-2. *Play*: the segments again, one by one. A direction is delivered as far as it is contiguous. Where it stops at a range
-   that is in no frame, and later data or the other side's acknowledgement shows that it was sent, it goes on behind a gap.
-   Data that was first for a byte wins, as in most stacks; segments whose checksum is wrong count only where there is
-   nothing better, as a receiver drops them.
-Nothing depends on who is the device: sides are 0 and 1 here (`roles` decides later, by what was delivered).
+How it works: `placement` has said where each segment belongs and which ranges the capture holds, so a hole can be told
+from data that is merely late. Here the segments are played again, one by one, in time order. A direction is delivered as
+far as it is contiguous. Where it stops at a range that is in no frame, and later data, a sequence number or the other
+side's acknowledgement shows that it was sent, it goes on behind a gap. Data that was first for a byte wins, as in most
+stacks. Nothing depends on who is the device: sides are 0 and 1 (`roles` decides later, by what was delivered).
 """
 
 from __future__ import annotations
@@ -16,16 +13,11 @@ from collections.abc import Sequence
 from heapq import heappop, heappush
 from typing import NamedTuple
 
-from analyzer.conversations.checksum import wrong
 from analyzer.conversations.intervals import Intervals
+from analyzer.conversations.placement import Placement, Sent, Span
 from analyzer.packet import ACK, FIN, RST, SYN, Packet
 from dissectors.events import How
 
-_MASK = 0xFFFFFFFF
-#: A segment or acknowledgement further off than this is of another connection, or forged.
-_STRAY = 1 << 26
-#: Acknowledged but uncaptured bytes behind the last captured one are believed up to here.
-_BELIEVED = 1 << 20
 #: New data below what was sent already: reordered when it follows this soon, otherwise sent again.
 _REORDERED_NS = 200_000_000
 
@@ -43,87 +35,39 @@ class Part(NamedTuple):
     time_ns: int
 
 
-class Side:
-    """One direction while it is put together, and what was learnt of it."""
+class Delivery:
+    """One direction while it is played."""
 
-    def __init__(self) -> None:
-        self.packets = 0
-        #: Unwrapping: a sequence number and its unwrapped value.
-        self._reference: int | None = None
-        self._unwrapped = 0
-        #: Unwrapped value of the first byte.
-        self.origin = 0
-        #: Ranges captured anywhere, and sent as far as the captured packets' lengths tell.
-        self.captured = Intervals()
-        self.sent = Intervals()
-        self.fin: int | None = None
-        #: Acknowledged by the other side; claimed to be sent, by acknowledgements or this side's own later sequence
-        #: numbers (the highest and the one below it); how much of that is believed.
-        self.acked = 0
-        self._claimed = 0
-        self._claimed_before = 0
-        self.believed = 0
-        #: While playing: delivered up to; known to have been sent up to; waiting pieces.
+    def __init__(self, sent: Sent) -> None:
+        self.sent = sent
+        #: Delivered up to; known to have been sent up to; pieces that wait, by offset.
         self.next = 0
         self.high = 0
-        self.waiting: list[tuple[int, int, bytes, int]] = []
+        self.waiting: list[tuple[int, int, bytes]] = []
+        #: Ranges that came so far: captured bytes, and with what was cut off.
         self.arrived = Intervals()
         self.seen = Intervals()
+        #: The highest offset sent so far and since when; where data sent again ends.
         self.top = 0
         self.top_ns = 0
+        self.last_again = 0
         self.fin_frame: int | None = None
         self.closed = False
         self.reset = False
+        #: Data that overlaps other data, to be compared: offset, payload, frame.
         self.again: list[tuple[int, bytes, int]] = []
         self.last_payload_ns: int | None = None
-        self.last_again = 0
         self.ttls: set[int] = set()
-
-    @property
-    def end(self) -> int:
-        """The end of what was sent, as far as captured packets tell."""
-        return self.sent.ends[-1] if self.sent.ends else 0
-
-    def refer(self, sequence: int) -> None:
-        self._reference = sequence
-        self._unwrapped = 0
-
-    def unwrap(self, sequence: int, follow: bool = True) -> int | None:
-        """The unwrapped value; None for one that is far from all before it. ``follow``: later ones may be further on."""
-        if self._reference is None:
-            self._reference = sequence
-        distance = ((sequence - self._reference + 0x80000000) & _MASK) - 0x80000000
-        if abs(distance) > _STRAY:
-            return None
-        value = self._unwrapped + distance
-        if distance > 0 and follow:
-            self._reference, self._unwrapped = sequence, value
-        return value
-
-    def claim(self, offset: int) -> None:
-        """Something says that everything below ``offset`` was sent."""
-        if offset > self._claimed:
-            self._claimed_before, self._claimed = self._claimed, offset
-
-    def settle(self) -> None:
-        """How far claims show data that was not captured. A FIN takes a sequence number, but is no byte."""
-        beyond = self._claimed - self.end
-        if self.fin is not None:
-            self.believed = min(self._claimed, self.fin)
-        elif beyond > 0 and (beyond == 1 or self._claimed - self._claimed_before == 1):
-            self.believed = self._claimed - 1
-        elif beyond > _BELIEVED:
-            self.believed = self.end
-        else:
-            self.believed = self._claimed
 
 
 class Assembly:
-    """A reassembled connection; ``sides`` are those of the two ends. See the module's *How it works*."""
+    """A reassembled connection; ``sides`` are those of the two ends, ``first_end`` is side 0."""
 
     def __init__(self, segments: Sequence[Packet], first_end: tuple[bytes, int]) -> None:
         self.segments = segments
-        self.sides = (Side(), Side())
+        self._which = [0 if (p.source, p.source_port) == first_end else 1 for p in segments]
+        self._placed = placed = Placement(segments, self._which)
+        self.sides = (Delivery(placed.sides[0]), Delivery(placed.sides[1]))
         self.parts: list[Part] = []
         self.syns: list[tuple[int, Packet]] = []
         self.syn_acks: list[tuple[int, Packet]] = []
@@ -135,15 +79,11 @@ class Assembly:
         self.zero_windows: list[tuple[int, int]] = []
         self.out_of_order: list[tuple[int, int]] = []
         self.conflicts: list[int] = []
-        self.checksum_bad: list[int] = []
+        self.checksum_bad = placed.checksum_bad
+        #: What was left out, each said once.
         self.notes: dict[str, None] = {}
-        self._which = [0 if (p.source, p.source_port) == first_end else 1 for p in segments]
-        #: Per segment: start, captured end and wire end of its data; its acknowledgement. None: has none.
-        self._spans: list[tuple[int, int, int] | None] = []
-        self._acks: list[int | None] = []
-        self._offsets: list[int | None] = []
-        self._unused: set[int] = set()
-        self._place()
+        if placed.strays:
+            self.notes["segments of another connection between the same ports were left out"] = None
         self._play()
         self._flush()
         self._compare()
@@ -163,143 +103,9 @@ class Assembly:
     @property
     def one_direction_only(self) -> bool:
         """One side's packets are missing although the other side acknowledges them."""
-        if all(side.packets for side in self.sides):
+        if all(side.sent.packets for side in self.sides):
             return False
         return any(packet.flags & (ACK | RST) == ACK for packet in self.segments)
-
-    # -- place ------------------------------------------------------------------------------------
-
-    def _place(self) -> None:
-        sequences, acknowledgements = self._unwrap()
-        self._find_origins(sequences, acknowledgements)
-        suspects: list[tuple[int, Side]] = []
-        for index, packet in enumerate(self.segments):
-            me, other = self.sides[self._which[index]], self.sides[1 - self._which[index]]
-            value, ack = sequences[index], acknowledgements[index]
-            offset = None if ack is None else ack - other.origin
-            self._acks.append(offset)
-            if offset is not None:
-                other.acked = max(other.acked, offset)
-                other.claim(offset)
-            self._offsets.append(None if value is None else value - me.origin)
-            if value is None:
-                self._spans.append(None)
-                continue
-            me.claim(value - me.origin)
-            start = value - me.origin + (1 if packet.flags & SYN else 0)
-            end = start + packet.length
-            span = (start, start + len(packet.payload), end) if packet.length else None
-            self._spans.append(span)
-            if wrong(packet):
-                self.checksum_bad.append(packet.number)
-                if span:
-                    suspects.append((index, me))
-                continue
-            if packet.flags & FIN and me.fin is None and end >= 0:
-                me.fin = end
-            if span:
-                me.captured.add(max(start, 0), span[1])
-                me.sent.add(max(start, 0), end)
-        for index, me in suspects:
-            span = self._spans[index]
-            if span is None:
-                continue
-            if me.captured.covers(max(span[0], 0), span[1]):
-                self._unused.add(index)
-            else:
-                me.sent.add(max(span[0], 0), span[2])
-        for index, me in suspects:
-            span = self._spans[index]
-            if span is not None and index not in self._unused:
-                me.captured.add(max(span[0], 0), span[1])
-        for side in self.sides:
-            side.settle()
-
-    def _unwrap(self) -> tuple[list[int | None], list[int | None]]:
-        """Unwrapped sequence and acknowledgement numbers; None where there is none or it is a stray."""
-        references = self._references()
-        for side, reference in zip(self.sides, references, strict=True):
-            if reference is not None:
-                side.refer(reference)
-        sequences: list[int | None] = []
-        acknowledgements: list[int | None] = []
-        strays = 0
-        for which, packet in zip(self._which, self.segments, strict=True):
-            me, other = self.sides[which], self.sides[1 - which]
-            me.packets += 1
-            if packet.flags & RST:
-                sequences.append(None)
-                acknowledgements.append(None)
-                continue
-            value = me.unwrap(packet.sequence)
-            strays += value is None
-            sequences.append(value)
-            acknowledgements.append(other.unwrap(packet.acknowledgement, False) if packet.flags & ACK else None)
-        if strays:
-            self.notes["segments of another connection between the same ports were left out"] = None
-        return sequences, acknowledgements
-
-    def _references(self) -> list[int | None]:
-        """Where unwrapping starts: the SYN's number, otherwise one that half of the side's segments are near to."""
-        found: list[int | None] = [None, None]
-        samples: list[list[int]] = [[], []]
-        for which, packet in zip(self._which, self.segments, strict=True):
-            if packet.flags & RST:
-                continue
-            if packet.flags & SYN:
-                if found[which] is None:
-                    found[which] = packet.sequence
-            elif len(samples[which]) < 8:
-                samples[which].append(packet.sequence)
-        for which in (0, 1):
-            if found[which] is None:
-                near = [
-                    sum(abs(((b - a + 0x80000000) & _MASK) - 0x80000000) <= _STRAY for b in samples[which])
-                    for a in samples[which]
-                ]
-                if near:
-                    found[which] = samples[which][near.index(max(near))]
-        return found
-
-    def _find_origins(self, sequences: list[int | None], acknowledgements: list[int | None]) -> None:
-        """Offset 0 of both sides: behind the SYN, or where a SYN-ACK says, or the first byte seen."""
-        exact: list[int | None] = [None, None]
-        told: list[int | None] = [None, None]  # by the first acknowledgement from the other side
-        data: list[int | None] = [None, None]
-        first: list[int | None] = [None, None]
-        heard: list[int | None] = [None, None]  # the highest acknowledgement so far, to know keep-alives by
-        syn = [False, False]
-        for index, packet in enumerate(self.segments):
-            which, value, ack = self._which[index], sequences[index], acknowledgements[index]
-            if ack is not None:
-                if told[1 - which] is None:
-                    told[1 - which] = ack
-                heard[1 - which] = max(ack, heard[1 - which] or ack)
-                if packet.flags & SYN and exact[1 - which] is None:
-                    exact[1 - which] = ack
-            if value is None:
-                continue
-            if packet.flags & SYN:
-                if not syn[which]:
-                    exact[which], syn[which] = value + 1, True
-                continue
-            first[which] = value if first[which] is None else first[which]
-            probe = packet.length <= 1 and heard[which] is not None and value < (heard[which] or 0)
-            if packet.length and not probe:
-                lowest = data[which]
-                data[which] = value if lowest is None else min(value, lowest)
-        for which in (0, 1):
-            candidates = [data[which], told[which]] if syn[1 - which] else [data[which]]
-            known = [value for value in candidates if value is not None]
-            if exact[which] is not None:
-                origin = exact[which]
-            elif known:
-                origin = min(known)
-            else:
-                origin = told[which] if told[which] is not None else first[which]
-            self.sides[which].origin = origin or 0
-
-    # -- play -------------------------------------------------------------------------------------
 
     def _play(self) -> None:
         for index, packet in enumerate(self.segments):
@@ -318,21 +124,21 @@ class Assembly:
                 self.established = packet
             if packet.window == 0 and not packet.flags & SYN:
                 self.zero_windows.append((packet.number, which))
-            ack = self._acks[index]
+            ack = self._placed.acks[index]
             if ack is not None:
-                self._sent_up_to(1 - which, min(ack, self.sides[1 - which].believed), packet)
-            span = self._spans[index]
-            if span is not None and index not in self._unused:
-                self._on_data(which, packet, *span)
+                self._sent_up_to(1 - which, min(ack, self.sides[1 - which].sent.believed), packet)
+            span = self._placed.spans[index]
+            if span is not None and index not in self._placed.unused:
+                self._on_data(which, packet, span)
             elif span is None:
                 self._on_empty(which, index, packet)
-            if packet.flags & FIN and me.fin is not None:
+            if packet.flags & FIN and me.sent.fin is not None:
                 self.fins.append((packet.number, which))
                 if me.fin_frame is None:
                     me.fin_frame = packet.number
                 else:
                     self.retransmissions.append((packet.number, which))
-                self._sent_up_to(which, me.fin, packet)
+                self._sent_up_to(which, me.sent.fin, packet)
 
     def _on_syn(self, which: int, packet: Packet) -> None:
         known = self.syn_acks if packet.flags & ACK else self.syns
@@ -342,18 +148,18 @@ class Assembly:
 
     def _on_empty(self, which: int, index: int, packet: Packet) -> None:
         """No data, but a sequence number: it shows what was sent before; one below that is a keep-alive."""
-        me, offset = self.sides[which], self._offsets[index]
+        me, offset = self.sides[which], self._placed.offsets[index]
         if offset is None or packet.flags & (SYN | FIN):
             return
-        if me.top < offset <= me.believed:
+        if me.top < offset <= me.sent.believed:
             me.top, me.top_ns = offset, packet.time_ns
             self._sent_up_to(which, offset, packet)
         elif offset == me.top - 1 and packet.flags & ACK and me.fin_frame is None and (me.top or not self.mid_stream):
             self.keepalives.append((packet.number, packet.time_ns, which))
 
-    def _on_data(self, which: int, packet: Packet, start: int, there: int, end: int) -> None:
-        me = self.sides[which]
-        limit = me.fin if me.fin_frame is not None else None
+    def _on_data(self, which: int, packet: Packet, span: Span) -> None:
+        me, (start, there, end) = self.sides[which], span
+        limit = me.sent.fin if me.fin_frame is not None else None
         if limit is not None and end > limit:
             self.notes["data behind a FIN was left out"] = None
             there, end = min(there, limit), min(end, limit)
@@ -368,7 +174,7 @@ class Assembly:
             return
         new = me.arrived.add(start, there)
         for low, high in new:
-            heappush(me.waiting, (low, packet.number, payload[low - start : high - start], packet.number))
+            heappush(me.waiting, (low, packet.number, payload[low - start : high - start]))
         if new != [(start, there)] and there > start:
             me.again.append((start, payload[: there - start], packet.number))
         self._sent_up_to(which, end, packet)
@@ -398,14 +204,14 @@ class Assembly:
         me.high = max(me.high, offset)
         while True:
             if me.waiting and me.waiting[0][0] <= me.next:
-                start, _, data, frame = heappop(me.waiting)
+                start, frame, data = heappop(me.waiting)
                 self.parts.append(Part(which, start, data, len(data), False, None, frame, packet.time_ns))
                 me.next = start + len(data)
-            elif me.next < me.high and not me.captured.covers(me.next, me.next + 1):
+            elif me.next < me.high and not me.sent.captured.covers(me.next, me.next + 1):
                 self._gap(which, packet)
             else:
                 break
-        if me.fin_frame is not None and me.fin is not None and me.next >= me.fin and not me.closed:
+        if me.fin_frame is not None and me.sent.fin is not None and me.next >= me.sent.fin and not me.closed:
             me.closed = True
             self.parts.append(Part(which, me.next, None, 0, False, How.FIN, me.fin_frame, packet.time_ns))
 
@@ -413,7 +219,7 @@ class Assembly:
         """What still waits can only wait for data that was left out (behind a FIN, say): it goes on behind a gap."""
         for which, me in enumerate(self.sides):
             while me.waiting:
-                start, _, data, frame = heappop(me.waiting)
+                start, frame, data = heappop(me.waiting)
                 time_ns = self.segments[-1].time_ns
                 if start > me.next:
                     self.parts.append(Part(which, me.next, None, start - me.next, False, None, frame, time_ns))
@@ -423,14 +229,14 @@ class Assembly:
     def _gap(self, which: int, packet: Packet) -> None:
         """Goes over the range at ``next`` that is in no frame, as one gap per reason."""
         me = self.sides[which]
-        behind = me.captured.next_start(me.next)
+        behind = me.sent.captured.next_start(me.next)
         stop = me.high if behind is None else min(me.high, behind)
-        cut_until = me.sent.end_of(me.next)
+        cut_until = me.sent.ranges.end_of(me.next)
         cut = cut_until > me.next
         if cut:
             stop = min(stop, cut_until)
         else:
-            sent = me.sent.next_start(me.next)
+            sent = me.sent.ranges.next_start(me.next)
             stop = stop if sent is None else min(stop, sent)
         last = self.parts[-1] if self.parts else None
         if last and last.data is None and last.how is None and last.side == which and last.cut == cut:
@@ -439,8 +245,6 @@ class Assembly:
             length = stop - me.next
             self.parts.append(Part(which, me.next, None, length, cut, None, packet.number, packet.time_ns))
         me.next = stop
-
-    # -- compare ----------------------------------------------------------------------------------
 
     def _compare(self) -> None:
         """Segments that overlap others must agree with what was delivered; those that do not are named."""

@@ -24,7 +24,7 @@ from analyzer.conversations.model import (
 )
 from analyzer.conversations.options import Options
 from analyzer.conversations.ordering import Opening, connections, in_order
-from analyzer.conversations.reassembly import Assembly, Part, Side
+from analyzer.conversations.reassembly import Assembly, Delivery, Part
 from analyzer.packet import FIN, RST, SYN, Packet
 from dissectors.events import Direction, Mark
 
@@ -205,10 +205,11 @@ def _facts(built: Assembly, directions: tuple[Direction, Direction]) -> TcpFacts
     )
 
 
-def _side_facts(side: Side) -> SideFacts:
-    acked = max(0, min(side.acked, side.end if side.fin is None else side.fin))
+def _side_facts(side: Delivery) -> SideFacts:
+    sent = side.sent
+    acked = max(0, min(sent.acked, sent.end if sent.fin is None else sent.fin))
     return SideFacts(
-        packets=side.packets,
+        packets=sent.packets,
         payload_bytes=side.next,
         acked=acked,
         last_payload_ns=side.last_payload_ns,
