@@ -100,6 +100,22 @@ class Item:
     rows: tuple[Row, ...]
 
 
+README = """\
+# Key files as they arrive
+
+One folder is one ticket. `expected.json` says what each file really is: role, device, fingerprint of the public half, problem,
+findings. `captures/make_keys_zoo.py` writes everything here byte for byte, `--check` compares; all keys were made for it.
+
+| folder | holds |
+|---|---|
+| `forms/` | the same few keys in every encoding: PEM, DER, SEC1 of 120 to 122 bytes, certificate, hex, base64, mail, log lines |
+| `encrypted/` | PKCS#8 and older PEM with a passphrase (`correct horse`); `absurd` claims 2^31 - 1 rounds and must not be tried |
+| `slots/`, `images/` | dumps of single slots, of a Spark Core's flash, of a DCT, with 0xFF and 0x00 behind the keys |
+| `damaged/`, `server/` | private keys and stored server keys that a device cannot use, each in its own way |
+| `names/`, `folders/` | names of every era, server folders, `keys.toml` |
+| `secrets/` | key logs, SessionPersist dumps of every layout |
+| `pairs/` | halves that do not belong together |
+"""
 ITEMS: list[Item] = []
 
 
@@ -674,6 +690,7 @@ def files() -> dict[str, bytes]:
     built = {item.path: item.data for item in ITEMS}
     assert len(built) == len(ITEMS), "two files of one name"
     expected = {item.path: [_row(row) for row in item.rows] for item in ITEMS if not item.path.endswith("keys.toml")}
+    built["README.md"] = README.encode()
     built["expected.json"] = json.dumps(expected, indent=1, sort_keys=True).encode() + b"\n"
     return built
 

@@ -8,7 +8,7 @@ more, as the firmware reads it; what that gives is what decides.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Final
 
 from analyzer.keys import der, ec, protected, rsa
@@ -17,9 +17,10 @@ from analyzer.keys.blob import Blob, is_erased, is_zeroed
 from analyzer.keys.deviceslot import read_device_slot
 from analyzer.keys.key import Key, KeyFinding
 from analyzer.keys.key import fingerprint as fingerprint_of
-from analyzer.keys.names import NameHint
+from analyzer.keys.keyfile import read_file
 from analyzer.keys.published import PUBLISHED
-from analyzer.keys.reading import PRIVATE_DUMPS, SERVER_DUMPS, Reading, role_by_size, tail_notes
+from analyzer.keys.reading import PRIVATE_DUMPS, Reading
+from analyzer.keys.roles import Claim, decide
 from analyzer.keys.serverslot import read_server_slot
 from analyzer.keys.structure import Structure, classify
 from analyzer.model import Role
@@ -38,24 +39,12 @@ _MAX_DECLARED = 1 << 20
 _EC_DUMP = 192
 #: Slot sizes that only a Spark Core's dumps have.
 _CORE_SLOTS = frozenset({(Role.DEVICE_PRIVATE, 1024), (Role.DEVICE_SERVER_KEY, 2048)})
-_PRIVATE = frozenset({Role.DEVICE_PRIVATE, Role.CLOUD_PRIVATE})
-_PUBLIC = frozenset({Role.DEVICE_PUBLIC, Role.CLOUD_COPY, Role.CLOUD_PUBLIC, Role.DEVICE_SERVER_KEY})
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What manifest and name say of a file, before anyone looked inside."""
-
-    file: str
-    hint: NameHint
-    role: Role | None = None
-    device_id: str | None = None
 
 
 def build(blob: Blob, claim: Claim, passphrases: Sequence[bytes] = ()) -> Key:
     """The key in ``blob``, usable or with its problem. Never raises on content."""
     structure, problem, notes = _structure(blob, passphrases)
-    role, role_notes = _role(blob, claim, structure)
+    role, role_notes = decide(blob, claim, structure)
     device_id = blob.device_id or claim.device_id or claim.hint.device_id
     if role in (Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC) and claim.device_id is None:
         device_id = None
@@ -174,70 +163,6 @@ def _was_encrypted() -> KeyFinding:
     return lint.note("encrypted", "the file is encrypted; a passphrase at hand opened it")
 
 
-def _role(blob: Blob, claim: Claim, structure: Structure | None) -> tuple[Role, tuple[KeyFinding, ...]]:
-    named = claim.hint
-    if structure is None:
-        return claim.role or blob.role or _role_without_content(blob, named), ()
-    fitting = _PRIVATE if structure.private else _PUBLIC
-    by_name = named.private if structure.private else named.public
-    notes: list[KeyFinding] = []
-    if claim.role is not None and claim.role not in fitting:
-        notes.append(_contradiction("keys.toml", claim.role, structure))
-    if blob.role is not None:
-        pass  # a slot of an image is what it is, whatever the image is called
-    elif structure.private and named.says_public:
-        notes.append(_private_in_public_name(claim.file))
-    elif not structure.private and named.says_private:
-        notes.append(_contradiction("the name", named.private or Role.DEVICE_PRIVATE, structure))
-        by_name = None
-    if by_name is Role.CLOUD_PUBLIC and blob.raw and len(blob.data) in SERVER_DUMPS:
-        by_name = Role.DEVICE_SERVER_KEY  # `keys server K --host H` leaves K-H-rsa.der: a slot's image, not a key file
-    for role in (claim.role, blob.role, by_name):
-        if role is not None and role in fitting:
-            return role, tuple(notes)
-    if blob.role is Role.DEVICE_SERVER_KEY or claim.role is Role.DEVICE_SERVER_KEY:
-        return Role.DEVICE_SERVER_KEY, tuple(notes)
-    return _role_by_content(blob, structure, named.device_id), tuple(notes)
-
-
-def _role_without_content(blob: Blob, named: NameHint) -> Role:
-    """The role of bytes that nobody can read: by name, unless their size says that they are a device's slot."""
-    by_size = role_by_size(blob.data) if blob.raw else Role.UNKNOWN
-    if named.role is Role.CLOUD_PRIVATE and by_size is Role.DEVICE_SERVER_KEY:
-        return by_size
-    return named.role or by_size
-
-
-def _contradiction(who: str, role: Role, structure: Structure) -> KeyFinding:
-    return lint.warning(
-        "role-contradicted",
-        f"{who} says {role.value}, but this is: {structure.kind}",
-        "rename the file or correct keys.toml",
-    )
-
-
-def _private_in_public_name(file: str) -> KeyFinding:
-    return lint.error(
-        "private-key-named-public",
-        "a private key in a file that is named as a public one: whoever was sent this file has the key",
-        "make the public half anew, and treat this key as given away if the file left your hands",
-        (f"openssl pkey -in {lint.quoted(file)} -pubout -out public.pem",),
-    )
-
-
-def _role_by_content(blob: Blob, structure: Structure, device_id: str | None) -> Role:
-    if structure.private:
-        return Role.CLOUD_PRIVATE if (structure.bits or 0) >= 2048 and device_id is None else Role.DEVICE_PRIVATE
-    if structure.rsa is not None and structure.rsa.bits >= 2048:
-        stored = device_id is not None or len(blob.data) > structure.size
-        return Role.DEVICE_SERVER_KEY if stored and blob.raw else Role.CLOUD_PUBLIC
-    if structure.ec is not None and len(blob.data) > structure.size and blob.raw:
-        return Role.DEVICE_SERVER_KEY
-    if structure.rsa is not None or device_id is not None:
-        return Role.DEVICE_PUBLIC
-    return Role.UNKNOWN
-
-
 def _reading(
     blob: Blob, role: Role, structure: Structure | None, problem: str | None, file: str, device_id: str | None
 ) -> Reading:
@@ -247,46 +172,4 @@ def _reading(
         return read_server_slot(blob, structure, problem)
     if structure is None:
         return Reading("unreadable", problem=problem)
-    return _plain(blob, role, structure, problem)
-
-
-def _plain(blob: Blob, role: Role, structure: Structure, problem: str | None) -> Reading:
-    """A key in a file that no firmware reads."""
-    notes: list[KeyFinding] = []
-    rsa, ec = structure.rsa, structure.ec
-    if rsa is not None and rsa.has_private:
-        if rsa.faults:
-            problem = (
-                problem or "damaged: N is not P times Q"
-                if "n" in rsa.faults
-                else "damaged: its CRT parts do not belong to its primes"
-            )
-        elif rsa.exponent_fits is False:
-            notes.append(lint.exponent_damaged())
-    if ec is not None and ec.consistent is False:
-        problem = problem or "the private scalar does not belong to the public point in the same file"
-    if ec is not None and not ec.on_curve:
-        problem = problem or "the public point is not on the curve"
-    if role is Role.CLOUD_PRIVATE and rsa is not None and rsa.bits != 2048:
-        notes.append(_cloud_key_size(rsa.bits))
-    if role is Role.CLOUD_COPY and rsa is not None and rsa.bits != 1024:
-        notes.append(
-            lint.error(
-                "not-a-device-key",
-                f"RSA-{rsa.bits}: a device's key has 1024 bits, this cannot be one",
-                "put the device's own public key here",
-            )
-        )
-    if blob.raw:
-        notes += tail_notes(blob.data, structure.size)
-    return Reading(structure.kind, structure.algorithm, structure.bits, structure.spki, problem, tuple(notes), rsa, ec)
-
-
-def _cloud_key_size(bits: int) -> KeyFinding:
-    return lint.error(
-        "cloud-key-size",
-        f"RSA-{bits}: every device reads 256 bytes of modulus, so it cannot hold this cloud's key (Brewskey/spark-server made "
-        "1024-bit keys until 2e1dde3, 2017-08-17)",
-        "let the server make a new key, and write its public half to the devices",
-        ("particle keys server default_key.pub.pem --host HOST --port 5683",),
-    )
+    return read_file(blob, role, structure, problem)

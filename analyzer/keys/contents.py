@@ -9,8 +9,9 @@ from typing import Final, Literal
 from analyzer.keys import findings as lint
 from analyzer.keys import images, sessions, texts
 from analyzer.keys.blob import Blob
-from analyzer.keys.build import Claim
 from analyzer.keys.key import Key, SessionSecret
+from analyzer.keys.reading import PRIVATE_DUMPS, SERVER_DUMPS
+from analyzer.keys.roles import Claim
 from analyzer.model import Role
 
 #: Files that are never keys but often lie beside them.
@@ -18,7 +19,7 @@ _CAPTURE_MAGICS: Final = (
     b"\xa1\xb2\xc3\xd4", b"\xd4\xc3\xb2\xa1", b"\xa1\xb2\x3c\x4d", b"\x4d\x3c\xb2\xa1", b"\x0a\x0d\x0d\x0a", b"\x1f\x8b",
 )  # fmt: skip
 #: Extensions under which a file without any key is worth a complaint instead of silence.
-_KEY_SUFFIXES: Final = frozenset({".der", ".pem", ".key", ".bin", ".cer", ".crt", ".pub", ".p8", ".pk8", ".keylog"})
+_KEY_SUFFIXES: Final = frozenset({".der", ".pem", ".key", ".cer", ".crt", ".pub", ".p8", ".pk8", ".keylog"})
 
 
 #: Extensions of what lies beside keys under a device's name (server records, logs, notes).
@@ -38,7 +39,11 @@ def read_contents(data: bytes, claim: Claim) -> Contents:
     """Look into a file. Never raises on content."""
     expected = claim.role or claim.hint.role
     suffix = PurePosixPath(claim.file.lower()).suffix
-    should_be_key = claim.role is not None or suffix in _KEY_SUFFIXES or (expected is not None and suffix not in _OTHER)
+    in_a_slot = len(data) in PRIVATE_DUMPS | SERVER_DUMPS
+    if suffix == ".bin" and not in_a_slot and not claim.hint.secrets:
+        expected = claim.role  # firmware has this ending as well
+    named = claim.role is not None or suffix in _KEY_SUFFIXES or (expected is not None and suffix not in _OTHER)
+    should_be_key = named or (suffix == ".bin" and in_a_slot)
     if data.startswith(_CAPTURE_MAGICS):
         return Contents(reason="a capture or archive, not a key")
     text = texts.as_text(data)

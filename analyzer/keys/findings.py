@@ -196,6 +196,15 @@ def scalar_length(size: int) -> KeyFinding:
     return note("scalar-length", told)
 
 
+def would_shift(names: tuple[str, ...]) -> KeyFinding:
+    """A sound key in PEM that a device could not read."""
+    told = (
+        f"a number shorter than usual: written to a device as DER, it would be misread ({', '.join(names).upper()}); about one "
+        "key in 130 that openssl makes is like this"
+    )
+    return warning("device-key-shifted", told, "make another key for the device")
+
+
 def read_again(problem: str) -> KeyFinding:
     """A read that ended too early."""
     where = (

@@ -12,13 +12,14 @@ from typing import Final
 
 from analyzer.errors import InputError
 from analyzer.keys import findings as lint
-from analyzer.keys.build import Claim, build
+from analyzer.keys.build import build
 from analyzer.keys.contents import Contents, read_contents
 from analyzer.keys.key import FileFinding, Key
 from analyzer.keys.manifest import NAME as MANIFEST
 from analyzer.keys.manifest import Manifest, ManifestError
 from analyzer.keys.names import hint
 from analyzer.keys.ring import KeyRing, Skipped
+from analyzer.keys.roles import Claim
 from analyzer.model import Role
 
 #: Larger files are no keys and no dumps of any device here (external flash of a Core: 2 MiB; RAM: less).

@@ -253,7 +253,14 @@ def _algorithms(row: Row, found: list[FileFinding]) -> Iterator[Pair]:
 
 
 def _same_key_twice(ring: KeyRing) -> Iterable[FileFinding]:
-    """One private key in two devices: they will throw each other out."""
+    """One private key in two devices: they will throw each other out. One key in two files: worth knowing."""
+    seen: dict[tuple[Role, str | None, str], Key] = {}
+    for key in ring.keys:
+        if key.fingerprint is not None:
+            known = seen.setdefault((key.role, key.device_id, key.fingerprint), key)
+            if known is not key and known.role in (Role.DEVICE_PRIVATE, Role.CLOUD_PRIVATE, Role.CLOUD_COPY):
+                told = lint.note("duplicate-key", f"the same key as {known.file}")
+                yield FileFinding(key.file, told, key.device_id)
     owners: dict[str, Key] = {}
     for key in ring.by_role(Role.DEVICE_PRIVATE):
         if key.fingerprint is None or key.device_id is None:

@@ -73,6 +73,12 @@ class RsaKey:
         return spki(self.n, self.e)
 
     @property
+    def pkcs1(self) -> bytes | None:
+        """RSAPrivateKey DER, as openssl writes it; None when a number is missing."""
+        numbers = (0, self.n, self.e, self.d, self.p, self.q, self.dp, self.dq, self.qinv)
+        return None if None in numbers else der.wrap(der.SEQUENCE, *(der.unsigned(number or 0) for number in numbers))
+
+    @property
     def faults(self) -> tuple[str, ...]:
         """Which of the parts a device uses do not fit the others: names out of ``n``, ``dp``, ``dq``, ``qinv``.
 

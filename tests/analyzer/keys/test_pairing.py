@@ -11,7 +11,7 @@ import pytest
 from analyzer.keys import load_keys
 from analyzer.keys.pairing import compare
 from analyzer.keys.published import PARTICLE_RSA_SPKI
-from captures.synth.keys import EcKey, RsaKey, server_slot
+from captures.synth.keys import EcKey, RsaKey, pem, server_slot
 
 ZOO = Path(__file__).resolve().parents[3] / "captures" / "keys-zoo"
 DEVICE, OTHER = "54ff73066672524813250167", "54ff73066672524813250168"
@@ -209,3 +209,23 @@ def test_pkcs8_remedy_gives_the_device_what_it_reads(tmp_path):
     if done.returncode:
         pytest.skip("this openssl does not know -traditional")
     assert (tmp_path / f"{DEVICE}.pkcs1.der").read_bytes() == KEY.pkcs1
+
+
+def test_same_key_in_two_files_is_noted(tmp_path):
+    report = look(tmp_path, **{f"f{DEVICE}__der": KEY.pkcs1, f"f{DEVICE}__pem": KEY.private_pem})
+    assert "duplicate-key" in codes(report)
+    assert not report.troubled
+
+
+def test_both_halves_in_one_pem_file(tmp_path):
+    report = look(tmp_path, **{f"f{DEVICE}__pem": KEY.private_pem + KEY.public_pem})
+    assert [key.role.value for key in report.keys] == ["device-private", "device-public"]
+    assert report.devices[0].verdict == "what is in hand fits"
+    assert codes(report) == set()
+
+
+def test_pem_that_a_device_could_not_read_is_told_before_it_is_written(tmp_path):
+    short = (ZOO / "damaged" / "short-qinv" / "device.der").read_bytes()
+    report = look(tmp_path, device__pem=pem("RSA PRIVATE KEY", short))
+    assert "device-key-shifted" in codes(report)
+    assert not report.troubled

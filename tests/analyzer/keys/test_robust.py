@@ -12,10 +12,11 @@ from hypothesis import strategies as st
 
 from analyzer.errors import InputError
 from analyzer.keys import load_keys
-from analyzer.keys.build import Claim, build
+from analyzer.keys.build import build
 from analyzer.keys.contents import read_contents
 from analyzer.keys.names import hint
 from analyzer.keys.pairing import compare
+from analyzer.keys.roles import Claim
 
 ZOO = Path(__file__).resolve().parents[3] / "captures" / "keys-zoo"
 SMALL = sorted(

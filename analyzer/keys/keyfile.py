@@ -1,0 +1,59 @@
+"""A key in an ordinary file: PEM, a server's key, a public half. No firmware reads these as they are."""
+
+from __future__ import annotations
+
+from analyzer.keys import findings as lint
+from analyzer.keys.blob import Blob
+from analyzer.keys.deviceslot import misread, positional
+from analyzer.keys.key import KeyFinding
+from analyzer.keys.reading import Reading, tail_notes
+from analyzer.keys.rsa import DEVICE_BITS, RsaKey
+from analyzer.keys.structure import Structure
+from analyzer.model import Role
+
+
+def read_file(blob: Blob, role: Role, structure: Structure, problem: str | None) -> Reading:
+    """The key in a file that no firmware reads; ``problem`` is what keeps it shut."""
+    notes: list[KeyFinding] = []
+    rsa, ec = structure.rsa, structure.ec
+    if rsa is not None and rsa.has_private:
+        if rsa.faults:
+            crt = "damaged: its CRT parts do not belong to its primes"
+            problem = problem or ("damaged: N is not P times Q" if "n" in rsa.faults else crt)
+        elif rsa.exponent_fits is False:
+            notes.append(lint.exponent_damaged())
+        if role is Role.DEVICE_PRIVATE and not rsa.faults and (shifted := _shifted(rsa)):
+            notes.append(lint.would_shift(shifted))
+    if ec is not None and ec.consistent is False:
+        problem = problem or "the private scalar does not belong to the public point in the same file"
+    if ec is not None and not ec.on_curve:
+        problem = problem or "the public point is not on the curve"
+    if role is Role.CLOUD_PRIVATE and rsa is not None and rsa.bits != 2048:
+        notes.append(_cloud_key_size(rsa.bits))
+    if role is Role.CLOUD_COPY and rsa is not None and rsa.bits != 1024:
+        notes.append(
+            lint.error(
+                "not-a-device-key",
+                f"RSA-{rsa.bits}: a device's key has 1024 bits, this cannot be one",
+                "put the device's own public key here",
+            )
+        )
+    if blob.raw:
+        notes += tail_notes(blob.data, structure.size)
+    return Reading(structure.kind, structure.algorithm, structure.bits, structure.spki, problem, tuple(notes), rsa, ec)
+
+
+def _cloud_key_size(bits: int) -> KeyFinding:
+    return lint.error(
+        "cloud-key-size",
+        f"RSA-{bits}: every device reads 256 bytes of modulus, so it cannot hold this cloud's key (Brewskey/spark-server made "
+        "1024-bit keys until 2e1dde3, 2017-08-17)",
+        "let the server make a new key, and write its public half to the devices",
+        ("particle keys server default_key.pub.pem --host HOST --port 5683",),
+    )
+
+
+def _shifted(key: RsaKey) -> tuple[str, ...]:
+    """The numbers a device would misread if this key were written to it."""
+    written = key.pkcs1
+    return () if key.bits != DEVICE_BITS or written is None else misread(key, positional(written))
