@@ -282,7 +282,7 @@ def _keys(report: Report) -> Iterator[Html]:
         for attempt in session.attempts
         if attempt.outcome is Outcome.PROVED
     )
-    columns = ("File", "Role", "Kind", "SHA256 of the public key", "Status")
+    columns = ("File", "Role", "Kind", "Public SHA256", "Status")
     rows = [_key(key, fits[key.file]) for key in report.keys[:TABLE_ROWS]]
     yield fold(
         f"Keys: {counted(len(report.keys), 'file')}",

@@ -261,3 +261,39 @@ def test_colours_have_enough_contrast(scheme: str, ink: str, ground: str) -> Non
 
     dark, light = sorted((luminance(colours[ink]), luminance(colours[ground])))
     assert (light + 0.05) / (dark + 0.05) >= 4.5
+
+
+def _stories(number: int, pause: float = 2.1) -> Page:
+    sessions = tuple(
+        example.session(id=f"s{index}", verdict=example.HEALTHY if index % 2 else example.MISMATCH)
+        for index in range(number)
+    )
+    story = replace(example.capture(*sessions).stories[0], cadence_s=(pause,) * (number - 1), guess=True)
+    return _page(example.report(replace(example.capture(*sessions), stories=(story,))))
+
+
+def test_a_story_stands_on_a_line_of_time_and_in_words() -> None:
+    page = _stories(4)
+    (story,) = page.xpath("//section[@class='story']")
+    assert story.xpath(".//svg/title/text()") == ["4 attempts in 6.3 s: 2 failing, 2 healthy"]
+    marks = story.xpath(".//svg/svg")
+    assert [(mark.get("x"), mark[0].get("class")) for mark in marks] == [
+        ("0%", "mark bad"),
+        ("33%", "mark ok"),
+        ("67%", "mark bad"),
+        ("100%", "mark ok"),
+    ]
+    text = " ".join(story.text_content().split())
+    assert "(told apart by address only)" in text
+    assert "From one attempt to the next: 2.1 s, 2.1 s, 2.1 s." in text
+
+
+def test_attempts_too_close_to_tell_apart_are_one_mark_with_their_number() -> None:
+    page = _stories(5_000)
+    marks = page.xpath("//section[@class='story']//svg/svg")
+    assert len(marks) <= 2 * 101
+    assert sum(int(text.lstrip("×")) for text in page.xpath("//text[@class='many']/text()")) == 5_000
+
+
+def test_attempts_at_one_moment_have_no_line() -> None:
+    assert _stories(3, pause=0.0).xpath("//section[@class='story']//svg") == []
