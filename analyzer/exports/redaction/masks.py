@@ -1,12 +1,12 @@
 """Bytes of other protocols, made unreadable with the fault kept: what is not a Particle cloud must still be seen as that.
 
-Text keeps its punctuation and loses its letters and digits; binary data keeps a short head and becomes pseudorandom; a
-dull pattern keeps its dullness (every byte value is exchanged for another). How much of the head has to stay is found by
-asking the detector: as little as still gives the same answer.
+Text keeps its punctuation and loses its letters and digits; binary data keeps a short head and becomes pseudorandom. How
+much of the head has to stay is found by asking the detector: as little as still gives the same answer.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -18,6 +18,7 @@ _HEADS = (0, 4, 5, 6, 8, 12, 16, 24, 32, 48, 64)
 #: Least for what carries a status worth reading: "HTTP/1.1 302", a TLS alert.
 _LEAST = {"http": 12, "tls": 7, "ssh": 8}
 _TEXT = 0.85
+_RUNS = re.compile(rb"[ -~]{6,}")
 _TEXT_LENGTH = 40
 _LETTERS = bytes.maketrans(
     bytes(range(256)),
@@ -41,7 +42,7 @@ def is_text(data: bytes) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Disguise:
-    """How one direction of a conversation is masked. The mask of a byte depends on its offset and itself alone."""
+    """How one direction of a conversation is masked, byte by byte, so that segments may cut it anywhere."""
 
     keep: int
     mask: Callable[[int, bytes], bytes] = field(repr=False)
@@ -74,20 +75,10 @@ def _mask(head: bytes, kind: str, pseudonyms: Pseudonyms) -> Callable[[int, byte
     if printable_share(head) >= _TEXT:
         return lambda offset, data: masked_text(data)
     if kind == "pattern":
-        table = _exchange(pseudonyms.derived("pattern", head[:64], 512))
-        return lambda offset, data: data.translate(table)
+        # It may be a nonce from a bad generator, which the device echoes: only what can be read goes.
+        return lambda offset, data: _RUNS.sub(lambda run: masked_text(run[0]), data)
     seed = head[:64]
     return lambda offset, data: _stream(pseudonyms, seed, offset, len(data))
-
-
-def _exchange(keys: bytes) -> bytes:
-    """A table that exchanges byte values, printable ones among themselves."""
-    table = bytearray(range(256))
-    for group in ([b for b in range(256) if 0x20 <= b < 0x7F], [b for b in range(256) if not 0x20 <= b < 0x7F]):
-        shuffled = sorted(group, key=lambda b: keys[2 * b : 2 * b + 2])
-        for before, after in zip(group, shuffled, strict=True):
-            table[before] = after
-    return bytes(table)
 
 
 def _stream(pseudonyms: Pseudonyms, seed: bytes, offset: int, length: int) -> bytes:

@@ -133,7 +133,11 @@ class Rewriter:
         addresses = packet.source + packet.destination
         others = self.pseudonyms.address(packet.source) + self.pseudonyms.address(packet.destination)
         moved = checksum.total(others) - checksum.total(addresses)
-        if checksum.is_partial(field_, addresses, packet.protocol, length):
+        right = (
+            len(old) == length
+            and (checksum.total(old) + checksum.total(addresses) + packet.protocol + length) % 0xFFFF == 0
+        )
+        if not right and checksum.is_partial(field_, addresses, packet.protocol, length):
             return new[:at] + checksum.adjusted_partial(field_, moved) + new[at + 2 :]
         change = moved + checksum.total(new) - checksum.total(old)
         return new[:at] + checksum.adjusted(field_, change) + new[at + 2 :]
