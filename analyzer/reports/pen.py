@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from analyzer.reports.grouping import Tone
-from analyzer.reports.safe import printable
+from analyzer.reports.safe import clipped, printable
 from analyzer.reports.writing import Style
 
 
@@ -75,7 +75,7 @@ class Pen:
 
     def plain(self, text: str) -> str:
         """Text from outside: inert, on one line, and within what the stream can show."""
-        shown = printable(text)
+        shown = printable(clipped(text))
         return shown if self.style.unicode else shown.encode("ascii", "backslashreplace").decode()
 
     def sign(self, tone: Tone) -> str:

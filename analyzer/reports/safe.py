@@ -8,6 +8,9 @@ import unicodedata
 #: characters among them), surrogates, private use, unassigned, line and paragraph separators.
 _UNSAFE = frozenset({"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"})
 
+#: Longest text a report for people shows in one place.
+TEXT_KEPT = 1_000
+
 
 def printable(text: str) -> str:
     """``text`` on one line with every character that is not plainly visible shown as an escape."""
@@ -19,3 +22,10 @@ def printable(text: str) -> str:
 def _escaped(char: str) -> str:
     code = ord(char)
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def clipped(text: str) -> str:
+    """``text`` for a place where people read: a longer one ends in a count of what is left out. Not yet inert."""
+    if len(text) <= TEXT_KEPT:
+        return text
+    return f"{text[:TEXT_KEPT]} ... ({len(text) - TEXT_KEPT} more characters)"

@@ -171,12 +171,16 @@ def _head(pen: Pen, session: Session) -> Iterator[str]:
     verdict = session.verdict
     host = f" ({session.cloud.host})" if session.cloud.host else ""
     device = f"device {session.device.id}" if session.device.id else f"device at {session.device.address}"
-    who = f"{pen.plain(device)}    cloud {_cloud(pen, session)}{pen.plain(host)}"
+    parts = (pen.plain(device), f"cloud {_cloud(pen, session)}{pen.plain(host)}")
     line = f"{pen.sign(Tone.of(verdict))} {verdict.code.value} ({verdict.certainty.value})"
-    if len(line) + 4 + len(who) < pen.width:
-        yield f"{_headline(pen, verdict)}    {who}\n"
+    if len("    ".join((line, *parts))) < pen.width:
+        yield "    ".join((_headline(pen, verdict), *parts)) + "\n"
+        return
+    yield _headline(pen, verdict) + "\n"
+    if len("  " + "    ".join(parts)) < pen.width:
+        yield "  " + "    ".join(parts) + "\n"
     else:
-        yield f"{_headline(pen, verdict)}\n  {who}\n"
+        yield from (f"  {part}\n" for part in parts)
 
 
 def _open_questions(pen: Pen, verdict: Verdict) -> Iterator[str]:

@@ -12,10 +12,8 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
-from analyzer.reports.safe import printable
+from analyzer.reports.safe import clipped, printable
 
-#: Longest text shown in one place; longer ones end in a count of what is left out.
-TEXT_KEPT = 1_000
 _NAME = re.compile(r"[a-z][A-Za-z0-9-]*\Z")
 _VOID = frozenset({"br", "hr", "meta", "wbr", "col"})
 #: Attributes that could run code, fetch something or carry style past the Content-Security-Policy.
@@ -35,9 +33,7 @@ Attribute = str | int | float | bool | None
 
 def text(value: str) -> Html:
     """``value`` as visible text: one line, no control or direction-changing characters, markup shown as it is."""
-    if len(value) > TEXT_KEPT:
-        value = f"{value[:TEXT_KEPT]} ... ({len(value) - TEXT_KEPT} more characters)"
-    return Html(html.escape(printable(value)))
+    return Html(html.escape(printable(clipped(value))))
 
 
 def render(node: Node) -> Iterator[str]:

@@ -144,11 +144,11 @@ def test_lines_fit_and_can_be_pasted(name: str) -> None:
     for line in _text(report, **style).splitlines():
         assert line == line.rstrip()
         assert "\t" not in line
-        if line.strip() not in whole and not style.get("quiet") and not line.lstrip().startswith(("device ", "(")):
+        if line.strip() not in whole and not style.get("quiet"):
             assert len(line) < width, line
 
 
-@pytest.mark.parametrize("width", [60, 80, 140])
+@pytest.mark.parametrize("width", [60, 140])
 @pytest.mark.parametrize("payload", [text for _, text in PAYLOADS], ids=[name for name, _ in PAYLOADS])
 def test_hostile_text_cannot_steer_the_terminal_or_add_lines(payload: str, width: int) -> None:
     for style in ({}, {"quiet": True}, {"verbose": True}, {"unicode": False}):

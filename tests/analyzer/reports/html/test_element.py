@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.reports.html.element import TEXT_KEPT, Html, element, markup, stream, text
-from analyzer.reports.safe import printable
+from analyzer.reports.html.element import Html, element, markup, stream, text
+from analyzer.reports.safe import TEXT_KEPT, printable
 
 
 class _Read(HTMLParser):
