@@ -54,9 +54,7 @@ def dissect(conversation: UdpConversation, ports: frozenset[int] = UDP_PORTS) ->
 
 def _is_ours(attempt: DtlsAttempt) -> bool:
     """Whether an attempt may be reported as a device's: other DTLS never is."""
-    if attempt.profile is Profile.UNKNOWN:
-        return "known port" in attempt.profile_reason
-    return attempt.profile is Profile.PARTICLE
+    return attempt.profile is Profile.PARTICLE or attempt.plausible
 
 
 def _case(conversation: UdpConversation, attempt: DtlsAttempt, siblings: tuple[DtlsAttempt, ...]) -> Case:
@@ -141,7 +139,12 @@ def open_all(cases: Sequence[Case], ring: KeyRing) -> None:
 
 def _message(item: OpenedRecord) -> MessageRow:
     record = item.record
-    text = item.summary.summary if item.summary is not None else item.error or ""
+    text = item.error or ""
+    if item.summary is not None:
+        facts = item.summary.facts
+        blocks = [f"block {facts[name]}" for name in ("block1", "block2") if name in facts]
+        again = ["sent again"] if facts.get("retransmission") else []
+        text = ", ".join((item.summary.summary, *blocks, *again))
     return MessageRow(record.direction, record.frames, record.time_ns, item.type, text)
 
 

@@ -24,6 +24,8 @@ from dissectors.particle import MessageSummary, Namer
 #: What opens a session and what can not.
 NO_SECRET = "no session secret in hand: the keys are agreed by ECDHE, so no private key, of device or cloud, can open the records"
 _HANDSHAKE_HEADER = 12
+#: Records that do not open and are still tried with other sessions' secrets.
+_LATE_LOOKED_AT = 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,7 +146,7 @@ def _open_records(attempt: DtlsAttempt, vault: Vault, held: Held, result: DtlsDe
     for record in attempt.transcript.records:
         opened = _open_record(record, held, namer)
         if opened.content is None and opened.error is not None and record.status is Status.SEEN:
-            if vault.opens_elsewhere(record, held) is not None:
+            if len(result.bad_records) < _LATE_LOOKED_AT and vault.opens_elsewhere(record, held) is not None:
                 opened = OpenedRecord(record, error="belongs to another session of this device")
                 result.late_records.append(opened)
             else:
@@ -202,6 +204,9 @@ def _check_finished(
 def _shown_key(attempt: DtlsAttempt, ring: KeyRing, result: DtlsDecryption) -> None:
     certificate = attempt.device_certificate
     if certificate is None or certificate.public_key is None:
+        if len(ring) and attempt.kind == "handshake":
+            detail = "the device does not show its key in the capture: no device key can be compared"
+            result.attempts.append(Attempt("device-certificate", "-", Outcome.NOT_REACHED, detail=detail))
         return
     result.shown_key = certificate.public_key
     known = ring.by_spki(certificate.public_key)
@@ -252,6 +257,9 @@ def _server_key(attempt: DtlsAttempt, ring: KeyRing, device_id: str | None, resu
     stage = "server-key-exchange"
     step = attempt.transcript.step(stage)
     if step is None or step.status is Status.ABSENT:
+        if len(ring) and attempt.kind == "handshake":
+            detail = "the cloud's signed answer is not in the capture: no server key can be held against it"
+            result.attempts.append(Attempt(stage, "-", Outcome.NOT_REACHED, detail=detail))
         return
     rows: list[Attempt] = []
     for key, more in server_keys(ring, device_id):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 
 from analyzer.keys import Key, KeyRing, SessionSecret
 from dissectors.dtls.attempt import DtlsAttempt
@@ -20,6 +21,10 @@ from dissectors.events import Record, Status
 
 #: Records of a flow tried before a secret is given up: one may be damaged or belong to another session.
 _TRIED_RECORDS = 4
+#: Secrets tried on a flow that names none: the likely ones first, the newest of the rest next.
+_TRIED_SECRETS = 2_000
+#: Secrets tried on a record that its own session's does not open.
+_TRIED_ELSEWHERE = 128
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,13 +102,20 @@ class Vault:
         records = attempt.transcript.records
         if not records:
             return None
-        ours = attempt.connection_id
-        likely = sorted(self._held.values(), key=lambda held: ours is None or held.connection_id != ours)
-        return next((held for held in likely if held.opens(records)), None)
+        cid, device = attempt.connection_id, attempt.device_id
+
+        def unlikely(held: Held) -> int:
+            return (
+                2
+                - (cid is not None and held.connection_id == cid)
+                - (device is not None and held.source.device_id == device)
+            )
+
+        likely = list(reversed(self._held.values()))
+        likely.sort(key=unlikely)
+        return next((held for held in likely[:_TRIED_SECRETS] if held.opens(records)), None)
 
     def opens_elsewhere(self, record: Record, but: Held) -> Held | None:
         """Another session's secret that opens this record: it is a latecomer, not damaged."""
-        for held in self._held.values():
-            if held is not but and held.opens((record,)):
-                return held
-        return None
+        others = (held for held in reversed(self._held.values()) if held is not but)
+        return next((held for held in islice(others, _TRIED_ELSEWHERE) if held.opens((record,))), None)

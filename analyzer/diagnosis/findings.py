@@ -102,7 +102,7 @@ def other_keys(case: Case, draft: Draft, context: Context) -> Finding | None:
 def family(case: Case, draft: Draft, context: Context) -> Finding | None:
     """Which firmware family this is, from what it sends."""
     found = getattr(case.decryption, "family", None)
-    if not found:
+    if not found or case.transport == "udp":  # DTLS says more of itself: see dtls/firmware.py
         return None
     text = {
         "SparkProtocol": "message ids are seeded big-endian: Core, or Photon/P1 up to 1.4.x",

@@ -94,6 +94,8 @@ class DtlsAttempt:
     kind: Literal["handshake", "resumed"]
     profile: Profile
     profile_reason: str
+    #: Of an unknown profile, and still worth a device session: what there is fits, on a port this protocol uses.
+    plausible: bool
     transcript: Transcript
     frames: tuple[int, int]
     start_ns: int

@@ -66,7 +66,7 @@ def finish(ledger: Ledger, hint_port: bool, superseded_ns: int | None, refused: 
     certificate = ledger.device.find(Kind.CERTIFICATE)
     verify = ledger.device.find(Kind.CERTIFICATE_VERIFY)
     flights = tuple(_server_flight(ledger, answer) for answer in ledger.answers if answer.flight.messages)
-    profile, reason = _profile(ledger, client, flights, hint_port)
+    profile, reason, plausible = _profile(ledger, client, flights, hint_port)
     notes = [*ledger.notes]
     if ledger.replays:
         notes.append(f"{ledger.replays} records came more than once (same epoch and sequence number)")
@@ -79,6 +79,7 @@ def finish(ledger: Ledger, hint_port: bool, superseded_ns: int | None, refused: 
         kind="resumed" if ledger.resumed else "handshake",
         profile=profile,
         profile_reason=reason,
+        plausible=plausible,
         transcript=Transcript("dtls", _steps(ledger), tuple(ledger.records), ledger.history, tuple(notes)),
         frames=ledger.frames,
         start_ns=ledger.start_ns,
@@ -106,23 +107,23 @@ def finish(ledger: Ledger, hint_port: bool, superseded_ns: int | None, refused: 
 
 def _profile(
     ledger: Ledger, client: ClientHello | None, flights: tuple[ServerFlight, ...], hint: bool
-) -> tuple[Profile, str]:
-    """Whose DTLS this is, best evidence first."""
+) -> tuple[Profile, str, bool]:
+    """Whose DTLS this is, best evidence first, the reason, and whether an unknown one may still be a device's."""
     if client is not None:
-        return client_profile(client)
+        return *client_profile(client), False
     for record in ledger.records:
         if record.header[0] == ContentType.MOVED and ledger.device_id is not None:
-            return Profile.PARTICLE, "type 254 record with a device id behind it"
+            return Profile.PARTICLE, "type 254 record with a device id behind it", False
         if record.header[0] == ContentType.MOVED_CID:
-            return Profile.PARTICLE, "type 253 record"
+            return Profile.PARTICLE, "type 253 record", False
     server = next((flight.hello for flight in flights if flight.hello is not None), None)
     if server is not None:
-        return server_profile(server)
+        return *server_profile(server), False
     if hint and ledger.records and all(_nonce_fits(record.header, record.fragment) for record in ledger.records[:8]):
-        return Profile.UNKNOWN, "protected records on a known port; the handshake is not in the capture"
+        return Profile.UNKNOWN, "protected records on a known port; the handshake is not in the capture", True
     if hint and ledger.device.find(Kind.CLIENT_HELLO) is not None:
-        return Profile.UNKNOWN, "the ClientHello on a known port is cut in the capture"
-    return Profile.UNKNOWN, "nothing in the capture tells whose DTLS this is"
+        return Profile.UNKNOWN, "the ClientHello on a known port is cut in the capture", True
+    return Profile.UNKNOWN, "nothing in the capture tells whose DTLS this is", False
 
 
 def _nonce_fits(header: bytes, fragment: bytes) -> bool:

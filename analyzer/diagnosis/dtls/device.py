@@ -262,9 +262,9 @@ def outcome(view: View) -> Evidence:
         {repeat.mark.frames[0] for repeat in view.attempt.repeats if repeat.stage in _FLIGHT and repeat.mark.frames}
     )
     if repeats and not view.seen("cloud-finished"):
-        return Evidence(
-            f"the device repeats its flight; the cloud says nothing for {view.waited_s:.1f} s", tuple(repeats[:12])
-        )
+        when = view.schedule("client-key-exchange") or "again"
+        text = f"the device sends its flight {when}; the cloud says nothing for {view.waited_s:.1f} s"
+        return Evidence(text, tuple(repeats[:12]))
     if view.seen("cloud-finished"):
         copies = view.attempt.hello_frames
         return Evidence(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from analyzer.decrypt.dtls import NO_SECRET
 from analyzer.diagnosis.draft import Draft
+from analyzer.diagnosis.dtls.firmware import firmware
 from analyzer.diagnosis.dtls.view import View, established
 from analyzer.keys import Key
 from analyzer.model import Certainty, Code, Finding, Role
@@ -188,7 +189,13 @@ def replayed(view: View, draft: Draft) -> Finding | None:
     return None if note is None else Finding("replayed-records", Certainty.PROVEN, note, (view.case.first_frame,))
 
 
+def firmware_family(view: View, draft: Draft) -> Finding | None:
+    """Which firmware this is."""
+    return firmware(view)
+
+
 RULES: tuple[Callable[[View, Draft], Finding | None], ...] = (
+    firmware_family,
     no_decryption,
     retransmissions,
     one_direction,

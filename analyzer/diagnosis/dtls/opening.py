@@ -142,7 +142,8 @@ def unanswered(view: View) -> Draft | None:
         return cut_short(view, "client-hello", "the ClientHello")
     clear = view.restarted or sent > 1 or view.waited_s >= FIRST_WAIT
     tries = f"{sent} ClientHellos" if sent > 1 else "one ClientHello"
-    evidence = [Evidence(f"{tries}, no reply of any kind, no ICMP error", hello.frames), view.ending()]
+    when = f" ({view.schedule('client-hello')})" if sent > 1 else ""
+    evidence = [Evidence(f"{tries}{when}, no reply of any kind, no ICMP error", hello.frames), view.ending()]
     others = islice((other for other in view.context.cases if other.cloud == view.case.cloud), _NEIGHBOURS)
     heard = next((other for other in others if other is not view.case and _is_answered(other)), None)
     if heard is not None:

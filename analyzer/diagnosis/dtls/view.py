@@ -122,6 +122,15 @@ class View:
         """Whether the device began anew after this attempt."""
         return self.attempt.superseded_ns is not None
 
+    def schedule(self, stage: str) -> str:
+        """When a message was sent, first and again: "at 0, 3.0 and 9.0 s"."""
+        first = self.step(stage).start_ns
+        if first is None:
+            return ""
+        times = [(repeat.mark.time_ns - first) / 1e9 for repeat in self.attempt.repeats if repeat.stage == stage]
+        shown = ["0", *(f"{time:.1f}" for time in times[:6])]
+        return f"at {', '.join(shown[:-1])} and {shown[-1]} s" if times else ""
+
     @property
     def next_frame(self) -> tuple[int, ...]:
         """The first frame of the attempt that follows on this flow."""

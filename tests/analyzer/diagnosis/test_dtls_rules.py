@@ -9,7 +9,7 @@ import pytest
 from analyzer.model import Certainty, Code, Session
 from captures.synth import wire
 from captures.synth.case import cloud_ec
-from captures.synth.dtls import ALERT, DATA, V212, V216, V222, V242, message
+from captures.synth.dtls import ALERT, DATA, V212, V216, V222, V242, V290, Library, message
 from captures.synth.dtls_scene import DtlsScene
 from captures.synth.keys import EcKey, ec_private, server_slot, slot
 from captures.synth.talk import CLOUD, DEVICE, Host, UdpTalk
@@ -484,3 +484,64 @@ def test_a_hello_done_of_nothing_is_no_session(tmp_path: Path):
     play = scene("stray")
     play.send(CLOUD, play.hs.plain(CLOUD, 22, message(14, 9, b"")))
     assert judged(play.trace, {}, tmp_path) == ()
+
+
+# -- which firmware --------------------------------------------------------------------------------------------------------
+
+
+def family(session: Session) -> str:
+    return next(finding.summary for finding in session.findings if finding.code == "firmware-family")
+
+
+@pytest.mark.parametrize(
+    ("library", "words"),
+    [
+        (V212, "v0.4.8-rc.2 to v0.6.4"),
+        (V242, "v0.7.0"),
+        (V290, "v1.1.0 to v1.3.x"),
+        (V216, "v1.4.0 to v3.0.x"),
+        (V222, "v3.1.0 or later"),
+    ],
+)
+def test_the_firmware_is_told_as_closely_as_the_wire_tells(tmp_path: Path, library: Library, words: str):
+    play = scene(f"firmware {words}", library=library).handshake().greet()
+    assert words in family(only(judged(play.trace, {}, tmp_path)))
+
+
+def test_a_third_copy_means_a_later_timer(tmp_path: Path):
+    play = scene("timer", library=V216).hello().server_flight().device_flight()
+    play.repeat(DEVICE, 3, 6, 12)
+    session = only(judged(play.trace, {}, tmp_path))
+    assert "v1.4.1 or later" in family(session)
+    assert any("at 0, 3." in item.text for item in session.verdict.evidence)
+
+
+def test_a_move_marker_and_the_hello_narrow_it_down(tmp_path: Path):
+    play = scene("narrowed", library=V222).handshake().greet()
+    play.ping(moved=True)
+    told = family(only(judged(play.trace, secret(play), tmp_path)))
+    assert "v4.0.0 or later (record type 253)" in told
+    assert "its Hello says" in told
+
+
+def test_stages_that_no_key_could_be_held_against_are_named(tmp_path: Path):
+    play = scene("not reached")
+    play.send(DEVICE, play.hs.client_hello())
+    play.repeat(DEVICE, 3)
+    session = only(judged(play.trace, play.ticket(), tmp_path))
+    assert {(a.stage, a.outcome.value) for a in session.attempts} == {
+        ("server-key-exchange", "not-reached"),
+        ("device-certificate", "not-reached"),
+    }
+
+
+def test_a_message_sent_again_says_so(tmp_path: Path):
+    play = scene("sent again").handshake().greet()
+    event = play.coap.event("app", "once")
+    play.data(DEVICE, event)
+    play.trace.wait(4.5)
+    play.data(DEVICE, event)
+    play.reply()
+    play.data(CLOUD, play.coap.ack(CLOUD))
+    session = only(judged(play.trace, secret(play), tmp_path))
+    assert [message.summary.endswith("sent again") for message in session.messages].count(True) == 1
