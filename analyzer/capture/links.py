@@ -105,6 +105,14 @@ def _raw(data: bytes) -> int:
     return 0
 
 
+def _ipv4(data: bytes) -> int:
+    return 0 if data and data[0] >> 4 == 4 else -1
+
+
+def _ipv6(data: bytes) -> int:
+    return 0 if data and data[0] >> 4 == 6 else -1
+
+
 def _null(data: bytes) -> int:
     """BSD loopback: the address family in the byte order of the host that captured (or of the network, LOOP)."""
     if len(data) < 5:
@@ -146,7 +154,7 @@ LINKS: dict[int, Callable[[bytes], int]] = {
     101: _raw,
     108: _null,
     113: _sll,
-    228: _raw,
-    229: _raw,
+    228: _ipv4,
+    229: _ipv6,
     276: _sll2,
 }

@@ -74,6 +74,8 @@ def test_ipv6_is_found(link: int, head: bytes) -> None:
         (1, MACS + b"\x88\x47" + b"\x00\x01\x01\x40" + b"\x90"),
         (9, b"\xff\x03\xc0\x21\x01"),
         (0, b"\x07\x00\x00\x00\x45"),
+        (228, IP6),
+        (229, IP4),
         (113, bytes(14) + b"\x08\x06"),
         (276, b"\x08\x06" + bytes(18)),
     ],
