@@ -17,7 +17,7 @@ from analyzer.reports.writing import Style
 from dissectors.events import Direction
 
 #: What is shown without --verbose; what is left out is always counted.
-_MESSAGES, _OTHERS, _TOLD, _LISTED, _LOG, _BAD_KEYS, _CADENCE = 12, 12, 8, 40, 6, 4, 8
+_MESSAGES, _OTHERS, _TOLD, _LISTED, _LOG, _BAD_KEYS = 12, 12, 8, 40, 6, 4
 #: Where steps and questions begin.
 _STEP, _QUESTION = 8, 16
 
@@ -308,10 +308,7 @@ def _stories(pen: Pen, capture: CaptureReport) -> Iterator[str]:
     if shown:
         yield "\n"
     for story in shown:
-        pauses = ", ".join(duration_text(pause) for pause in story.cadence_s[:_CADENCE])
-        more = f" {pen.glyphs.more}" if len(story.cadence_s) > _CADENCE else ""
-        apart = f"; apart by {pauses}{more}" if pauses else ""
-        yield from pen.block(f"{story.device}: {story.summary}{apart}", 9, "  Story", "bold")
+        yield from pen.block(f"{story.device}: {story.summary}", 9, "  Story", "bold")
     if len(told) > len(shown):
         yield f"         {pen.glyphs.more} and {len(told) - len(shown):,} more devices (--verbose shows all)\n"
 

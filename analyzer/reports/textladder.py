@@ -59,7 +59,8 @@ class _Row:
         lead = pen.paint(mark, "bold") + pen.paint(before, "dim") + self._lane()
         wide = pen.width >= _WIDE
         name, told = self._name(), list(self._told())
-        room = pen.width - 1 - _BEFORE - self.inner - 2 - 2 - (_NAMES if wide else 2)
+        indent = 0 if not name else _NAMES if wide else 2
+        room = pen.width - 1 - _BEFORE - self.inner - 2 - 2 - indent
         lines = [line for text, colour in told for line in self._folded(text, room, colour)]
         beside_it = bool(lines) and (wide or not name or len(name) + 2 + len(lines[0][0]) <= room)
         first = lines.pop(0) if beside_it else None
@@ -68,7 +69,7 @@ class _Row:
             gap = " " * max(2, _NAMES - len(name) if wide else 0) if name else ""
             beside += gap + pen.paint(first[0], first[1])
         yield f"{lead}  {beside}".rstrip() + "\n"
-        below = " " * _BEFORE + self._life() + "  " + " " * (_NAMES if wide and name else 2 if name else 0)
+        below = " " * _BEFORE + self._life() + "  " + " " * indent
         for line, colour in lines:
             yield f"{below}{pen.paint(line, colour)}".rstrip() + "\n"
 

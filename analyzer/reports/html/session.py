@@ -184,8 +184,8 @@ def _rest(group: Group, place: Place, budget: Budget) -> Iterator[Node]:
     yield element(
         "div",
         _why(session.verdict, level),
-        _seen_on_device(session, level),
         _findings(session, level),
+        _seen_on_device(session, level),
         class_="columns",
     )
     if session.messages:
