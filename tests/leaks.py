@@ -21,8 +21,8 @@ from pathlib import Path
 from random import Random
 from zlib import crc32
 
-from captures import zooforms as forms
 from captures.synth.keys import EcKey, RsaKey, pem, server_slot, slot
+from captures.zoo import forms
 
 PASSPHRASE = b"Zq7-vK!mW2xR#9dL"
 DEVICE, UDP_DEVICE = "54ff73066672524813250167", "3d002a001047343530333430"

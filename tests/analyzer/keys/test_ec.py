@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.keys import ec
-from captures import zooforms as forms
 from captures.synth.keys import EcKey as Made
 from captures.synth.keys import N, ec_private
+from captures.zoo import forms
 from dissectors.errors import Malformed, Truncated
 
 MADE = Made.generate(Random("ec"))

@@ -11,8 +11,8 @@ import pytest
 from analyzer.keys import load_keys
 from analyzer.keys.images import CORE, CORE_FLASH, DCT
 from analyzer.model import Role
-from captures import zooforms as forms
 from captures.synth.keys import pem, server_slot, slot
+from captures.zoo import forms
 from dissectors.lightssl.crypto import open_session_key
 from dissectors.lightssl.messages import Credentials
 

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 
 from analyzer.keys import damaged_parts, rsa
 from analyzer.keys.repair import repair
-from captures import zooforms as forms
 from captures.synth.keys import RsaKey as Made
 from captures.synth.keys import slot
+from captures.zoo import forms
 
 MADE = next(key for seed in range(100) if (key := Made.generate(Random(f"repair {seed}"), 1024)).regular)
 WHOLE = rsa.read_private(MADE.pkcs1)

@@ -12,9 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.keys import rsa
-from captures import zooforms as forms
 from captures.synth.keys import RsaKey as Made
 from captures.synth.keys import slot
+from captures.zoo import forms
 from dissectors.errors import Malformed, Truncated
 
 MADE = next(key for seed in range(100) if (key := Made.generate(Random(f"rsa {seed}"), 1024)).regular)

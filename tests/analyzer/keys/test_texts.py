@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.keys import sessions, texts
-from captures import zooforms as forms
 from captures.synth.keys import RsaKey
+from captures.zoo import forms
 
 KEY = RsaKey.generate(Random("texts"), 1024)
 
