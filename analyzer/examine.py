@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from dataclasses import replace
 from ipaddress import ip_address
 from typing import Literal
 
@@ -12,7 +13,7 @@ from analyzer.decrypt import lightssl
 from analyzer.keys import KeyRing
 from analyzer.model import Ending, Endpoint, Role
 from analyzer.names import NameLog, as_step, leading_to, particle_name
-from dissectors.events import Direction, How, Mark, Status, Step
+from dissectors.events import Direction, Fact, How, Mark, Status, Step, Transcript
 from dissectors.lightssl.handshake import LightSsl
 
 
@@ -49,6 +50,7 @@ def examine_tcp(conversation: TcpConversation, ring: KeyRing) -> Case | None:
         prelude=[_connect(conversation)],
     )
     case.conversation, case.decryption = conversation, decryption
+    case.transcript = _enriched(transcript, decryption)
     if decryption.identity is not None:
         case.device_id, case.id_source = decryption.identity.plaintext.device_id, "identity"
     elif decryption.session is not None and decryption.session.key.device_id is not None:
@@ -59,6 +61,30 @@ def examine_tcp(conversation: TcpConversation, ring: KeyRing) -> Case | None:
 def examine_udp(conversation: UdpConversation, ring: KeyRing) -> list[Case]:
     """The cases (attempts, resumed sessions) of a UDP conversation."""
     return []
+
+
+def _enriched(transcript: Transcript, found: lightssl.LightSslDecryption) -> Transcript:
+    """The transcript with what the keys tell written into its rows; nothing in it is secret."""
+    more: dict[str, dict[str, Fact]] = {}
+    if found.identity is not None:
+        plaintext = found.identity.plaintext
+        more["identity"] = {"device_id": plaintext.device_id}
+        if plaintext.tail is not None and plaintext.tail.fingerprint is not None:
+            more["identity"]["fingerprint"] = plaintext.tail.fingerprint
+        if found.identity.key is not None:
+            more["identity"]["opened_with"] = found.identity.key.file
+    if found.signer is not None:
+        more["session-key"] = {"signed_by": found.signer.file}
+    hello = next((item for item in found.records if item.record.direction is Direction.UP), None)
+    if hello is not None and hello.summary is not None and hello.summary.type == "hello":
+        more["device-hello"] = {k: v for k, v in hello.summary.facts.items() if k not in ("id", "flags")}
+    steps = tuple(
+        replace(step, fields={**step.fields, **more[step.stage]})
+        if step.stage in more and step.status is not Status.ABSENT
+        else step
+        for step in transcript.steps
+    )
+    return replace(transcript, steps=steps)
 
 
 def _message(item: lightssl.OpenedRecord) -> MessageRow:

@@ -285,6 +285,19 @@ class Story:
     summary: str
     #: True when no id or key ties the sessions together and only an address does.
     guess: bool = False
+    #: Addresses it came from, in order of appearance.
+    addresses: tuple[str, ...] = ()
+    #: When the failures began that it ends with, as far as the capture goes back; None when it ends well.
+    failing_since: str | None = None
+    #: The last session that was good before a bad one, that bad one, and what both show differently, in words.
+    last_good: str | None = None
+    first_bad: str | None = None
+    changed: tuple[str, ...] = ()
+    #: How many failures in a row the last attempt is, by the firmware's ladder of waits: least and most (without
+    #: the latter where there is no limit).
+    failures_in_a_row: tuple[int, ...] = ()
+    #: Seconds after which the next attempt would follow: shortest and longest.
+    next_wait_s: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -354,3 +367,5 @@ class Report:
     keys: tuple[KeyRow, ...]
     captures: tuple[CaptureReport, ...]
     totals: Totals
+    #: Devices that more than one capture shows; ``sessions`` are then PATH#ID.
+    stories: tuple[Story, ...] = ()

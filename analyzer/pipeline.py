@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from analyzer import __version__, conversations
 from analyzer.capture import Capture, open_capture
@@ -29,8 +29,11 @@ from analyzer.model import CaptureReport, InputProblem, KeyRow, Report, Session,
 from analyzer.names import NameLog
 from analyzer.reports.schema import SCHEMA_NAME
 from analyzer.sessions import assemble
-from analyzer.stories import tell
+from analyzer.stories import stories_across, tell
 from analyzer.times import rfc3339
+
+if TYPE_CHECKING:
+    from analyzer.capture.tshark_reader import TsharkCapture
 
 TOOL_NAME = "particle-handshake-analyzer"
 
@@ -70,6 +73,7 @@ def report_of(captures: Iterable[CaptureReport], ring: KeyRing) -> Report:
         keys=rows,
         captures=captures,
         totals=Totals(len(captures), sum(counts.values()), dict(sorted(counts.items()))),
+        stories=stories_across(captures) if len(captures) > 1 else (),
     )
 
 
@@ -100,7 +104,7 @@ def analyze_capture(
     """One capture, with the logs of ``options``. Raises InputError for a file that is no capture at all and for a log
     that cannot be opened; a damaged capture is used as far as it goes."""
     path = name if name is not None else str(source)
-    capture = open_capture(source, name=path)
+    capture = _opened(source, path, options)
     names = NameLog()
     cases = _cases(capture, ring, options, names)
     resolve(cases, names)
@@ -124,7 +128,15 @@ def analyze_capture(
     return with_logs([report], read_logs(options.logs))[0]
 
 
-def _cases(capture: Capture, ring: KeyRing, options: Options, names: NameLog) -> list[Case]:
+def _opened(source: Path | BinaryIO, name: str, options: Options) -> Capture | TsharkCapture:
+    if options.engine == "tshark":
+        from analyzer.capture.tshark_reader import TsharkCapture
+
+        return TsharkCapture(source, name=name)
+    return open_capture(source, name=name)
+
+
+def _cases(capture: Capture | TsharkCapture, ring: KeyRing, options: Options, names: NameLog) -> list[Case]:
     cases: list[Case] = []
     secrets = 0
     examination = Examination(ring, options.jobs)
@@ -155,7 +167,7 @@ def _cases(capture: Capture, ring: KeyRing, options: Options, names: NameLog) ->
     return cases
 
 
-def _judged(cases: list[Case], capture: Capture, ring: KeyRing) -> tuple[Session, ...]:
+def _judged(cases: list[Case], capture: Capture | TsharkCapture, ring: KeyRing) -> tuple[Session, ...]:
     ring = ring.with_secrets(capture.secrets)
     context = Context(ring, end_ns=capture.last_ns or 0)
     open_all(cases, ring)

@@ -50,7 +50,8 @@ def format_json(report: Report) -> Iterator[str]:
         yield ("," if index else "") + "\n  "
         yield from _capture(capture)
     yield "\n ],\n"
-    yield f' "totals": {_dump(report.totals)}\n}}\n'
+    yield f' "totals": {_dump(report.totals)},\n'
+    yield f' "stories": {_dump(report.stories)}\n}}\n'
 
 
 def _capture(capture: CaptureReport) -> Iterator[str]:

@@ -1,0 +1,258 @@
+"""Device logs in the report: beside the sessions of a capture or, where no capture shows one, as sessions of their own.
+
+How it works. `analyzer.devicelog` reads, pairs and judges; here its answers become rows of the report. A session told by
+a log alone has no frames, and its times count from the device's start, which is all a device knows of time.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal
+
+from analyzer.devicelog import Alignment, DeviceLog, LogAttempt, attach, judge_attempt, judge_log, read_log
+from analyzer.devicelog.agree import log_lines
+from analyzer.errors import InputError
+from analyzer.firmware.lines import LineKind
+from analyzer.model import (
+    CaptureReport,
+    Certainty,
+    Cloud,
+    Code,
+    Device,
+    Ending,
+    Finding,
+    InputProblem,
+    Session,
+    Stage,
+)
+from analyzer.stories import tell
+from analyzer.times import rfc3339
+from dissectors.events import Direction, How, Status
+
+#: What `CaptureReport.format` says of a report that comes from a log.
+LOG_FORMAT = "device-log"
+#: More attempts of one log than this tell nothing more; the last ones are kept.
+_ATTEMPTS = 200
+_PORT = {"tcp": 5683, "udp": 5684}
+_PROTOCOL: dict[str, Literal["lightssl", "dtls"]] = {"tcp": "lightssl", "udp": "dtls"}
+_FROM_CLOUD = frozenset(
+    {
+        *("nonce", "session-key", "cloud-hello"),
+        *("hello-verify", "server-hello", "server-key-exchange", "certificate-request", "server-hello-done"),
+        *("cloud-finished", "hello-ack"),
+    }
+)
+#: What the transport's number says about how the connection ended (device-os hal photon wiced_result.h; tcp.md 2.7).
+_ENDINGS: dict[int, tuple[Literal["cloud", "device"], How]] = {
+    -19: ("cloud", How.FIN),
+    -18: ("cloud", How.RST),
+    -0x7780: ("cloud", How.ALERT),
+}
+#: Verdicts whose causes look alike on the wire and not on the device: it says by a number which half it could not use.
+_TOLD_APART = frozenset({Code.SESSION_KEY_UNUSABLE})
+#: Findings of a log that are about every attempt in it, and said once.
+_ONCE = frozenset({"retry-loop", "network-reset", "secret-in-log"})
+
+
+def read_logs(paths: Iterable[Path]) -> tuple[DeviceLog, ...]:
+    """The logs at these paths. Raises InputError for one that cannot be opened."""
+    return tuple(read_log(path) for path in paths)
+
+
+def with_logs(captures: Sequence[CaptureReport], logs: Sequence[DeviceLog]) -> tuple[CaptureReport, ...]:
+    """The captures with what the logs say beside their sessions.
+
+    When no capture holds a session, the logs' own attempts become sessions of the first capture that could be read.
+    A log that fits no session says by itself what it can, among the problems of the first capture with sessions.
+    """
+    if not logs:
+        return tuple(captures)
+    result, fitting = [], set()
+    for capture in captures:
+        sessions, alignments = attach(capture.sessions, logs)
+        fitting |= {alignment.log for alignment in alignments if alignment.sessions}
+        sessions = tuple(_decided(_with_findings(session, alignments, logs), alignments, logs) for session in sessions)
+        if len(captures) == 1:
+            sessions = tuple(_with_strangers(session, alignments) for session in sessions)
+        stories = tell(sessions) if any(alignment.sessions for alignment in alignments) else capture.stories
+        result.append(replace(capture, sessions=sessions, stories=stories))
+    place = next((index for index, capture in enumerate(result) if capture.sessions), None)
+    if place is None:
+        place = next((index for index, capture in enumerate(result) if capture.status != "failed"), None)
+        if place is not None:
+            result[place] = _told_by_logs(result[place], logs)
+    elif len(logs) > len(fitting):
+        apart = tuple(_unmatched(log) for log in logs if log.name not in fitting)
+        result[place] = replace(result[place], problems=(*result[place].problems, *apart))
+    return tuple(result)
+
+
+def log_reports(logs: Sequence[tuple[Path, DeviceLog]]) -> tuple[CaptureReport, ...]:
+    """Each log as a report of its own, where there is no capture at all. Raises InputError when a file has gone."""
+    return tuple(_told_by_logs(_empty(path), (log,)) for path, log in logs)
+
+
+def sessions_of(log: DeviceLog, first: int = 1) -> tuple[Session, ...]:
+    """The finished attempts of a log as sessions, numbered from ``first``; an unfinished one counts when there is no other."""
+    finished = [attempt for attempt in log.attempts if attempt.outcome != "unfinished"][-_ATTEMPTS:]
+    attempts = finished or list(log.attempts[-1:])
+    found = [_session(log, attempt, f"s{number}") for number, attempt in enumerate(attempts, first)]
+    if found:
+        once = tuple(finding for finding in log.findings if finding.code in _ONCE)
+        found[0] = replace(found[0], findings=(*found[0].findings, *once))
+    return tuple(found)
+
+
+# -- beside a capture ------------------------------------------------------------------------------------------------
+
+
+def _with_findings(session: Session, alignments: Iterable[Alignment], logs: Sequence[DeviceLog]) -> Session:
+    """What a log finds in the attempt that is this session, and, with its first session, in the log as a whole."""
+    found: list[Finding] = []
+    for alignment, log in zip(alignments, logs, strict=True):
+        here = alignment.sessions.get(session.id)
+        if here is None:
+            continue
+        first = min(item.attempt for item in alignment.sessions.values())
+        lost = log.attempts[here.attempt].address_lost
+        for finding in log.findings:
+            if (finding.code == "server-address-lost" and lost) or (finding.code in _ONCE and here.attempt == first):
+                found.append(finding)
+    known = {finding.code for finding in session.findings}
+    return replace(session, findings=(*session.findings, *(item for item in found if item.code not in known)))
+
+
+def _decided(session: Session, alignments: Iterable[Alignment], logs: Sequence[DeviceLog]) -> Session:
+    """The session with a verdict that the capture leaves open and the device's log decides, or narrows.
+
+    Never more than inferred: a log knows what the device saw. Only a pairing without doubt or contradiction counts.
+    """
+    for alignment, log in zip(alignments, logs, strict=True):
+        here = alignment.sessions.get(session.id)
+        if here is None or here.agrees is not True or here.attempt in alignment.doubtful:
+            continue
+        verdict = session.verdict
+        if verdict.certainty is not Certainty.UNDETERMINED:
+            return session
+        attempt = log.attempts[here.attempt]
+        if attempt.outcome == "unfinished":
+            continue
+        said = judge_attempt(log, attempt)
+        evidence = (*verdict.evidence, *said.evidence)
+        if said.certainty is Certainty.INFERRED and said.code in verdict.alternatives:
+            decided = replace(
+                said, frames=verdict.frames, stage=verdict.stage, evidence=evidence, would_settle=verdict.would_settle
+            )
+            return replace(session, verdict=decided)
+        left = tuple(code for code in verdict.alternatives if code in said.alternatives)
+        if said.code is verdict.code and said.code in _TOLD_APART and 0 < len(left) < len(verdict.alternatives):
+            settle = tuple(text for text in verdict.would_settle if "device's log" not in text)
+            return replace(session, verdict=replace(verdict, alternatives=left, evidence=evidence, would_settle=settle))
+    return session
+
+
+def _with_strangers(session: Session, alignments: Iterable[Alignment]) -> Session:
+    found = tuple(finding for alignment in alignments for finding in alignment.findings)
+    return replace(session, findings=(*session.findings, *found)) if found else session
+
+
+def _unmatched(log: DeviceLog) -> InputProblem:
+    verdict = judge_log(log)
+    whose = f" of {log.device_id}" if log.device_id else ""
+    return InputProblem(
+        "log-unmatched",
+        f"{log.name}{whose} fits no session here; by itself it says {verdict.code.value} ({verdict.certainty.value}): {verdict.summary}",
+    )
+
+
+# -- without a capture -----------------------------------------------------------------------------------------------
+
+
+def _empty(path: Path) -> CaptureReport:
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError(str(path), error.strerror or "cannot be read", "--log takes a text file") from error
+    return CaptureReport(
+        path=str(path),
+        sha256=hashlib.sha256(data).hexdigest(),
+        format=LOG_FORMAT,
+        status="ok",
+        problems=(),
+        packets=0,
+        bytes=len(data),
+        link_types=(),
+        first_time=None,
+        last_time=None,
+        sessions=(),
+    )
+
+
+def _told_by_logs(capture: CaptureReport, logs: Sequence[DeviceLog]) -> CaptureReport:
+    sessions: list[Session] = []
+    for log in logs:
+        sessions += sessions_of(log, len(sessions) + 1)
+    return replace(capture, sessions=tuple(sessions), stories=tell(sessions))
+
+
+def _session(log: DeviceLog, attempt: LogAttempt, session_id: str) -> Session:
+    verdict = judge_attempt(log, attempt) if attempt.outcome != "unfinished" else judge_log(log)
+    transport = attempt.transport or ("udp" if attempt.port == _PORT["udp"] else "tcp")
+    times = [event.time_ms for event in attempt.events if event.time_ms is not None]
+    start, end = (times[0], times[-1]) if times else (0, 0)
+    text = f"told by {log.name} lines {attempt.first_line}-{attempt.last_line} alone: no capture shows this attempt, times count from the device's start"
+    lost = tuple(item for item in log.findings if item.code == "server-address-lost" and attempt.address_lost)
+    session = Session(
+        id=session_id,
+        transport=transport,
+        protocol=_PROTOCOL[transport] if attempt.transport else "unknown",
+        stream=None,
+        filter="",
+        device=Device("", 0, attempt.device_id or log.device_id, "log" if attempt.device_id or log.device_id else None),
+        cloud=Cloud(attempt.address or "", attempt.port or _PORT[transport], attempt.host),
+        first_frame=0,
+        last_frame=0,
+        start_time=rfc3339(start * 1_000_000),
+        duration_s=round((end - start) / 1000, 3),
+        history="",
+        stages=_stages(attempt, verdict.stage, start),
+        attempts=(),
+        messages=(),
+        ending=_ending(attempt),
+        verdict=verdict,
+        findings=(Finding("log-alone", Certainty.PROVEN, text), *lost),
+    )
+    lines = log_lines(log.name, attempt, session)
+    return replace(session, log=tuple(replace(line, agrees=None) for line in lines))
+
+
+def _stages(attempt: LogAttempt, last: str | None, start_ms: int) -> tuple[Stage, ...]:
+    """What the log says was reached, in the order in which it says so, and the stage at which it failed."""
+    rows: dict[str, Stage] = {}
+    for event in attempt.events:
+        if event.stage is None or event.stage in rows or event.kind not in (LineKind.REACHED, LineKind.CONNECTED):
+            continue
+        at = event.time_ms
+        rows[event.stage] = Stage(
+            event.stage,
+            Status.SEEN,
+            Direction.DOWN if event.stage in _FROM_CLOUD else Direction.UP,
+            time=rfc3339(at * 1_000_000) if at is not None else None,
+            offset_s=round((at - start_ms) / 1000, 3) if at is not None else None,
+        )
+    failed = next((event.stage for event in attempt.events if event.kind is LineKind.FAILED and event.stage), last)
+    for stage in (failed, last):
+        if stage is not None and stage not in rows and attempt.outcome == "failed":
+            rows[stage] = Stage(stage, Status.ABSENT, Direction.DOWN if stage in _FROM_CLOUD else Direction.UP)
+    return tuple(rows.values())
+
+
+def _ending(attempt: LogAttempt) -> Ending:
+    number = next((event.number for event in attempt.events if event.kind is LineKind.FAILED), None)
+    if attempt.outcome != "failed" and not any(event.kind is LineKind.LOST for event in attempt.events):
+        return Ending("capture", How.CAPTURE_END)
+    by, how = _ENDINGS.get(number or 0, ("device", How.TIMEOUT))
+    return Ending(by, how)

@@ -1,0 +1,228 @@
+"""Device logs in the report: beside sessions, instead of them, and what they decide."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from jsonschema import validate
+from typer.testing import CliRunner
+
+from analyzer.cli.app import app
+from analyzer.devicelog import read_log
+from analyzer.keys import KeyRing, load_keys
+from analyzer.logged import LOG_FORMAT, sessions_of
+from analyzer.model import CaptureReport, Certainty, Code, Report
+from analyzer.pipeline import Options, analyze_capture, analyze_logs, analyze_paths
+from analyzer.reports.json import plain
+from analyzer.reports.schema import report_schema
+from dissectors.events import How, Status
+
+DATA = Path(__file__).resolve().parent.parent / "data" / "devicelogs"
+
+
+def report(captures: Path, name: str, *, keys: bool = False, log: str = "device.log") -> Report:
+    case = captures / name
+    ring = load_keys([case / "keys"] if keys else [])
+    return analyze_paths([str(case / "capture.pcap")], ring, Options(logs=(case / log,)))
+
+
+def run(*words: str) -> tuple[int, str]:
+    result = CliRunner().invoke(app, list(words))
+    return result.exit_code, result.stdout
+
+
+# -- seed 002, the golden case ---------------------------------------------------------------------------------------
+
+
+def test_seed_002_lines_stand_beside_the_stage_they_belong_to(captures: Path):
+    first, second = report(captures, "seed-002", keys=True).captures[0].sessions
+    placed = {(line.stage, line.text) for line in first.log}
+    assert ("name-resolution", "Resolved host device.spark.io to 34.237.141.248") in placed
+    assert ("nonce", "Started: Receive nonce") in placed
+    assert ("identity", "Sending encrypted nonce") in placed
+    assert ("session-key", "Unable to receive key -19") in placed
+    assert {line.text for line in second.log} >= {"Resolved host device.spark.io to 54.159.170.67"}
+    # -19 is the peer's FIN while the device waited for the key, and that is what the capture shows: no disagreement.
+    assert first.ending.by == "cloud" and first.ending.how is How.FIN
+    assert all(finding.code != "log-disagrees" for session in (first, second) for finding in session.findings)
+    assert not any(line.agrees is False for line in first.log)
+
+
+def test_seed_002_the_log_names_the_lost_address_where_no_key_does(captures: Path):
+    for session in report(captures, "seed-002").captures[0].sessions:
+        lost = [finding for finding in session.findings if finding.code == "server-address-lost"]
+        assert [finding.certainty for finding in lost] == [Certainty.INFERRED]
+        assert "type:255" in lost[0].summary
+
+
+def test_seed_002_with_keys_the_proof_is_not_repeated_as_a_guess(captures: Path):
+    for session in report(captures, "seed-002", keys=True).captures[0].sessions:
+        lost = [finding.certainty for finding in session.findings if finding.code == "server-address-lost"]
+        assert lost == [Certainty.PROVEN]
+
+
+def test_seed_002_alone_gives_a_verdict_per_attempt(captures: Path):
+    found = analyze_logs([captures / "seed-002" / "device.log"], KeyRing())
+    (capture,) = found.captures
+    assert (capture.format, capture.packets, capture.status) == (LOG_FORMAT, 0, "ok")
+    first, second = capture.sessions
+    assert (first.verdict.code, first.verdict.certainty) == (Code.IDENTITY_REJECTED, Certainty.UNDETERMINED)
+    assert "-19: the peer closed the connection" in first.verdict.summary
+    assert first.cloud.address == "34.237.141.248" and first.cloud.host == "device.spark.io"
+    assert first.ending.by == "cloud" and first.ending.how is How.FIN
+    assert [(stage.stage, stage.status) for stage in first.stages] == [
+        ("name-resolution", Status.SEEN),
+        ("connect", Status.SEEN),
+        ("nonce", Status.SEEN),
+        ("identity", Status.SEEN),
+        ("session-key", Status.ABSENT),
+    ]
+    assert {finding.code for finding in first.findings} == {"log-alone", "server-address-lost"}
+    assert [story.attempts for story in capture.stories] == [2]
+    # The device waits 32.000 s from the failure (304866) to the next attempt (336866).
+    assert "number 26 to 30 in a row" in capture.stories[0].summary
+    assert second.start_time == "1970-01-01T00:05:36.866000Z"
+    validate(plain(found), report_schema())
+
+
+# -- what a log decides ----------------------------------------------------------------------------------------------
+
+
+def test_a_wrong_signature_that_the_device_logs_decides_what_the_wire_leaves_open(captures: Path):
+    without = analyze_paths([str(captures / "tcp-06a-bad-signature-brewskey" / "capture.pcap")], load_keys([]))
+    assert {s.verdict.certainty for s in without.captures[0].sessions} == {Certainty.UNDETERMINED}
+    for session in report(captures, "tcp-06a-bad-signature-brewskey").captures[0].sessions:
+        assert session.verdict.code is Code.SERVER_SIGNATURE_MISMATCH
+        assert session.verdict.certainty is Certainty.INFERRED
+        assert any("AUTHENTICATION_ERROR" in item.text for item in session.verdict.evidence)
+
+
+def test_a_key_that_does_not_open_narrows_the_causes(captures: Path):
+    for session in report(captures, "tcp-02b-cloud-wrong-devkey-sparkprotocol").captures[0].sessions:
+        assert session.verdict.code is Code.SESSION_KEY_UNUSABLE
+        assert set(session.verdict.alternatives) == {Code.DEVICE_KEY_MISMATCH, Code.DEVICE_KEY_CORRUPT}
+
+
+def test_a_log_never_changes_what_a_key_proves_and_never_proves(captures: Path):
+    for case in sorted(captures.glob("*/device.log")):
+        case = case.parent
+        ring = load_keys([case / "keys"] if (case / "keys").exists() else [])
+        capture = next(case.glob("capture.pcap*"))
+        plain_, logged = (
+            analyze_paths([str(capture)], ring, o) for o in (Options(), Options(logs=(case / "device.log",)))
+        )
+        for before, after in zip(plain_.captures[0].sessions, logged.captures[0].sessions, strict=False):
+            if before.verdict.certainty is not Certainty.UNDETERMINED:
+                assert after.verdict == before.verdict, case.name
+            else:
+                assert after.verdict.certainty is not Certainty.PROVEN, case.name
+
+
+def test_a_log_of_another_attempt_disagrees(captures: Path, tmp_path: Path):
+    good = (captures / "tcp-01a-good-brewskey-fw063" / "device.log").read_text()
+    # The same device logs a failure where the capture shows a session that lasted.
+    bad = good.replace("INFO: Handshake completed", "ERROR: handshake failed with code 6")
+    bad = "\n".join(line for line in bad.splitlines() if "Cloud connected" not in line and "HELLO" not in line)
+    log = tmp_path / "device.log"
+    log.write_text(bad)
+    found = analyze_paths(
+        [str(captures / "tcp-01a-good-brewskey-fw063" / "capture.pcap")], load_keys([]), Options(logs=(log,))
+    )
+    assert any(item.code == "log-disagrees" for session in found.captures[0].sessions for item in session.findings)
+
+
+# -- a capture without a session -------------------------------------------------------------------------------------
+
+
+def test_an_empty_capture_has_no_session_and_with_its_log_the_cause(captures: Path):
+    case = captures / "dtls-05b-device-key-broken-der"
+    assert run(str(case / "capture.pcap"))[0] == 4
+    status, out = run(str(case / "capture.pcap"), "--log", str(case / "device.log"), "--format", "json")
+    assert status == 1
+    (capture,) = json.loads(out)["captures"]
+    assert capture["path"].endswith("capture.pcap") and capture["packets"] == 0
+    assert {session["verdict"]["code"] for session in capture["sessions"]} == {"device-key-corrupt"}
+    assert all(session["transport"] == "udp" and session["stream"] is None for session in capture["sessions"])
+
+
+def test_a_log_without_any_capture(captures: Path):
+    status, out = run("--log", str(captures / "tcp-01a-good-brewskey-fw063" / "device.log"), "--format", "json")
+    assert status == 0
+    (session,) = json.loads(out)["captures"][0]["sessions"]
+    assert session["verdict"]["code"] == "healthy" and session["verdict"]["certainty"] == "inferred"
+    assert session["device"]["id"] == "450057001147343331353330" and session["device"]["id_source"] == "log"
+
+
+def test_neither_capture_nor_log_is_a_usage_error():
+    assert run("--quiet")[0] == 2
+
+
+def test_a_log_that_is_not_there_cannot_be_read(tmp_path: Path):
+    result = CliRunner().invoke(app, ["--log", str(tmp_path / "none.log")])
+    assert result.exit_code != 0 and "none.log" in str(result.exception)
+
+
+def test_a_log_that_says_nothing_gives_no_session(tmp_path: Path):
+    log = tmp_path / "empty.log"
+    log.write_text("hello world\n")
+    assert run("--log", str(log))[0] == 4
+    assert sessions_of(read_log(log)) == ()
+
+
+def test_an_attempt_that_is_not_over_is_incomplete(tmp_path: Path):
+    log = tmp_path / "short.log"
+    log.write_text((DATA / "seed-002.log").read_text().split("Receive key")[0])
+    (session,) = sessions_of(read_log(log))
+    assert session.verdict.code is Code.CAPTURE_INCOMPLETE
+    assert session.verdict.certainty is Certainty.UNDETERMINED
+
+
+# -- logs that fit nothing -------------------------------------------------------------------------------------------
+
+
+def test_a_log_that_fits_no_session_says_what_it_can_by_itself(captures: Path):
+    case, other = captures / "tcp-01a-good-brewskey-fw063", captures / "dtls-05b-device-key-broken-der"
+    found = analyze_capture(case / "capture.pcap", load_keys([case / "keys"]), Options(logs=(other / "device.log",)))
+    problem = found.problems[-1]
+    assert problem.code == "log-unmatched"
+    assert "0a10aced202194944a042f01" in problem.message and "device-key-corrupt (inferred)" in problem.message
+    assert found.status == "ok" and len(found.sessions) == 1
+    assert "log-disagrees" in {finding.code for finding in found.sessions[0].findings}
+
+
+def test_among_several_captures_a_log_goes_where_it_fits(captures: Path):
+    first, second = captures / "tcp-01a-good-brewskey-fw063", captures / "tcp-02a-cloud-wrong-devkey-brewskey"
+    found = analyze_paths(
+        [str(first / "capture.pcap"), str(second / "capture.pcap")],
+        load_keys([first / "keys", second / "keys"]),
+        Options(logs=(second / "device.log",)),
+    )
+    assert not any(session.log for session in found.captures[0].sessions)
+    assert all(session.log for session in found.captures[1].sessions)
+    assert found.captures[0].problems == () == found.captures[1].problems
+
+
+@pytest.mark.parametrize("device", range(7))
+def test_each_log_of_the_gateway_finds_its_own_device(captures: Path, device: int):
+    case = captures / "tcp-17-gateway-mixed"
+    (log,) = case.glob(f"device_{device}_*.log")
+    capture: CaptureReport = analyze_capture(case / "capture.pcap", load_keys([case / "keys"]), Options(logs=(log,)))
+    own = log.stem.split("_")[-1]
+    paired = [session for session in capture.sessions if session.log]
+    assert paired and {session.device.id for session in paired} == {own}
+    assert not any(finding.code == "log-disagrees" for session in paired for finding in session.findings)
+
+
+def test_no_private_key_that_a_log_prints_reaches_the_report(captures: Path):
+    case = captures / "tcp-01a-good-brewskey-fw063"
+    secret = next(
+        word
+        for line in (case / "device.log").read_text().splitlines()
+        if "device key:" in line
+        for word in line.split()
+        if len(word) > 100
+    )
+    found = json.dumps(plain(report(captures, case.name, keys=True)))
+    assert secret[:40] not in found and "secret-in-log" in found
