@@ -1,0 +1,233 @@
+"""The same packets by way of tshark and pyshark, for what only Wireshark reads: other file formats, 802.11 with keys, rare links.
+
+How it works. One tshark per capture dissects every frame to JSON with raw bytes; a `Packet` is put together from the
+innermost IP layer and the TCP, UDP or ICMP header as captured. What our own reader can say of the file (its format, whether
+it is cut short) it says here too; for a format it does not know, tshark's word is all there is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import shutil
+import tempfile
+from collections.abc import Iterator
+from decimal import Decimal
+from ipaddress import ip_address
+from pathlib import Path
+from struct import Struct
+from typing import Any, BinaryIO, Literal
+
+from analyzer.capture.reader import open_capture
+from analyzer.errors import InputError
+from analyzer.packet import ICMP, ICMPV6, TCP, UDP, Packet, Problem
+
+_TCP = Struct("!HHIIBBH").unpack_from
+_UDP = Struct("!HHH").unpack_from
+#: tcp.seq_raw and the JSON form used here came with Wireshark 3.2.
+_OLDEST = (3, 2)
+_CHUNK = 1 << 20
+
+
+class TsharkCapture:
+    """A capture read by tshark: iterable once over its packets, the attributes (those of `Capture`) final afterwards."""
+
+    def __init__(self, source: Path | BinaryIO, *, name: str) -> None:
+        """Raises InputError when tshark is missing or too old, or the input cannot be opened."""
+        self.name = name
+        self._check()
+        self._copy: Path | None = None
+        if isinstance(source, Path):
+            if not source.is_file():
+                raise InputError(name, "is a folder" if source.is_dir() else "no such file")
+            self._path = source
+        else:
+            with tempfile.NamedTemporaryFile(prefix="analyze-", suffix=".pcap", delete=False) as kept:  # mode 0600
+                shutil.copyfileobj(source, kept)
+            self._path = self._copy = Path(kept.name)
+        self.format: str | None = None
+        self.problems: list[Problem] = []
+        self.packets = self.bytes = 0
+        self.first_ns: int | None = None
+        self.last_ns: int | None = None
+        self.digits = 6
+        self.link_types: list[str] = []
+        self.secrets: list[bytes] = []
+        self.names: dict[bytes, str] = {}
+        self._own_status: Literal["ok", "partial"] = "ok"
+        self.sha256: str | None = None
+
+    @staticmethod
+    def _check() -> None:
+        if shutil.which("tshark") is None:
+            raise InputError(
+                "--engine tshark",
+                "tshark is not installed",
+                "install it (Debian, Ubuntu: apt install tshark) or leave the option out",
+            )
+        from pyshark.tshark.tshark import get_tshark_version
+
+        try:
+            version = get_tshark_version()
+            found = tuple(int(part) for part in str(version).split(".")[:2])
+        except Exception as error:  # pyshark raises its own and asyncio's errors here
+            raise InputError("--engine tshark", f"tshark does not tell its version ({type(error).__name__})") from error
+        if found < _OLDEST:
+            raise InputError("--engine tshark", f"tshark {version} is too old", "version 3.2 or newer is needed")
+
+    @property
+    def status(self) -> Literal["ok", "partial"]:
+        """Partial: something in the file was not used."""
+        return self._own_status
+
+    def screened(self, _flows: object) -> Iterator[Packet]:
+        """All packets: tshark has looked at every one of them already."""
+        return iter(self)
+
+    def __iter__(self) -> Iterator[Packet]:
+        try:
+            known = self._own_facts()
+            yield from self._dissected(known)
+        finally:
+            if self._copy is not None:
+                self._copy.unlink(missing_ok=True)
+
+    def _own_facts(self) -> bool:
+        """What our own reader says of the file; False when it does not know the format."""
+        try:
+            own = open_capture(self._path, name=self.name)
+        except InputError:
+            with self._path.open("rb") as stream:
+                digest = hashlib.sha256()
+                while chunk := stream.read(_CHUNK):
+                    digest.update(chunk)
+            self.sha256 = digest.hexdigest()
+            return False
+        for _ in own.records():
+            pass
+        self.format, self.problems, self._own_status = own.format, own.problems, own.status
+        self.packets, self.bytes, self.first_ns, self.last_ns = own.packets, own.bytes, own.first_ns, own.last_ns
+        self.digits, self.link_types, self.secrets, self.names, self.sha256 = (
+            own.digits,
+            own.link_types,
+            own.secrets,
+            own.names,
+            own.sha256,
+        )
+        return True
+
+    def _dissected(self, known: bool) -> Iterator[Packet]:
+        import pyshark
+        from pyshark.capture.capture import TSharkCrashException
+
+        if known and not self.packets:
+            return
+        capture = pyshark.FileCapture(
+            str(self._path), keep_packets=False, use_json=True, include_raw=True,
+            custom_parameters=["-n", "-o", "tcp.desegment_tcp_streams:FALSE", "-o", "udp.process_info:FALSE"],
+        )  # fmt: skip
+        try:
+            for frame in capture:
+                if not known:
+                    self._count(frame)
+                packet = _packet(frame)
+                if packet is not None:
+                    yield packet
+        except TSharkCrashException as error:
+            if not known and not self.packets:
+                raise InputError(self.name, "tshark cannot read it", str(error).split("\n")[0][:160]) from error
+            if not any(problem.frame for problem in self.problems):
+                self._own_status = "partial"
+                self.problems.append(Problem("read-error", "tshark stopped before the end of the file", None))
+        finally:
+            with contextlib.suppress(Exception):  # a tshark that died already has nothing to close
+                capture.close()
+            capture._running_processes.clear()  # else pyshark's __del__ closes, and complains, once more
+
+    def _count(self, frame: Any) -> None:  # noqa: ANN401 - pyshark has no types
+        time_ns = int(Decimal(frame.sniff_timestamp) * 1_000_000_000)
+        self.format = self.format or "other"
+        self.packets += 1
+        self.bytes += int(frame.length)
+        self.first_ns = time_ns if self.first_ns is None else min(self.first_ns, time_ns)
+        self.last_ns = time_ns if self.last_ns is None else max(self.last_ns, time_ns)
+
+
+def _packet(frame: Any) -> Packet | None:  # noqa: ANN401
+    """The innermost TCP, UDP or ICMP packet of a frame; None when there is none or its headers are cut."""
+    layers = {}
+    for layer in frame.layers:
+        layers[layer.layer_name] = layer  # the last of a name is the innermost
+    ip, v6 = layers.get("ip"), layers.get("ipv6")
+    if v6 is not None and (ip is None or _last(frame, "ipv6") > _last(frame, "ip")):
+        ip, ttl, ident = v6, _number(v6, "hlim"), 0
+    elif ip is not None:
+        ttl, ident = _number(ip, "ttl"), _number(ip, "id")
+    else:
+        return None
+    number, time_ns = int(frame.number), int(Decimal(frame.sniff_timestamp) * 1_000_000_000)
+    source, target = ip_address(_text(ip, "src")).packed, ip_address(_text(ip, "dst")).packed
+    if "tcp" in layers and "tcp_raw" in layers:
+        header = _raw(layers["tcp_raw"])
+        if len(header) < 16:
+            return None
+        source_port, target_port, sequence, acknowledgement, _, flags, window = _TCP(header)
+        size = (header[12] >> 4) << 2
+        payload = _bytes(layers["tcp"], "payload")
+        return Packet(number, time_ns, TCP, source, target, source_port, target_port, payload, _number(layers["tcp"], "len") or len(payload),
+                      ttl, ident, sequence, acknowledgement, flags, window, header[:size])  # fmt: skip
+    if "udp" in layers and "udp_raw" in layers:
+        header = _raw(layers["udp_raw"])
+        if len(header) < 8:
+            return None
+        source_port, target_port, length = _UDP(header)
+        payload = _bytes(layers["udp"], "payload")
+        return Packet(
+            number,
+            time_ns,
+            UDP,
+            source,
+            target,
+            source_port,
+            target_port,
+            payload,
+            max(length - 8, len(payload)),
+            ttl,
+            ident,
+        )
+    for name, protocol in (("icmp", ICMP), ("icmpv6", ICMPV6)):
+        if name in layers and f"{name}_raw" in layers:
+            body = _raw(layers[f"{name}_raw"])
+            return Packet(number, time_ns, protocol, source, target, 0, 0, body, len(body), ttl, ident)
+    return None
+
+
+def _last(frame: Any, name: str) -> int:  # noqa: ANN401
+    return max(index for index, layer in enumerate(frame.layers) if layer.layer_name == name)
+
+
+def _field(layer: Any, name: str) -> Any:  # noqa: ANN401
+    try:
+        return layer.get_field(name)
+    except AttributeError:
+        return None
+
+
+def _text(layer: Any, name: str) -> str:  # noqa: ANN401
+    found = _field(layer, name)
+    return str(found[-1] if isinstance(found, list) else found)
+
+
+def _number(layer: Any, name: str) -> int:  # noqa: ANN401
+    found = _field(layer, name)
+    return int(str(found), 0) if found is not None else 0
+
+
+def _bytes(layer: Any, name: str) -> bytes:  # noqa: ANN401
+    found = _field(layer, name)
+    return bytes.fromhex(str(found).replace(":", "")) if found is not None else b""
+
+
+def _raw(layer: Any) -> bytes:  # noqa: ANN401
+    value = layer.value
+    return bytes.fromhex(value[0] if isinstance(value, list) else str(value))
