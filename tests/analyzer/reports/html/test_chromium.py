@@ -309,11 +309,12 @@ def axe(tmp_path_factory: pytest.TempPathFactory) -> str:
         return member.read().decode()
 
 
-@pytest.mark.parametrize(("width", "dark"), [(1280, False), (390, True)], ids=["wide and light", "phone and dark"])
-@every_report
-def test_axe_finds_no_barrier(
-    show: Callable[..., Browser], axe: str, make: Callable[[], Report], width: int, dark: bool
-) -> None:
+_LOOKS = [(name, *look) for index, name in enumerate(REPORTS) for look in (((1280, False), (390, True))[index % 2],)]
+
+
+@pytest.mark.parametrize(("name", "width", "dark"), [*_LOOKS, ("one session", 390, True)])
+def test_axe_finds_no_barrier(show: Callable[..., Browser], axe: str, name: str, width: int, dark: bool) -> None:
+    make = REPORTS[name]
     tab = show(make(), width=width, dark=dark)
     tab.evaluate("document.querySelectorAll('details').forEach(part => part.open = true)")
     tab.evaluate(axe + "; 0")
