@@ -25,8 +25,10 @@ def offset_text(seconds: float | None) -> str:
 
 
 def span_text(session: Session) -> str:
-    """The frames a session spans: ``frames 3-13``, ``frame 3``."""
+    """The frames a session spans: ``frames 3-13``, ``frame 3``; ``no frames`` for one that only a log tells of."""
     first, last = session.first_frame, session.last_frame
+    if not first:
+        return "no frames"
     return f"frame {first}" if first == last else f"frames {first}-{last}"
 
 

@@ -130,7 +130,7 @@ def _list(pen: Pen, groups: Sequence[Group]) -> Iterator[str]:
 
 
 def _device(pen: Pen, session: Session) -> str:
-    return pen.plain(session.device.id or session.device.address)
+    return pen.plain(session.device.id or session.device.address or "device unknown")
 
 
 def _cloud(pen: Pen, session: Session) -> str:
@@ -170,7 +170,8 @@ def _session(pen: Pen, group: Group, total: int) -> Iterator[str]:
 def _head(pen: Pen, session: Session) -> Iterator[str]:
     verdict = session.verdict
     host = f" ({session.cloud.host})" if session.cloud.host else ""
-    device = f"device {session.device.id}" if session.device.id else f"device at {session.device.address}"
+    address = f"device at {session.device.address}" if session.device.address else "device unknown"
+    device = f"device {session.device.id}" if session.device.id else address
     parts = (pen.plain(device), f"cloud {_cloud(pen, session)}{pen.plain(host)}")
     line = f"{pen.sign(Tone.of(verdict))} {verdict.code.value} ({verdict.certainty.value})"
     if len("    ".join((line, *parts))) < pen.width:
@@ -203,7 +204,7 @@ def _fix(pen: Pen, verdict: Verdict, title: str) -> Iterator[str]:
 
 def _where(pen: Pen, session: Session, number: int, total: int) -> Iterator[str]:
     address = session.device.address
-    parts = (
+    parts: tuple[str, ...] = (
         f"Session {number:,} of {total:,}" if total > 1 else "Session",
         f"{session.transport} {address}:{session.device.port} {pen.glyphs.to} {session.cloud.address}:{session.cloud.port}",
         session.start_time,
@@ -211,6 +212,10 @@ def _where(pen: Pen, session: Session, number: int, total: int) -> Iterator[str]
         duration_text(session.duration_s),
         f"filter: {session.filter}",
     )
+    if not session.first_frame:  # told by a log: no address of its own, no frames, a clock that starts with the device
+        away = f"{session.transport} {pen.glyphs.to} {session.cloud.address or 'unknown'}:{session.cloud.port}"
+        clock = f"{session.start_time[11:23]} after the device's start"
+        parts = (parts[0], away, "from the device's log alone", clock, duration_text(session.duration_s))
     line = "  "
     for part in map(pen.plain, parts):
         if len(line) + len(part) + 3 > pen.width - 1 and line.strip():
@@ -297,7 +302,7 @@ def _others(pen: Pen, group: Group) -> Iterator[str]:
     yield _title(pen, f"The same in {counted(len(group.others), 'more session')}")
     for session in group.others[:_OTHERS]:
         frames = span_text(session)
-        yield f"      {pen.plain(session.start_time)}  {frames}  {pen.plain(session.filter)}\n"
+        yield f"      {pen.plain(session.start_time)}  {frames}  {pen.plain(session.filter)}".rstrip() + "\n"
     if len(group.others) > _OTHERS:
         yield f"      {pen.glyphs.more} and {len(group.others) - _OTHERS:,} more (--verbose shows all)\n"
 
