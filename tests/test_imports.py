@@ -19,7 +19,7 @@ ALLOWED: dict[str, set[str]] = {
     "analyzer.case": {"dissectors", "analyzer.model"},
     "analyzer.capture": {"analyzer.errors", "analyzer.packet"},
     "analyzer.conversations": {"analyzer.packet", "analyzer.model", "analyzer.capture", "dissectors"},
-    "analyzer.keys": {"analyzer.errors", "analyzer.model", "dissectors", "analyzer.times", "analyzer.reports.safe"},
+    "analyzer.keys": {"analyzer.errors", "analyzer.model", "dissectors", "analyzer.times", "analyzer.safe"},
     "analyzer.names": {"analyzer.packet", "dissectors"},
     "analyzer.firmware": {"analyzer.model", "dissectors"},
     "analyzer.decrypt": {"analyzer.keys", "analyzer.model", "dissectors"},

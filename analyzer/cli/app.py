@@ -13,7 +13,7 @@ from analyzer import __version__
 from analyzer.cli import default, explain, keys, schema
 from analyzer.cli.exits import UNREADABLE
 from analyzer.errors import InputError
-from analyzer.reports.safe import printable
+from analyzer.safe import printable
 
 _OWN_OPTIONS = frozenset({"-h", "--help", "--version", "--install-completion", "--show-completion"})
 

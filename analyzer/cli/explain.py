@@ -41,7 +41,7 @@ def explain(
     """
     from analyzer.explain import as_json, render_explanation, suggest
     from analyzer.explain import explain as look_up
-    from analyzer.reports.safe import printable
+    from analyzer.safe import printable
 
     word = " ".join(words)
     found = look_up(word)

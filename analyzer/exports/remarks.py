@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from ipaddress import ip_address
 
 from analyzer.model import Attempt, CaptureReport, Outcome, Session, Stage, Verdict
-from analyzer.reports.safe import printable
+from analyzer.safe import printable
 from dissectors.events import Status
 
 _MAX_LENGTH = 600

@@ -10,7 +10,7 @@ import shlex
 from typing import Final
 
 from analyzer.keys.key import KeyFinding, Severity
-from analyzer.reports.safe import printable
+from analyzer.safe import printable
 
 _ID = "DEVICE_ID"
 #: Gravest first.

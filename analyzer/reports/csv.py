@@ -7,7 +7,7 @@ import io
 from collections.abc import Iterator
 
 from analyzer.model import Report, Session
-from analyzer.reports.safe import printable
+from analyzer.safe import printable
 
 COLUMNS = (
     "capture",

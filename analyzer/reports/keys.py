@@ -17,7 +17,7 @@ from analyzer.keys.report import DeviceKeys, KeysReport
 from analyzer.keys.ring import KeyRing
 from analyzer.model import Role
 from analyzer.reports.json import plain
-from analyzer.reports.safe import printable
+from analyzer.safe import printable
 
 SCHEMA: Final = "key-report/1"
 #: Characters of a fingerprint in text.

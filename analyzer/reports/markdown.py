@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from analyzer.model import CaptureReport, Report, Session
 from analyzer.reports.ladder import frames_text, offset_text
-from analyzer.reports.safe import printable
+from analyzer.safe import printable
 
 _SPECIAL = str.maketrans({char: "\\" + char for char in "\\`*_{}[]<>()#+!|~&"})
 

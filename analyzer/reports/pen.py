@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from analyzer.reports.grouping import Tone
-from analyzer.reports.safe import clipped, printable
 from analyzer.reports.writing import Style
+from analyzer.safe import clipped, printable
 
 
 @dataclass(frozen=True, slots=True)

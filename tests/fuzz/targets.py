@@ -27,7 +27,7 @@ from analyzer.names import NameLog
 from analyzer.packet import ACK, FIN, RST, SYN, TCP, UDP, Packet
 from analyzer.reports.csv import inert
 from analyzer.reports.markdown import escape
-from analyzer.reports.safe import printable
+from analyzer.safe import printable
 from dissectors import coap, description, detect, particle
 from dissectors.dtls import messages, record
 from dissectors.dtls.handshake import Dtls

@@ -12,7 +12,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import TypeAlias
 
-from analyzer.reports.safe import clipped, printable
+from analyzer.safe import clipped, printable
 
 _NAME = re.compile(r"[a-z][A-Za-z0-9-]*\Z")
 _VOID = frozenset({"br", "hr", "meta", "wbr", "col"})

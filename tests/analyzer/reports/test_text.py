@@ -13,9 +13,9 @@ from pathlib import Path
 import pytest
 
 from analyzer.model import Device, Ending, Report, Session
-from analyzer.reports.safe import printable
 from analyzer.reports.text import format_text
 from analyzer.reports.writing import Style
+from analyzer.safe import printable
 from dissectors.events import Direction, How, Status
 from tests.analyzer.reports import example
 from tests.analyzer.reports.payloads import PAYLOADS, planted

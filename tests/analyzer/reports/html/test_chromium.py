@@ -14,7 +14,7 @@ import pytest
 
 from analyzer.model import Device, Report
 from analyzer.reports.html import format_html
-from analyzer.reports.safe import TEXT_KEPT, printable
+from analyzer.safe import TEXT_KEPT, printable
 from tests.analyzer.reports import example
 from tests.analyzer.reports.browser import Browser, chromium_tab
 from tests.analyzer.reports.payloads import PAYLOADS, planted

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.reports.html.element import Html, element, markup, stream, text
-from analyzer.reports.safe import TEXT_KEPT, printable
+from analyzer.safe import TEXT_KEPT, printable
 
 
 class _Read(HTMLParser):

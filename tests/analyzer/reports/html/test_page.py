@@ -17,7 +17,7 @@ from lxml import html as parser
 from analyzer.model import Code, Device, Report
 from analyzer.reports.html import format_html
 from analyzer.reports.html.page import _asset
-from analyzer.reports.safe import printable
+from analyzer.safe import printable
 from tests.analyzer.reports import example
 from tests.analyzer.reports.payloads import PAYLOADS, planted
 
