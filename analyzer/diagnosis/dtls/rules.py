@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from analyzer.diagnosis.draft import Draft
-from analyzer.diagnosis.dtls import device, opening, server, session
+from analyzer.diagnosis.dtls import device, opening, resumed, server, session
 from analyzer.diagnosis.dtls.findings import findings
 from analyzer.diagnosis.dtls.view import View
 from analyzer.model import Certainty, Code, Evidence
@@ -21,13 +21,13 @@ Rule = Callable[[View], Draft | None]
 UP = "session-up"
 #: A session that was resumed: there is no handshake to judge.
 RESUMED: tuple[Rule, ...] = (
-    session.resumed_unseen,
+    resumed.unseen,
     session.corrupt_record,
-    session.resumed_refused,
-    session.resumed_unanswered,
+    resumed.refused,
+    resumed.unanswered,
     session.closed,
     session.gone_silent,
-    session.resumed_healthy,
+    resumed.healthy,
 )
 #: Handshakes: (what the group needs, rules), latest stage first.
 HANDSHAKE: tuple[tuple[str, tuple[Rule, ...]], ...] = (

@@ -18,8 +18,6 @@ HELLO_WATCH = 4.0
 _DROPPED_WATCH = 12.0
 _DROPPED_RECORDS = 3
 _DISPLACED_WITHIN_NS = 5_000_000_000
-#: A device's first record after its Finished (number 0) and a copy of it has a number below this.
-_FRESH = 3
 
 
 def corrupt_record(view: View) -> Draft | None:
@@ -46,7 +44,7 @@ def corrupt_record(view: View) -> Draft | None:
             ),
             *(
                 Evidence(
-                    f"record {_sequence(item.record)} of the {_who(item.record)}: the authentication tag does not verify",
+                    f"record {sequence_of(item.record)} of the {_who(item.record)}: the authentication tag does not verify",
                     item.record.frames,
                 )
                 for item in bad[:8]
@@ -66,15 +64,16 @@ def _bracketed(view: View, bad: OpenedRecord) -> bool:
     after = [record for record in same if record.time_ns > bad.record.time_ns]
     if not before or not after:
         return False
-    number = _sequence(bad.record)
-    return max(map(_sequence, before)) < number < min(map(_sequence, after))
+    number = sequence_of(bad.record)
+    return max(map(sequence_of, before)) < number < min(map(sequence_of, after))
 
 
 def _who(record: Record) -> str:
     return "device" if record.direction is UP else "cloud"
 
 
-def _sequence(record: Record) -> int:
+def sequence_of(record: Record) -> int:
+    """The record's sequence number."""
     return int.from_bytes(record.header[5:11], "big")
 
 
@@ -300,144 +299,3 @@ def healthy(view: View) -> Draft | None:
 def _alternatives(view: View) -> tuple[tuple[Code, ...], tuple[str, ...]]:
     _, alternatives, settle = doubts(view)
     return alternatives, settle
-
-
-# -- resumed sessions ----------------------------------------------------------------------------------------------------
-
-
-def resumed_unseen(view: View) -> Draft | None:
-    """Only the cloud's side of a session without its handshake."""
-    if view.heard(UP):
-        return None
-    frames = view.attempt.frames
-    return Draft(
-        Code.CAPTURE_INCOMPLETE,
-        Certainty.INFERRED,
-        None,
-        frames,
-        "Only what the cloud sends is in the capture, and no handshake.",
-        (Evidence("protected records of the cloud, nothing of the device", frames),),
-        would_settle=("a capture of both directions that starts before the device connects",),
-    )
-
-
-def resumed_refused(view: View) -> Draft | None:
-    """The only answer to a resumed session is an alert."""
-    alert = view.alert(DOWN)
-    if alert is None or any(record.direction is DOWN for record in view.applications):
-        return None
-    return _lost(
-        view,
-        f"The cloud refuses the resumed session with {alert[0]}: it no longer knows it.",
-        Evidence(f"the cloud's only answer: {alert[0]}", alert[1]),
-    )
-
-
-def resumed_unanswered(view: View) -> Draft | None:
-    """Nothing comes back on a resumed session."""
-    if any(record.direction is DOWN for record in view.attempt.transcript.records) or view.alert(DOWN) is not None:
-        return None
-    sent = [record for record in view.attempt.transcript.records if record.direction is UP]
-    frames = tuple(frame for record in sent for frame in record.frames)
-    icmp = [note for note in view.flow.icmp if note.about is UP]
-    if icmp:
-        text = "The resumed session is not answered: the network reports that the cloud cannot be reached."
-        return _lost(view, text, Evidence("ICMP errors about the device's records", tuple(n.frame for n in icmp)[:12]))
-    if not view.restarted and view.waited_s < HELLO_WATCH:
-        return cut_short(view, "resumed", "the device's first record")
-    silence = Evidence(f"{len(sent)} record{'s' * (len(sent) > 1)} of the device, nothing back", frames[:12])
-    if not (view.marked or view.opened) and _sequence(sent[0]) < _FRESH:
-        return Draft(
-            Code.CAPTURE_INCOMPLETE,
-            Certainty.INFERRED,
-            None,
-            view.attempt.frames,
-            "The capture starts right behind a handshake that is not in it; what the device then says is not answered.",
-            (
-                Evidence(f"the first record has sequence number {_sequence(sent[0])}", frames[:1]),
-                silence,
-                view.ending(),
-            ),
-            alternatives=(Code.HELLO_UNANSWERED, Code.SESSION_LOST, Code.DEVICE_KEY_MISMATCH),
-            would_settle=("a capture that starts before the device connects (reset the device after starting it)",),
-        )
-    text = "The device goes on with a stored session, and nothing answers: the cloud no longer knows it, or does not follow the device to its new address."
-    return _lost(view, text, silence)
-
-
-def _lost(view: View, summary: str, evidence: Evidence) -> Draft:
-    first = view.step("resumed")
-    more = [
-        Evidence(
-            f"the device's first record has sequence number {first.fields.get('sequence')}: no handshake goes before it",
-            first.frames,
-        ),
-        evidence,
-    ]
-    good = view.opened
-    if good and view.decryption.held is not None:
-        more.append(
-            Evidence(
-                f"it opens with {view.decryption.held.source.file}: the device's half of the session is right",
-                good[0].record.frames,
-            )
-        )
-    clear = bool(view.marked or good) and (view.restarted or len(view.attempt.transcript.records) > 1)
-    return Draft(
-        Code.SESSION_LOST,
-        Certainty.INFERRED if clear else Certainty.UNDETERMINED,
-        "resumed",
-        (*first.frames, *evidence.frames),
-        summary,
-        (*more, view.ending()),
-        alternatives=() if clear else (Code.CAPTURE_INCOMPLETE,),
-        would_settle=(
-            "the cloud's record of this session (it lives in the cloud's memory)",
-            "a capture on the cloud's side: do the records arrive?",
-        ),
-    )
-
-
-def resumed_healthy(view: View) -> Draft | None:
-    """A resumed session that is answered."""
-    records = view.attempt.transcript.records
-    good = view.opened
-    opened = {item.direction for item in good}
-    first, session = view.step("resumed"), view.step("session")
-    if not view.marked and not good:
-        return _mid_session(view)
-    evidence = [
-        Evidence(f"the device goes on with a stored session: record type {first.fields.get('marker')}", first.frames),
-        Evidence("the cloud answers on it: both sides hold the same keys", session.frames),
-    ]
-    if view.decryption.held is not None:
-        evidence.append(
-            Evidence(
-                f"{len(good)} of {len(records)} records decrypt with {view.decryption.held.source.file}",
-                good[0].record.frames if good else (),
-            )
-        )
-    return Draft(
-        Code.HEALTHY,
-        Certainty.PROVEN if opened == set(Direction) and len(good) >= 2 else Certainty.INFERRED,
-        "resumed",
-        (*first.frames, *session.frames),
-        "The device resumes its session without a handshake, and the cloud answers.",
-        tuple(evidence),
-    )
-
-
-def _mid_session(view: View) -> Draft:
-    frames = view.attempt.frames
-    return Draft(
-        Code.CAPTURE_INCOMPLETE,
-        Certainty.INFERRED,
-        None,
-        frames,
-        "The capture starts after the handshake: encrypted records go both ways, but what led to them is not there.",
-        (Evidence("the first datagram is a protected record, without the mark of a session that moved", frames[:1]),),
-        would_settle=(
-            "a capture that starts before the device connects (reset the device after starting it)",
-            "a dump of the device's saved session, or the key log of that handshake: it opens these records",
-        ),
-    )
