@@ -103,6 +103,17 @@ def analyze_capture(
 ) -> CaptureReport:  # noqa: B008
     """One capture, with the logs of ``options``. Raises InputError for a file that is no capture at all and for a log
     that cannot be opened; a damaged capture is used as far as it goes."""
+    return examined(source, ring, options, name=name)[0]
+
+
+def examined(
+    source: Path | BinaryIO,
+    ring: KeyRing,
+    options: Options = Options(),
+    *,
+    name: str | None = None,  # noqa: B008
+) -> tuple[CaptureReport, list[Case]]:
+    """`analyze_capture`, and the cases behind its sessions: for exports, which need what no report holds."""
     path = name if name is not None else str(source)
     capture = _opened(source, path, options)
     names = NameLog()
@@ -125,7 +136,7 @@ def analyze_capture(
         sessions=sessions,
         stories=tell(sessions),
     )
-    return with_logs([report], read_logs(options.logs))[0]
+    return with_logs([report], read_logs(options.logs))[0], cases
 
 
 def _opened(source: Path | BinaryIO, name: str, options: Options) -> Capture | TsharkCapture:

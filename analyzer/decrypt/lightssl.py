@@ -70,6 +70,8 @@ class OpenedRecord:
     summary: particle.MessageSummary | None
     error: str | None = None
     damaged: bool = False
+    #: The plaintext. Secret: it goes nowhere but into an export that is asked for.
+    content: bytes | None = field(default=None, repr=False)
 
 
 @dataclass(slots=True)
@@ -431,4 +433,4 @@ def _read(item: cipher.OpenedRecord, namer: particle.Namer) -> OpenedRecord:
     message = _parsed(item)
     if message is None:
         return OpenedRecord(record, None, None, "decrypts, but is no CoAP message", damaged=True)
-    return OpenedRecord(record, message, namer.name(item.data, record.direction))
+    return OpenedRecord(record, message, namer.name(item.data, record.direction), content=item.data)

@@ -1,0 +1,98 @@
+"""`analyze annotate` and `analyze redact`: new captures made from one."""
+
+from __future__ import annotations
+
+import secrets as random
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+_Capture = Annotated[Path, typer.Argument(metavar="CAPTURE", help="A pcap or pcapng file, also .gz.")]
+_Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT.pcapng", help="The file to write.")]
+_Keys = Annotated[list[Path] | None, typer.Option("--keys", help="Key folder or file; may be given several times.")]
+_Passphrases = Annotated[
+    Path | None, typer.Option("--passphrase-file", help="Passphrases for encrypted PEM, one a line.")
+]
+
+
+def register(app: typer.Typer) -> None:
+    """Add both commands."""
+    app.command("annotate")(annotate)
+    app.command("redact")(redact)
+
+
+def annotate(
+    capture: _Capture,
+    output: _Output,
+    keys: _Keys = None,
+    secrets: Annotated[
+        bool, typer.Option("--secrets", help="Embed the DTLS session secrets, so that Wireshark decrypts.")
+    ] = False,
+    decrypted: Annotated[bool, typer.Option("--decrypted", help="Add the decrypted messages as CoAP packets.")] = False,
+    passphrase_file: _Passphrases = None,
+) -> None:
+    """Write the capture with a comment on each packet that matters, for Wireshark.
+
+    \b
+      analyze annotate capture.pcap --keys keys/ --output annotated.pcapng
+      analyze annotate capture.pcap --keys keys/ --decrypted --output annotated.pcapng
+
+    Exit status as for `analyze CAPTURE`.
+    """
+    from analyzer.cli.exits import status_of
+    from analyzer.cli.keyfolder import load
+    from analyzer.exports.annotate import annotate as write
+    from analyzer.exports.extras import key_log, plaintexts
+    from analyzer.pipeline import examined
+
+    report, cases = examined(capture, load(keys or (), passphrase_file))
+    done = write(
+        report,
+        capture,
+        output,
+        secrets=key_log(cases) if secrets else (),
+        plaintexts=plaintexts(cases) if decrypted else (),
+    )
+    extra = f", {done.plaintexts} decrypted messages added" if done.plaintexts else ""
+    print(f"analyze: {output}: {done.remarked} of {done.frames} packets annotated{extra}", file=sys.stderr)
+    if done.problem:
+        print(f"analyze: {output}: {done.problem}", file=sys.stderr)
+    raise typer.Exit(status_of([report]))
+
+
+def redact(
+    capture: _Capture,
+    output: _Output,
+    ports: Annotated[bool, typer.Option("--ports", help="Replace the devices' own ports too.")] = False,
+    salt_file: Annotated[
+        Path | None,
+        typer.Option("--salt-file", help="Secret bytes: the same file gives the same pseudonyms in every capture."),
+    ] = None,
+) -> None:
+    """Write the same fault without addresses, ids, names, secrets or comments: a capture that can be posted.
+
+    \b
+      analyze redact capture.pcap --output public.pcapng
+
+    Only device sessions and their name look-ups are kept. Without --salt-file the pseudonyms are new each time.
+    """
+    from analyzer.errors import InputError
+    from analyzer.exports.redact import redact as write
+    from analyzer.keys import load_keys
+    from analyzer.pipeline import analyze_capture
+
+    salt = random.token_bytes(32)
+    if salt_file is not None:
+        try:
+            salt = salt_file.read_bytes()
+        except OSError as error:
+            raise InputError(str(salt_file), error.strerror or "cannot be read") from error
+        if not salt:
+            raise InputError(str(salt_file), "empty: a salt of no bytes hides nothing")
+    done = write(analyze_capture(capture, load_keys([])), capture, output, salt=salt, ports=ports)
+    print(
+        f"analyze: {output}: {done.sessions} sessions, {done.kept} packets kept, {done.dropped} left out",
+        file=sys.stderr,
+    )
