@@ -19,7 +19,8 @@ _MAGICS = (
     b"\x0a\x0d\x0d\x0a",
 )
 _GZIP = b"\x1f\x8b"
-_NAMES = (".pcap", ".pcapng", ".cap", ".dmp", ".ntar", ".pcap.gz", ".pcapng.gz", ".cap.gz")
+#: How capture files are called.
+NAMES = (".pcap", ".pcapng", ".cap", ".dmp", ".ntar", ".pcap.gz", ".pcapng.gz", ".cap.gz")
 
 
 def expand(words: Iterable[str]) -> tuple[str, ...]:
@@ -50,7 +51,7 @@ def expand(words: Iterable[str]) -> tuple[str, ...]:
 
 
 def _looks_like_capture(path: Path) -> bool:
-    if path.name.lower().endswith(_NAMES):
+    if path.name.lower().endswith(NAMES):
         return True
     try:
         with path.open("rb") as stream:

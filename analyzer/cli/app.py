@@ -10,7 +10,7 @@ import typer
 from typer.core import TyperGroup
 
 from analyzer import __version__
-from analyzer.cli import default, explain, keys, schema
+from analyzer.cli import annotate, batch, default, explain, fleet, keys, schema, wireshark
 from analyzer.cli.exits import UNREADABLE
 from analyzer.errors import InputError
 from analyzer.safe import printable
@@ -53,7 +53,7 @@ def top(
 
 
 default.register(app)
-for command in (keys, explain, schema):
+for command in (batch, fleet, keys, explain, annotate, wireshark, schema):
     command.register(app)
 
 

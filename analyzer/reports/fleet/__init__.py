@@ -1,0 +1,1 @@
+"""Reports about a fleet, from its store, in every format."""

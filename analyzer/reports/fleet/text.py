@@ -1,0 +1,152 @@
+"""The fleet for a terminal or a ticket: how many of what, one cause after the other, then the devices."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from analyzer.fleet.questions import Cluster, DeviceRow, Overview, State
+from analyzer.reports.grouping import counted
+from analyzer.reports.writing import Style
+from analyzer.safe import printable
+
+_CLUSTERS, _DEVICES, _SPLIT, _UNREAD, _TIMELINE = 12, 25, 6, 10, 60
+
+
+def format_text(view: Overview, style: Style) -> Iterator[str]:
+    """The overview as text; ``--verbose`` lists everything, ``--quiet`` one line per device."""
+    many = 10**9 if style.verbose else None
+    if style.quiet:
+        for device in view.devices:
+            yield _plain(f"{device.device}  {state_text(device)}  {device.verdict} ({device.certainty})", style) + "\n"
+        return
+    yield _plain(headline(view), style) + "\n"
+    if view.sessions:
+        yield _plain(", ".join(f"{count:,} {code}" for code, count in view.verdicts), style) + "\n"
+        yield from _states(view)
+        yield from _clusters(view, style, many or _CLUSTERS)
+        for title, rows in (
+            ("By cloud", view.by_cloud),
+            ("By access network", view.by_network),
+            ("By firmware family", view.by_family),
+        ):
+            yield from _split(title, rows, style, many or _SPLIT)
+        yield from _devices(view.devices, style, many or _DEVICES)
+    if len(view.devices) == 1:
+        yield from _timeline(view.devices[0], style)
+    yield from _unread(view, style, many or _UNREAD)
+
+
+def headline(view: Overview) -> str:
+    """What the store holds, in one sentence."""
+    parts = [counted(view.captures, "capture"), counted(view.sessions, "session"), counted(len(view.devices), "device")]
+    if view.captures_failed:
+        parts.append(f"{view.captures_failed:,} not readable")
+    if view.captures_partial:
+        parts.append(f"{view.captures_partial:,} read in part")
+    if view.captures_empty:
+        parts.append(f"{view.captures_empty:,} without a device session")
+    return ", ".join(parts)
+
+
+def state_text(device: DeviceRow) -> str:
+    """The state of a device with its date."""
+    day = device.since[:10]
+    return {
+        State.NEVER: "never got in",
+        State.LOST: f"lost at {day}",
+        State.RECOVERED: f"recovered at {day}",
+        State.WELL: "well",
+        State.UNCLEAR: "unclear: captures incomplete",
+    }[device.state]
+
+
+def cluster_text(cluster: Cluster) -> str:
+    """A cause with the number of devices it has: ``41 devices ask for ...``."""
+    number = len(cluster.devices)
+    if cluster.cause.startswith("asks for "):
+        verb, whose = ("asks", "its") if number == 1 else ("ask", "their")
+        cause = cluster.cause.removeprefix("asks").replace(" its stored server", f" {whose} stored server")
+        return f"{counted(number, 'device')} {verb}{cause}"
+    return f"{counted(number, 'device')}: {cluster.cause}"
+
+
+def _plain(text: str, style: Style) -> str:
+    shown = printable(text)
+    return shown if style.unicode else shown.encode("ascii", "backslashreplace").decode()
+
+
+def _states(view: Overview) -> Iterator[str]:
+    told = ", ".join(f"{count:,} {state.value}" for state, count in view.states if count)
+    yield f"Devices: {told}\n"
+    if view.first_bad_day:
+        yield f"First bad day: {view.first_bad_day}\n"
+
+
+def _clusters(view: Overview, style: Style, most: int) -> Iterator[str]:
+    if view.clusters:
+        yield "\nCauses\n"
+    for cluster in view.clusters[:most]:
+        yield f"  {_plain(cluster_text(cluster), style)}\n"
+        where = "; ".join(
+            f"{name} {', '.join(f'{value} ({count:,})' for value, count in pairs[:3])}{' ...' if len(pairs) > 3 else ''}"
+            for name, pairs in (("cloud", cluster.clouds), ("network", cluster.networks), ("family", cluster.families))
+            if pairs
+        )
+        yield (
+            _plain(
+                f"      {cluster.code} ({cluster.certainty}), {counted(cluster.sessions, 'session')},"
+                f" {cluster.first_time[:10]} to {cluster.last_time[:10]}; {where}",
+                style,
+            )
+            + "\n"
+        )
+    yield from _more(len(view.clusters) - most, "cause")
+
+
+def _split(title: str, rows: Sequence[tuple[str, int, int]], style: Style, most: int) -> Iterator[str]:
+    if len(rows) < 2:
+        return
+    yield f"\n{title}\n"
+    for value, devices, failing in rows[:most]:
+        yield _plain(f"  {value:<40} {counted(devices, 'device'):>14}  {failing:,} failing", style) + "\n"
+    yield from _more(len(rows) - most, "line")
+
+
+def _devices(devices: Sequence[DeviceRow], style: Style, most: int) -> Iterator[str]:
+    yield "\nDevices\n"
+    for item in devices[:most]:
+        yield (
+            _plain(
+                f"  {item.device:<24}  {state_text(item):<24}  {item.verdict} ({item.certainty})"
+                f"  {item.failing:,} of {counted(item.sessions, 'session')} failing  {item.cloud}",
+                style,
+            )
+            + "\n"
+        )
+    yield from _more(len(devices) - most, "device")
+
+
+def _timeline(device: DeviceRow, style: Style) -> Iterator[str]:
+    yield f"\nTimeline of {_plain(device.device, style)}\n"
+    for attempt in device.attempts[-_TIMELINE:]:
+        yield (
+            _plain(
+                f"  {attempt.time}  {attempt.verdict} ({attempt.certainty})  {attempt.path} s{attempt.session}", style
+            )
+            + "\n"
+        )
+    if len(device.attempts) > _TIMELINE:
+        yield f"  the last {_TIMELINE} of {len(device.attempts):,}\n"
+
+
+def _unread(view: Overview, style: Style, most: int) -> Iterator[str]:
+    if view.unread:
+        yield "\nNot read to the end\n"
+    for row in view.unread[:most]:
+        yield _plain(f"  {row.path}: {row.reason or row.status}", style) + "\n"
+    yield from _more(len(view.unread) - most, "capture")
+
+
+def _more(number: int, noun: str) -> Iterator[str]:
+    if number > 0:
+        yield f"  ... and {counted(number, f'more {noun}')} (--verbose lists all)\n"
