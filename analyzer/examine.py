@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from typing import Literal
 
 from analyzer.case import Case, MessageRow
-from analyzer.conversations import Chunk, Close, Gap, TcpConversation, UdpConversation
+from analyzer.conversations import Chunk, Close, Gap, TcpConversation
 from analyzer.decrypt import lightssl
 from analyzer.keys import KeyRing
 from analyzer.model import Ending, Endpoint, Role
@@ -56,11 +56,6 @@ def examine_tcp(conversation: TcpConversation, ring: KeyRing) -> Case | None:
     elif decryption.session is not None and decryption.session.key.device_id is not None:
         case.device_id, case.id_source = decryption.session.key.device_id, "device-key"
     return case
-
-
-def examine_udp(conversation: UdpConversation, ring: KeyRing) -> list[Case]:
-    """The cases (attempts, resumed sessions) of a UDP conversation."""
-    return []
 
 
 def _enriched(transcript: Transcript, found: lightssl.LightSslDecryption) -> Transcript:
@@ -199,4 +194,4 @@ def resolve(cases: list[Case], names: NameLog) -> None:
             case.device_id, case.id_source = told.device_id, "name"
 
 
-__all__ = ["Endpoint", "examine_tcp", "examine_udp", "name_devices"]
+__all__ = ["Endpoint", "examine_tcp", "name_devices"]

@@ -87,6 +87,12 @@ def capture(
         raise typer.Exit(USAGE)
     ring = load(keys or (), passphrase_file)
     report = analyze_paths(expand(paths), ring, options) if paths else analyze_logs(options.logs, ring)
+    if redact:
+        import secrets
+
+        from analyzer.reports.redaction import redacted
+
+        report = redacted(report, secrets.token_bytes(32))
     style = Style.for_stream(sys.stdout, quiet=quiet, verbose=verbose, to_file=output is not None)
     write(report, format.value, output, style)
     for item in report.captures:
