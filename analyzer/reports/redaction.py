@@ -14,12 +14,10 @@ from dataclasses import fields, is_dataclass, replace
 from enum import Enum
 from ipaddress import ip_address
 from pathlib import PurePath
-from typing import Any, TypeVar
+from typing import Any
 
 from analyzer.exports.redaction.pseudonyms import Pseudonyms
 from analyzer.model import CaptureReport, LogLine, Message, Report, Session, Stage
-
-T = TypeVar("T")
 
 _ID = r"(?<![0-9a-z])[0-9a-f]{24}(?![0-9a-z])"
 _FINGERPRINT = r"SHA256:[0-9a-f]{16,64}|(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])"
@@ -48,7 +46,8 @@ def redacted(report: Report, salt: bytes) -> Report:
         return pattern.sub(pseudonym, text)
 
     captures = tuple(_without_quotes(capture) for capture in report.captures)
-    return _walk(replace(report, captures=captures), clean)
+    found: Report = _walk(replace(report, captures=captures), clean)
+    return found
 
 
 def _identifiers(report: Report, pseudonyms: Pseudonyms) -> Iterator[tuple[str, str]]:
