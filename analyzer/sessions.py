@@ -18,6 +18,7 @@ _MAX_FRAMES = 64
 
 def assemble(case: Case, draft: Draft, context: Context, session_id: str, digits: int) -> Session:
     """The session of ``case`` with the verdict of ``draft``; times with ``digits`` decimals."""
+    findings = (*case.findings, *draft.findings, *findings_for(case, draft, context))
     verdict = Verdict(
         code=draft.code,
         certainty=draft.certainty,
@@ -27,7 +28,7 @@ def assemble(case: Case, draft: Draft, context: Context, session_id: str, digits
         alternatives=draft.alternatives,
         evidence=draft.evidence,
         would_settle=draft.would_settle,
-        remedy=remedies(case, draft, context),
+        remedy=remedies(case, draft, context, {finding.code for finding in findings}),
         device_shows=shown_by_device(case, draft),
     )
     return Session(
@@ -59,7 +60,7 @@ def assemble(case: Case, draft: Draft, context: Context, session_id: str, digits
         ending=case.ending,
         verdict=verdict,
         incidents=incidents(case, digits),
-        findings=(*case.findings, *draft.findings, *findings_for(case, draft, context)),
+        findings=findings,
     )
 
 

@@ -2,17 +2,73 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Iterator
+from dataclasses import replace
+from ipaddress import ip_address, ip_network
+
 from analyzer.case import Case
 from analyzer.diagnosis.context import Context, own_keys
 from analyzer.diagnosis.draft import Draft
-from analyzer.firmware import RemedyContext, device_shows, remedy
-from analyzer.model import Remedy, Role
+from analyzer.firmware import RemedyContext, device_shows, finding_remedy, missing_evidence, remedy
+from analyzer.firmware.case import Transport
+from analyzer.keys import Key, ServerAddress
+from analyzer.keys.published import PARTICLE_EC_SPKI, PARTICLE_RSA_SPKI
+from analyzer.model import Certainty, Code, Remedy, Role
+from analyzer.names import particle_name
+from dissectors.events import How
 
 _PARTICLE_HOSTS = (".spark.io", ".particle.io")
+_PUBLISHED = (PARTICLE_RSA_SPKI, PARTICLE_EC_SPKI)
+#: A cloud at one of these addresses is not Particle's (RFC 1918, RFC 3927, RFC 4193).
+_LOCAL = tuple(
+    ip_network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7")
+)
+#: Findings whose repair comes before the verdict's own.
+_FIRST = ("server-address-lost",)
+#: Verdicts about reaching an address: what helps is said of the address the device went to.
+_REACHING = frozenset(
+    {
+        *(Code.CONNECT_REFUSED, Code.CONNECT_UNANSWERED, Code.NOT_THE_CLOUD),
+        *(Code.NO_NONCE, Code.CLOSED_BEFORE_NONCE),
+    }
+)
+#: What a finding says is missing (names of evidence.toml).
+_MISSING = {"one-direction-only": "one-direction", "mid-session-start": "mid-session"}
+#: The key that opens what an open verdict is about.
+_OPENERS = {
+    Code.IDENTITY_REJECTED: ("cloud-private", Role.CLOUD_PRIVATE),
+    Code.NO_SESSION_KEY: ("cloud-private", Role.CLOUD_PRIVATE),
+    Code.SESSION_KEY_UNUSABLE: ("device-private", Role.DEVICE_PRIVATE),
+    Code.HANDSHAKE_STALLED: ("device-server-key", Role.DEVICE_SERVER_KEY),
+    Code.HANDSHAKE_REJECTED: ("cloud-copy", Role.CLOUD_COPY),
+}
 
 
-def remedies(case: Case, draft: Draft, context: Context) -> tuple[Remedy, ...]:
-    """The repair for this verdict, with this session's ids and files in the commands."""
+def remedies(case: Case, draft: Draft, context: Context, findings: Collection[str] = ()) -> tuple[Remedy, ...]:
+    """The repair for this verdict, with this session's ids and files in the commands; ``findings`` are codes found."""
+    facts = _facts(case, draft, context, findings)
+    first = [item for code in _FIRST if code in findings for item in finding_remedy(code, facts)]
+    if draft.code is Code.CAPTURE_INCOMPLETE and facts.missing:
+        return tuple(missing_evidence(what, facts) for what in facts.missing)
+    if first and draft.code is Code.SERVER_KEY_MISMATCH:
+        return tuple(dict.fromkeys(first))  # the same command puts back key and address
+    found = [*first, *remedy(draft.code, facts)]
+    if draft.code is Code.IDENTITY_REJECTED and facts.is_particle_cloud and facts.host == case.host:
+        # It asked for Particle's name, which is also where a device of another cloud goes that lost its address.
+        at = len(found) - len(facts.missing)
+        found[at:at] = finding_remedy("server-address-lost", replace(facts, host=None, port=None))[:1]
+    return tuple(dict.fromkeys(found))
+
+
+def shown_by_device(case: Case, draft: Draft) -> tuple[str, ...]:
+    """LED pattern and log lines that go with this verdict."""
+    family = getattr(case.decryption, "family", None)
+    # What the device logs tells an end that the other side made from one that it made itself, by waiting or on purpose.
+    how = How.TIMEOUT if case.ending.by == "device" else case.ending.how
+    return device_shows(draft.code, case.transport, family=family, how=how)
+
+
+def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]) -> RemedyContext:
     algorithm = "rsa" if case.transport == "tcp" else "ec"
 
     def file(role: Role) -> str | None:
@@ -24,36 +80,100 @@ def remedies(case: Case, draft: Draft, context: Context) -> tuple[Remedy, ...]:
             return known.key.file
         return next((key.file for key in context.ring.by_role(role, algorithm)), None)
 
-    stored = context.ring.server_address_for(case.device_id) if case.device_id else None
-    cloud_private = cloud_file(Role.CLOUD_PRIVATE)
-    return remedy(
-        draft.code,
-        RemedyContext(
-            transport=case.transport,
-            device_id=case.device_id,
-            device_private=file(Role.DEVICE_PRIVATE),
-            device_public=file(Role.DEVICE_PUBLIC),
-            cloud_copy=file(Role.CLOUD_COPY),
-            cloud_private=cloud_private,
-            cloud_public=cloud_file(Role.CLOUD_PUBLIC),
-            device_server_key=file(Role.DEVICE_SERVER_KEY),
-            host=case.host or case.cloud.address,
-            port=case.cloud.port,
-            stored_address=stored.host if stored is not None else None,
-            device_address=case.device.address,
-            is_particle_cloud=_is_particle(case, cloud_private),
-            family=getattr(case.decryption, "family", None),
-        ),
+    slot = stored_slot(case, context)
+    particle = is_particle_cloud(case, context, findings)
+    host, port = _server(case, draft, slot.server_address if slot is not None else None, findings)
+    return RemedyContext(
+        transport=case.transport,
+        device_id=case.device_id,
+        device_private=file(Role.DEVICE_PRIVATE),
+        device_public=file(Role.DEVICE_PUBLIC),
+        cloud_copy=file(Role.CLOUD_COPY),
+        cloud_private=cloud_file(Role.CLOUD_PRIVATE),
+        cloud_public=cloud_file(Role.CLOUD_PUBLIC),
+        device_server_key=slot.file if slot is not None else None,
+        host=host,
+        port=port,
+        stored_address=slot.server_address.host if slot is not None and slot.server_address is not None else None,
+        device_address=case.device.address,
+        is_particle_cloud=particle,
+        family=getattr(case.decryption, "family", None),
+        missing=tuple(dict.fromkeys(_missing(case, draft, context, findings))),
     )
 
 
-def _is_particle(case: Case, cloud_private: str | None) -> bool | None:
-    if case.host is not None and case.host.endswith(_PARTICLE_HOSTS):
+def stored_slot(case: Case, context: Context) -> Key | None:
+    """What the device has stored as its cloud's key, with the address behind it, when the folder has it."""
+    algorithm = "rsa" if case.transport == "tcp" else "ec"
+    return next(iter(own_keys(context.ring, case.device_id, Role.DEVICE_SERVER_KEY, algorithm)), None)
+
+
+def custom_server(slot: Key | None) -> bool:
+    """Whether a server-key slot is one of a custom cloud: its key is not Particle's, or its address is not."""
+    if slot is None:
+        return False
+    address = slot.server_address
+    if address is not None and address.host is not None and address.kind in ("ip", "domain"):
+        return particle_name(address.host.replace("$id.", "")) is None
+    return slot.spki is not None and slot.spki not in _PUBLISHED
+
+
+def is_particle_cloud(case: Case, context: Context, findings: Collection[str] = ()) -> bool | None:
+    """Whether the device belongs to Particle's cloud; None when nothing in hand says.
+
+    True only for what goes by Particle's name or is signed with its key, when nothing shows another owner: a device that
+    has lost its address asks for Particle's name too. Nobody but Particle holds Particle's private key.
+    """
+    if "server-address-lost" in findings or custom_server(stored_slot(case, context)):
+        return False
+    algorithm = "rsa" if case.transport == "tcp" else "ec"
+    if context.ring.by_role(Role.CLOUD_PRIVATE, algorithm):
+        return False
+    signer = getattr(case.decryption, "signer", None)
+    if signer is not None and signer.spki in _PUBLISHED:
         return True
-    return False if cloud_private is not None else None  # nobody outside Particle holds its private key
+    if any(ip_address(case.cloud.address) in net for net in _LOCAL):
+        return False
+    if case.host is None:
+        return None
+    return f".{case.host.rstrip('.').lower()}".endswith(_PARTICLE_HOSTS)
 
 
-def shown_by_device(case: Case, draft: Draft) -> tuple[str, ...]:
-    """LED pattern and log lines that go with this verdict."""
-    family = getattr(case.decryption, "family", None)
-    return device_shows(draft.code, case.transport, family=family, how=case.ending.how)
+def _server(
+    case: Case, draft: Draft, stored: ServerAddress | None, findings: Collection[str]
+) -> tuple[str | None, int | None]:
+    """The server the device should reach: its stored address where it has one, never a name it fell back to."""
+    here = (case.host or case.cloud.address, case.cloud.port)
+    if draft.code in _REACHING:
+        return here
+    if stored is not None and stored.host is not None and "$id" not in stored.host:
+        return stored.host, stored.port or _default_port(case.transport)
+    return (None, None) if "server-address-lost" in findings else here
+
+
+def _default_port(transport: Transport) -> int:
+    return 5683 if transport == "tcp" else 5684
+
+
+def _missing(case: Case, draft: Draft, context: Context, findings: Collection[str]) -> Iterator[str]:
+    """The evidence whose absence keeps this verdict open, worst first (names of evidence.toml)."""
+    if draft.certainty is not Certainty.UNDETERMINED and draft.code is not Code.CAPTURE_INCOMPLETE:
+        return
+    hidden = [what for finding, what in _MISSING.items() if finding in findings]
+    yield from hidden
+    if "packet-loss" in findings and not hidden:
+        gaps = [piece for piece in getattr(case.conversation, "pieces", ()) if hasattr(piece, "cut")]
+        yield "packets-cut" if gaps and all(gap.cut for gap in gaps) else "packets-lost"
+    if draft.code is Code.CAPTURE_INCOMPLETE:
+        if case.ending.by == "capture" and not hidden:
+            yield "capture-ended"
+        return
+    opener = _OPENERS.get(draft.code)
+    if opener is None:
+        return
+    what, role = opener
+    algorithm = "rsa" if case.transport == "tcp" else "ec"
+    own = role not in (Role.CLOUD_PRIVATE,)
+    there = own_keys(context.ring, case.device_id, role, algorithm) if own else context.ring.by_role(role, algorithm)
+    if not there and not (case.transport == "udp" and what == "cloud-private"):
+        yield what

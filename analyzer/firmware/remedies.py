@@ -69,16 +69,20 @@ def finding_remedy(finding: str, context: RemedyContext) -> tuple[Remedy, ...]:
 def _carried_out(names: Iterable[str], context: RemedyContext) -> list[Remedy]:
     filled = Filler(context)
     result: list[Remedy] = []
-    older: list[Remedy] = []
+    older: list[str] = []
+    commands: list[str] = []
     for step in names:
         for variant in steps()[step]:
             if not variant.fits(context, filled.known):
                 continue
             result.append(Remedy(filled.text(variant.text), filled.commands(variant.commands)))
             if variant.older_text:
-                text = f"With an older particle-cli: {filled.text(variant.older_text)}."
-                older.append(Remedy(text, filled.commands(variant.older_commands)))
-    return [*result, *older]
+                older.append(filled.text(variant.older_text))
+                commands += filled.commands(variant.older_commands)
+    if older:
+        text = f"With an older particle-cli: {'; '.join(dict.fromkeys(older))}."
+        result.append(Remedy(text, tuple(dict.fromkeys(commands))))
+    return result
 
 
 def _variant(entry: dict[str, Any]) -> StepVariant:
