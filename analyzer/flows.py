@@ -36,6 +36,8 @@ class Flow:
     siblings: tuple[DtlsAttempt, ...]
     icmp: tuple[IcmpNote, ...]
     notes: tuple[str, ...] = ()
+    #: Frames that may have been changed on the way, by their UDP checksum.
+    checksum_bad: tuple[int, ...] = ()
 
 
 def dissect(conversation: UdpConversation, ports: frozenset[int] = UDP_PORTS) -> list[Case]:
@@ -79,7 +81,7 @@ def _case(conversation: UdpConversation, attempt: DtlsAttempt, siblings: tuple[D
     )
     frames = {error.mark.frames[0] for error in attempt.icmp if error.mark.frames}
     icmp = tuple(note for note in conversation.icmp if note.frame in frames)
-    case.conversation = Flow(attempt, siblings, icmp, conversation.notes)
+    case.conversation = Flow(attempt, siblings, icmp, conversation.notes, conversation.checksum_bad)
     return case
 
 

@@ -37,7 +37,7 @@ class Packet(NamedTuple):
     #: IPv4 TTL or IPv6 hop limit, and the IPv4 identification (0 for IPv6).
     ttl: int = 0
     ip_id: int = 0
-    #: TCP only: sequence and acknowledgement number, flags, window, and the header as captured.
+    #: TCP only: sequence and acknowledgement number, flags, window. ``header``: that of TCP or UDP as captured.
     sequence: int = 0
     acknowledgement: int = 0
     flags: int = 0

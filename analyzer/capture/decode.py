@@ -235,7 +235,7 @@ class Decoder:
                 return None
             return Packet(
                 number, time_ns, UDP, source, destination, source_port, destination_port,
-                data[start + 8 : end], max(end - start - 8, 0), ttl, ident,
+                data[start + 8 : end], max(end - start - 8, 0), ttl, ident, header=data[start : start + 8],
             )  # fmt: skip
         elif protocol in (ICMP, ICMPV6) and there >= 4:
             return Packet(

@@ -194,6 +194,7 @@ def _packet(frame: Any) -> Packet | None:  # noqa: ANN401
             max(length - 8, len(payload)),
             ttl,
             ident,
+            header=header[:8],
         )
     for name, protocol in (("icmp", ICMP), ("icmpv6", ICMPV6)):
         if name in layers and f"{name}_raw" in layers:

@@ -1,28 +1,65 @@
-"""The TCP checksum (RFC 9293 section 3.1), and how a checksum looks that was left to the network card."""
+"""The TCP and UDP checksums (RFC 9293 section 3.1, RFC 768), and how one looks that was left to the network card."""
 
 from __future__ import annotations
 
-from analyzer.packet import TCP, Packet
+from collections.abc import Iterable
+from enum import Enum
+
+from analyzer.packet import TCP, UDP, Packet
+
+#: Where the checksum is in the header, by protocol.
+_PLACE = {TCP: 16, UDP: 6}
+_UDP_HEADER = 8
+
+
+class Sum(Enum):
+    """What a packet's checksum says of it."""
+
+    RIGHT = "right"
+    WRONG = "wrong"
+    #: None at all (UDP over IPv4 may leave it out), or the sum of the pseudo header alone, which is what capturing on the
+    #: sending host shows before the network card fills it in (Linux CHECKSUM_PARTIAL).
+    UNFILLED = "unfilled"
+    #: The packet was not captured as a whole.
+    UNKNOWN = "unknown"
 
 
 def wrong(packet: Packet) -> bool:
-    """The whole segment was captured and its checksum does not fit.
+    """The whole packet was captured and its checksum does not fit; False also for one that was never filled in."""
+    return verify(packet) is Sum.WRONG
 
-    False for what capturing on the sending host shows before the card fills it in: no checksum at all, or the sum of the
-    pseudo header alone (Linux CHECKSUM_PARTIAL).
-    """
+
+def verify(packet: Packet) -> Sum:
+    """Checks a TCP segment or UDP datagram against its checksum."""
     header, payload = packet.header, packet.payload
-    if packet.length != len(payload) or len(header) < 20 or len(header) != (header[12] >> 4) << 2:
-        return False
-    stored = header[16:18]
-    if stored == b"\0\0":
-        return False
+    place = _PLACE.get(packet.protocol)
+    if place is None or packet.length != len(payload):
+        return Sum.UNKNOWN
     length = len(header) + len(payload)
-    addresses = packet.source + packet.destination
-    pseudo = int.from_bytes(addresses, "big") + TCP
+    if packet.protocol == TCP:
+        if len(header) < 20 or len(header) != (header[12] >> 4) << 2:
+            return Sum.UNKNOWN
+    elif len(header) != _UDP_HEADER:
+        return Sum.UNKNOWN
+    stored = header[place : place + 2]
+    if stored == b"\0\0":
+        return Sum.UNFILLED
+    if packet.protocol == UDP and int.from_bytes(header[4:6], "big") not in (0, length):
+        return Sum.WRONG  # its own length and IP's do not agree: one of them was changed
+    pseudo = int.from_bytes(packet.source + packet.destination, "big") + packet.protocol
     body = header + payload if length % 2 == 0 else header + payload + b"\0"
     # In one's complement arithmetic a sum over 16-bit words is the number itself modulo 65535.
     if (int.from_bytes(body, "big") + pseudo + length) % 0xFFFF == 0:
-        return False
+        return Sum.RIGHT
     field = int.from_bytes(stored, "big") % 0xFFFF
-    return field not in ((pseudo + length) % 0xFFFF, pseudo % 0xFFFF)
+    return Sum.UNFILLED if field in ((pseudo + length) % 0xFFFF, pseudo % 0xFFFF) else Sum.WRONG
+
+
+def doubtful(packets: Iterable[Packet]) -> tuple[int, ...]:
+    """Frames of one sender's packets that may have been changed on the way, ascending.
+
+    Those are the wrong ones, and the unfilled ones of a sender who fills in others: a host leaves all or none to its card.
+    """
+    found = [(packet.number, verify(packet)) for packet in packets]
+    bad = {Sum.WRONG, Sum.UNFILLED} if any(state is Sum.RIGHT for _, state in found) else {Sum.WRONG}
+    return tuple(sorted(number for number, state in found if state in bad))

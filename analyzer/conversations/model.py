@@ -193,6 +193,8 @@ class UdpConversation:
     ended: Ended
     filter: str
     notes: tuple[str, ...] = ()
+    #: Frames whose UDP checksum is wrong, or missing where the same sender fills in others.
+    checksum_bad: tuple[int, ...] = ()
 
     @property
     def finished(self) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.conversations import roles
+from analyzer.conversations.checksum import doubtful
 from analyzer.conversations.filters import Selection, display_filter, endpoint
 from analyzer.conversations.flow import PACKET_COST, End, Flow
 from analyzer.conversations.model import Datagram, Ended, RoleSource, UdpConversation
@@ -75,6 +76,9 @@ class UdpFlow(Flow):
             ended=ended,
             filter=display_filter(selection),
             notes=notes,
+            checksum_bad=tuple(
+                sorted(frame for side in (0, 1) for frame in doubtful(p for p in packets if self.side(p) == side))
+            ),
         )
 
     def _roles(self, packets: list[Packet], options: Options) -> tuple[int, RoleSource]:

@@ -55,8 +55,19 @@ HANDSHAKE: tuple[tuple[str, tuple[Rule, ...]], ...] = (
 
 def judge(view: View) -> Draft:
     """The verdict of the first rule that answers, with the findings of this attempt."""
-    draft = _verdict(view)
+    draft = _sound(view, _verdict(view))
     return replace(draft, findings=(*draft.findings, *findings(view, draft)))
+
+
+def _sound(view: View, draft: Draft) -> Draft:
+    """The verdict, no surer than the datagrams it rests on are sound."""
+    if draft.code is Code.HEALTHY or not view.flow.checksum_bad:
+        return draft
+    used = {*draft.frames, *(frame for item in draft.evidence for frame in item.frames)}
+    used.update(frame for step in view.case.transcript.steps for frame in step.frames)
+    bad = tuple(sorted(used & set(view.flow.checksum_bad)))
+    why = "the UDP checksum of these frames is wrong or missing: they changed after they were sent, so what they hold proves nothing"
+    return draft.weakened(Certainty.INFERRED, Evidence(why, bad)) if bad else draft
 
 
 def _verdict(view: View) -> Draft:

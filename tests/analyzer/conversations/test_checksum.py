@@ -1,4 +1,4 @@
-"""TCP checksums: right, wrong, and left to the network card."""
+"""TCP and UDP checksums: right, wrong, and left to the network card."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.conversations.checksum import wrong
-from analyzer.packet import ACK, TCP, Packet
+from analyzer.conversations.checksum import Sum, doubtful, verify, wrong
+from analyzer.packet import ACK, TCP, UDP, Packet
 from captures.synth import wire
 
 PAIRS = [
@@ -55,3 +55,30 @@ def test_a_segment_that_is_not_all_there_tells_nothing() -> None:
     assert wrong(whole)
     assert not wrong(whole._replace(payload=b"pay"))
     assert not wrong(whole._replace(header=whole.header[:24]))
+
+
+def datagram(pair, payload: bytes, checksum: bytes | None = None, number: int = 1) -> Packet:
+    header = bytearray(wire.udp(*pair, 5684, 5684, payload)[:8])
+    if checksum is not None:
+        header[6:8] = checksum
+    return Packet(number, 0, UDP, *pair, 5684, 5684, payload, len(payload), header=bytes(header))
+
+
+@given(st.sampled_from(PAIRS), st.binary(min_size=1, max_size=80), st.integers(0), st.integers(1, 255))
+def test_any_changed_byte_of_a_datagram_is_noticed(pair, payload: bytes, at: int, change: int) -> None:
+    sent = datagram(pair, payload)
+    assert verify(sent) is Sum.RIGHT
+    damaged = bytearray(payload)
+    damaged[at % len(payload)] ^= change
+    assert verify(sent._replace(payload=bytes(damaged))) is Sum.WRONG
+    assert verify(sent._replace(payload=bytes(damaged[:-1]))) is Sum.UNKNOWN
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_no_udp_checksum_is_not_wrong_but_doubtful_of_a_sender_who_makes_them(pair) -> None:
+    none = datagram(pair, b"hello", b"\0\0")
+    assert verify(none) is Sum.UNFILLED
+    assert doubtful([none]) == ()
+    assert doubtful([none, datagram(pair, b"more", number=2)]) == (1,)
+    wrong_length = none._replace(header=none.header[:4] + b"\0\x09\x12\x34")
+    assert doubtful([wrong_length]) == (1,)
