@@ -8,17 +8,17 @@ there is no fork, or one core, all of it happens on the spot, with the same resu
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 from collections import deque
-from concurrent.futures import Future, ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
-from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from analyzer.case import Case
 from analyzer.conversations import TcpConversation
 from analyzer.examine import examine_tcp
 from analyzer.keys import KeyRing
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future, ProcessPoolExecutor
 
 #: Conversations examined on the spot before workers are worth their start, and in one batch afterwards.
 _ON_THE_SPOT = 150
@@ -33,9 +33,9 @@ class Examination:
 
     def __init__(self, ring: KeyRing, jobs: int | None = None) -> None:
         self._ring = ring
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-        can_fork = "fork" in multiprocessing.get_all_start_methods() and not multiprocessing.current_process().daemon
-        self._workers = min(jobs or cores, cores) - 1 if can_fork else 0
+        self._jobs = jobs
+        #: None: not looked for yet.
+        self._workers: int | None = None
         self._pool: ProcessPoolExecutor | None = None
         self._taken = 0
         self._batch: list[TcpConversation] = []
@@ -52,7 +52,7 @@ class Examination:
     def take(self, conversation: TcpConversation) -> None:
         """Examine this one, now or soon."""
         self._taken += 1
-        if self._taken <= _ON_THE_SPOT or self._workers < 1 or not len(self._ring):
+        if self._taken <= _ON_THE_SPOT or not len(self._ring) or not self._helpers():
             self._keep(examine_tcp(conversation, self._ring))
             return
         self._batch.append(conversation)
@@ -67,6 +67,17 @@ class Examination:
         self._close()
         return self._done
 
+    def _helpers(self) -> int:
+        """How many processes may work beside this one."""
+        if self._workers is None:
+            import multiprocessing
+
+            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+            forks = "fork" in multiprocessing.get_all_start_methods()
+            alone = not forks or multiprocessing.current_process().daemon
+            self._workers = 0 if alone else min(self._jobs or cores, cores) - 1
+        return self._workers
+
     def _keep(self, case: Case | None) -> None:
         if case is not None:
             self._done.append(case)
@@ -76,8 +87,11 @@ class Examination:
         if not self._batch:
             return
         if self._pool is None:
+            import multiprocessing
+            from concurrent.futures import ProcessPoolExecutor
+
             _shared_ring = self._ring
-            self._pool = ProcessPoolExecutor(self._workers, multiprocessing.get_context("fork"))
+            self._pool = ProcessPoolExecutor(self._helpers(), multiprocessing.get_context("fork"))
         batch, self._batch = self._batch, []
         self._sent.append((batch, self._pool.submit(_examine, batch)))
 
@@ -85,10 +99,8 @@ class Examination:
         """Take results back until at most ``allowed`` batches are out."""
         while len(self._sent) > allowed or (self._sent and self._sent[0][1].done()):
             batch, future = self._sent.popleft()
-            found: list[Case | None] | None = None
-            with suppress(BrokenProcessPool):  # a worker was killed: its work is done here
-                found = future.result()
-            if found is None:
+            found = _result(future)
+            if found is None:  # a worker was killed: its work is done here
                 found = [examine_tcp(conversation, self._ring) for conversation in batch]
                 self._workers = 0
             for case, conversation in zip(found, batch, strict=True):
@@ -102,6 +114,15 @@ class Examination:
             self._pool.shutdown()
             self._pool = None
         _shared_ring = None
+
+
+def _result(future: Future[list[Case | None]]) -> list[Case | None] | None:
+    from concurrent.futures.process import BrokenProcessPool
+
+    try:
+        return future.result()
+    except BrokenProcessPool:
+        return None
 
 
 def _examine(batch: list[TcpConversation]) -> list[Case | None]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from analyzer.case import Case
 from analyzer.conversations import Gap, TcpConversation
-from analyzer.flows import Flow
 from analyzer.model import Incident
 from analyzer.times import seconds
+
+if TYPE_CHECKING:
+    from analyzer.flows import Flow
 
 #: More of them tell nothing more; the findings count them all.
 KEPT = 200
@@ -21,10 +24,10 @@ def incidents(case: Case, digits: int) -> tuple[Incident, ...]:
     Repeated SYNs and ClientHellos are left out, because the ``connect`` and ``client-hello`` stages have their frames.
     """
     conversation = case.conversation
-    if isinstance(conversation, Flow):
-        found = _of_flow(conversation, case.start_ns, digits)
-    elif isinstance(conversation, TcpConversation):
+    if isinstance(conversation, TcpConversation):
         found = _of(conversation, case.start_ns, digits)
+    elif case.transport == "udp":
+        found = _of_flow(conversation, case.start_ns, digits)
     else:
         return ()
     return tuple(islice(sorted(found, key=lambda item: item.frames), KEPT))

@@ -22,9 +22,7 @@ from analyzer.diagnosis.verdict import judge
 from analyzer.errors import InputError
 from analyzer.examination import Examination
 from analyzer.examine import name_devices, resolve
-from analyzer.flows import dissect, open_all
 from analyzer.keys import KeyRing
-from analyzer.logged import log_reports, read_logs, with_logs
 from analyzer.model import CaptureReport, InputProblem, KeyRow, Report, Session, Tool, Totals
 from analyzer.names import NameLog
 from analyzer.reports.schema import SCHEMA_NAME
@@ -51,6 +49,10 @@ class Options:
 
 def analyze_paths(paths: Iterable[str], ring: KeyRing, options: Options = Options()) -> Report:  # noqa: B008 - frozen
     """Analyse captures in order. A capture that cannot be read is a row with its reason, never the end of the run."""
+    if not options.logs:
+        return report_of([_one(path, ring, options) for path in paths], ring)
+    from analyzer.logged import read_logs, with_logs
+
     logs = read_logs(options.logs)
     options = replace(options, logs=())
     return report_of(with_logs([_one(path, ring, options) for path in paths], logs), ring)
@@ -58,6 +60,8 @@ def analyze_paths(paths: Iterable[str], ring: KeyRing, options: Options = Option
 
 def analyze_logs(paths: Iterable[Path], ring: KeyRing) -> Report:
     """Device logs without any capture. Raises InputError for one that cannot be opened."""
+    from analyzer.logged import log_reports, read_logs
+
     paths = tuple(paths)
     return report_of(log_reports(tuple(zip(paths, read_logs(paths), strict=True))), ring)
 
@@ -136,7 +140,11 @@ def examined(
         sessions=sessions,
         stories=tell(sessions),
     )
-    return with_logs([report], read_logs(options.logs))[0], cases
+    if options.logs:
+        from analyzer.logged import read_logs, with_logs
+
+        report = with_logs([report], read_logs(options.logs))[0]
+    return report, cases
 
 
 def _opened(source: Path | BinaryIO, name: str, options: Options) -> Capture | TsharkCapture:
@@ -161,6 +169,8 @@ def _cases(capture: Capture | TsharkCapture, ring: KeyRing, options: Options, na
         if isinstance(conversation, TcpConversation):
             examination.take(conversation)
         else:
+            from analyzer.flows import dissect
+
             cases.extend(dissect(conversation, limits.cloud_udp))
 
     ports = {
@@ -181,7 +191,10 @@ def _cases(capture: Capture | TsharkCapture, ring: KeyRing, options: Options, na
 def _judged(cases: list[Case], capture: Capture | TsharkCapture, ring: KeyRing) -> tuple[Session, ...]:
     ring = ring.with_secrets(capture.secrets)
     context = Context(ring, end_ns=capture.last_ns or 0)
-    open_all(cases, ring)
+    if any(case.transport == "udp" for case in cases):
+        from analyzer.flows import open_all
+
+        open_all(cases, ring)
     name_devices(cases, ring)
     for case in cases:
         context.register(case)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import sys
 from typing import Annotated, Any
 
 import typer
@@ -11,9 +9,6 @@ from typer.core import TyperGroup
 
 from analyzer import __version__
 from analyzer.cli import annotate, batch, default, explain, fleet, keys, schema, wireshark
-from analyzer.cli.exits import UNREADABLE
-from analyzer.errors import InputError
-from analyzer.safe import printable
 
 _OWN_OPTIONS = frozenset({"-h", "--help", "--version", "--install-completion", "--show-completion"})
 
@@ -55,26 +50,3 @@ def top(
 default.register(app)
 for command in (batch, fleet, keys, explain, annotate, wireshark, schema):
     command.register(app)
-
-
-def run() -> None:
-    """Run `analyze`; every foreseeable end is a status of the contract, never a traceback."""
-    if hasattr(signal, "SIGPIPE"):
-        signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `analyze ... | head` ends quietly, as its neighbours do
-    try:
-        app(prog_name="analyze")
-    except InputError as error:
-        print(f"analyze: {printable(str(error))}", file=sys.stderr)
-        sys.exit(UNREADABLE)
-    except Exception as error:  # ours, whatever it is: one line for the person, the traceback for us
-        if "-v" in sys.argv or "--verbose" in sys.argv:
-            raise
-        print(
-            f"analyze: internal error ({type(error).__name__}); this is a bug in analyze, not in your files. "
-            "Run it again with --verbose and report what it prints.",
-            file=sys.stderr,
-        )
-        sys.exit(UNREADABLE)
-    except KeyboardInterrupt:
-        print("analyze: interrupted", file=sys.stderr)
-        sys.exit(130)

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from analyzer.cli.default import Engine, _ports
+from analyzer.cli.capturing import Engine, ports_of
 
 
 class Format(StrEnum):
@@ -87,7 +87,7 @@ def batch(
     from analyzer.reports.fleet.writing import write
     from analyzer.reports.writing import Style
 
-    options = Options(ports=_ports(port or ()), engine=engine.value)
+    options = Options(ports=ports_of(port or ()), engine=engine.value)
     ring = load(keys or (), passphrase_file)
     names = listed(paths)
     if scheduler is not None:

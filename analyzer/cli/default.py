@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import sys
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from analyzer.cli.exits import USAGE, status_of
+from analyzer.cli.capturing import Engine, Format, Request, run
 
 NAME = "capture"
 GROUP_HELP = """Tell from a packet capture why a Particle device cannot reach its cloud, and which key is wrong.
@@ -26,25 +24,6 @@ A first word that is one of the commands below selects it; anything else is a ca
 (pcap or pcapng, also .gz; a folder; `-` for standard input).
 Exit status: 0 every session healthy, 1 at least one failing, 2 usage, 3 an input could
 not be read or finished, 4 no device session found."""
-
-
-class Format(StrEnum):
-    """What a report can be written as."""
-
-    TEXT = "text"
-    JSON = "json"
-    JSONL = "jsonl"
-    CSV = "csv"
-    HTML = "html"
-    MARKDOWN = "markdown"
-
-
-class Engine(StrEnum):
-    """Who dissects link and network layers."""
-
-    AUTO = "auto"
-    SCAPY = "scapy"
-    TSHARK = "tshark"
 
 
 def register(app: typer.Typer) -> None:
@@ -76,37 +55,7 @@ def capture(
     ] = None,
 ) -> None:
     """Read captures and say what is wrong."""
-    from analyzer.cli.keyfolder import load
-    from analyzer.inputs import expand
-    from analyzer.pipeline import Options, analyze_logs, analyze_paths
-    from analyzer.reports.writing import Style, write
-
-    options = Options(ports=_ports(port or ()), engine=engine.value, logs=tuple(log or ()), jobs=jobs)
-    if not paths and not log:
-        print("analyze: give it a capture, or a device's log with --log", file=sys.stderr)
-        raise typer.Exit(USAGE)
-    ring = load(keys or (), passphrase_file)
-    report = analyze_paths(expand(paths), ring, options) if paths else analyze_logs(options.logs, ring)
-    if redact:
-        import secrets
-
-        from analyzer.reports.redaction import redacted
-
-        report = redacted(report, secrets.token_bytes(32))
-    style = Style.for_stream(sys.stdout, quiet=quiet, verbose=verbose, to_file=output is not None)
-    write(report, format.value, output, style)
-    for item in report.captures:
-        for problem in item.problems:
-            print(f"analyze: {item.path}: {problem.message}", file=sys.stderr)
-    raise typer.Exit(status_of(report.captures))
-
-
-def _ports(words: tuple[str, ...] | list[str]) -> tuple[tuple[str, int], ...]:
-    ports = []
-    for word in words:
-        transport, _, number = word.partition("/")
-        if transport not in ("tcp", "udp") or not number.isdigit() or not 0 < int(number) < 65536:
-            print(f"analyze: --port {word}: expected tcp/N or udp/N", file=sys.stderr)
-            raise typer.Exit(USAGE)
-        ports.append((transport, int(number)))
-    return tuple(ports)
+    request = Request(
+        paths, keys, format, output, log, port, engine, jobs, redact, show_secrets, quiet, verbose, passphrase_file
+    )
+    raise typer.Exit(run(request))

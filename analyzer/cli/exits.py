@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
-from analyzer.model import CaptureReport, Code
+if TYPE_CHECKING:
+    from analyzer.model import CaptureReport
 
 HEALTHY = 0
 FAILING = 1
@@ -13,8 +15,14 @@ UNREADABLE = 3
 EMPTY = 4
 
 
+class UsageError(Exception):
+    """Options that make no sense together, or a value that is none; the text says what is expected. Ends with USAGE."""
+
+
 def status_of(captures: Iterable[CaptureReport]) -> int:
     """The status for these captures: 3 outranks 1, and 4 means that no session was found anywhere."""
+    from analyzer.model import Code
+
     captures = tuple(captures)
     sessions = [session for capture in captures for session in capture.sessions]
     if any(capture.status != "ok" for capture in captures):

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from cryptography.hazmat.primitives.asymmetric import ec as library
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from analyzer.keys import der
 from dissectors.errors import Malformed
@@ -76,6 +75,8 @@ def on_curve(point: bytes) -> bool:
 
 def point_of(scalar: int) -> bytes | None:
     """scalar times G as an uncompressed point, or None when the scalar is no private key of this curve."""
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     try:
         public = library.derive_private_key(scalar, _CURVE).public_key()
     except ValueError:

@@ -5,15 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Final
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import (
-    Encoding,
-    NoEncryption,
-    PrivateFormat,
-    load_der_private_key,
-    load_pem_private_key,
-)
-
 from analyzer.keys import der
 from dissectors.errors import Malformed, Truncated
 
@@ -26,6 +17,9 @@ _SALTED: Final = 3
 
 def open_pem(pem: bytes, passphrases: Sequence[bytes]) -> bytes | None:
     """PKCS#8 DER of an encrypted PEM block, or None when no passphrase opens it."""
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_pem_private_key
+
     for passphrase in passphrases:
         try:
             return _plain(load_pem_private_key(pem, passphrase))
@@ -39,6 +33,9 @@ def open_der(data: bytes, passphrases: Sequence[bytes]) -> bytes | None:
 
     Raises Malformed when its work factor is absurd.
     """
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import load_der_private_key
+
     if passphrases and _costs_too_much(data):
         raise Malformed("encrypted: its work factor is absurd, so no passphrase was tried")
     for passphrase in passphrases:
@@ -50,6 +47,8 @@ def open_der(data: bytes, passphrases: Sequence[bytes]) -> bytes | None:
 
 
 def _plain(key: object) -> bytes:
+    from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
     export = getattr(key, "private_bytes", None)
     if export is None:
         raise ValueError("no private key")

@@ -5,10 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Final
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
-
 from analyzer.keys import der, ec, rsa
 from analyzer.keys.ec import EcKey
 from analyzer.keys.key import Algorithm
@@ -117,6 +113,10 @@ def _spki(data: bytes, items: list[der.Element]) -> Structure:
 
 
 def _certificate(data: bytes) -> Structure:
+    from cryptography import x509  # takes longer to import than all of a small capture's keys take to read
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
+
     try:
         public = x509.load_der_x509_certificate(data).public_key()
         inner = public.public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Collection, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 from analyzer.keys.key import Key
@@ -33,6 +32,8 @@ def may_open(
     if workers <= 1 or len(keys) <= _ALONE:
         yield from _pass(keys, ciphertext, lengths)
         return
+    from concurrent.futures import ThreadPoolExecutor
+
     chunks = [keys[start : start + _CHUNK] for start in range(0, len(keys), _CHUNK)]
     with ThreadPoolExecutor(workers) as pool:
         waiting = [pool.submit(_pass, chunk, ciphertext, lengths) for chunk in chunks[:workers]]

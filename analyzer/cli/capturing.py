@@ -1,0 +1,88 @@
+"""What the default action does with its options: captures in, a report out, an exit status back."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from enum import StrEnum
+from pathlib import Path
+from typing import NamedTuple
+
+from analyzer.cli.exits import UsageError
+
+
+class Format(StrEnum):
+    """What a report can be written as."""
+
+    TEXT = "text"
+    JSON = "json"
+    JSONL = "jsonl"
+    CSV = "csv"
+    HTML = "html"
+    MARKDOWN = "markdown"
+
+
+class Engine(StrEnum):
+    """Who dissects link and network layers."""
+
+    AUTO = "auto"
+    SCAPY = "scapy"
+    TSHARK = "tshark"
+
+
+class Request(NamedTuple):
+    """The options of the default action; field names are those of the command's parameters."""
+
+    paths: Sequence[str] | None = None
+    keys: Sequence[Path] | None = None
+    format: Format = Format.TEXT
+    output: Path | None = None
+    log: Sequence[Path] | None = None
+    port: Sequence[str] | None = None
+    engine: Engine = Engine.AUTO
+    jobs: int | None = None
+    redact: bool = False
+    show_secrets: bool = False
+    quiet: bool = False
+    verbose: bool = False
+    passphrase_file: Path | None = None
+
+
+def run(request: Request) -> int:
+    """Analyse, write the report, say what was wrong with the inputs; the exit status."""
+    from analyzer.cli.exits import status_of
+    from analyzer.cli.keyfolder import load
+    from analyzer.inputs import expand
+    from analyzer.pipeline import Options, analyze_logs, analyze_paths
+    from analyzer.reports.writing import Style, write
+
+    options = Options(ports_of(request.port or ()), request.engine.value, tuple(request.log or ()), request.jobs)
+    if not request.paths and not request.log:
+        raise UsageError("give it a capture, or a device's log with --log")
+    ring = load(request.keys or (), request.passphrase_file)
+    paths = expand(request.paths or ())
+    report = analyze_paths(paths, ring, options) if paths else analyze_logs(options.logs, ring)
+    if request.redact:
+        import secrets
+
+        from analyzer.reports.redaction import redacted
+
+        report = redacted(report, secrets.token_bytes(32))
+    to_file = request.output is not None
+    style = Style.for_stream(sys.stdout, quiet=request.quiet, verbose=request.verbose, to_file=to_file)
+    write(report, request.format.value, request.output, style)
+    for item in report.captures:
+        for problem in item.problems:
+            print(f"analyze: {item.path}: {problem.message}", file=sys.stderr)
+    return status_of(report.captures)
+
+
+def ports_of(words: Sequence[str]) -> tuple[tuple[str, int], ...]:
+    """``tcp/5683`` as ("tcp", 5683). Raises UsageError."""
+    ports = []
+    for word in words:
+        transport, _, number = word.partition("/")
+        if transport not in ("tcp", "udp") or not number.isdigit() or not 0 < int(number) < 65536:
+            raise UsageError(f"--port {word}: expected tcp/N or udp/N")
+        ports.append((transport, int(number)))
+    return tuple(ports)
