@@ -68,6 +68,8 @@ def redacted(message: bytes, pseudonyms: Pseudonyms) -> bytes | None:
             at = _record(out, at, pseudonyms)
     except _Unreadable:
         return None
+    if at > len(out):
+        return None
     out[at:] = bytes(len(out) - at)
     return bytes(out)
 
