@@ -8,6 +8,7 @@ from __future__ import annotations
 from analyzer.case import Case
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl import transit
+from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View, name
 from analyzer.keys import Key
 from analyzer.keys.published import PARTICLE_RSA_SPKI
@@ -387,15 +388,7 @@ def silent_cloud(view: View) -> Draft | None:
         return None
     frames = view.frames("nonce", "identity")
     if view.first_close is None and view.watched_s < _ANSWER_WATCH:
-        return Draft(
-            Code.CAPTURE_INCOMPLETE,
-            Certainty.INFERRED,
-            "session-key",
-            frames,
-            f"The capture ends {view.watched_s:.1f} s after the device identified itself: too early to say what the cloud answers.",
-            (Evidence("the session is still open when the capture ends", (view.conversation.last_frame,)),),
-            would_settle=("a capture that goes on for a minute after the device starts to connect",),
-        )
+        return too_short(view, "session-key", "the device identified itself")
     evidence = [Evidence("the device's 256 bytes", view.frames("identity")), *_delivery(view), view.close_evidence()]
     return Draft(
         Code.NO_SESSION_KEY,

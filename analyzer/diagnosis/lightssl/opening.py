@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.icmp import icmp_text
+from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View
 from analyzer.model import Certainty, Code, Evidence
 from dissectors.events import Direction, How, Status
@@ -221,7 +222,7 @@ def before_nonce(view: View) -> Draft | None:
             ),
         )
     if view.first_close is None and view.watched_s < _ANSWER_WATCH:
-        return _too_short(view, "nonce", "the connection is accepted")
+        return too_short(view, "nonce", "the connection is accepted")
     if have:
         summary = f"Only {have} of the 40 bytes of the nonce arrive from {view.case.cloud}, then nothing."
     else:
@@ -249,7 +250,7 @@ def no_identity(view: View) -> Draft | None:
     sent = len(identity.data) + identity.missing
     frames = view.frames("nonce", "identity")
     if view.first_close is None and view.watched_s < _ANSWER_WATCH:
-        return _too_short(view, "identity", "the nonce arrived")
+        return too_short(view, "identity", "the nonce arrived")
     evidence = [Evidence("the cloud's 40-byte nonce", view.frames("nonce"))]
     if sent:
         evidence.append(Evidence(f"only {sent} of the device's 256 bytes", identity.frames))
@@ -269,17 +270,4 @@ def no_identity(view: View) -> Draft | None:
             "a dump of the device's server-key slot: a zero or even modulus makes the device stop here",
             'the device\'s log: "RSA encrypt error" (server key) or no further line (crash)',
         ),
-    )
-
-
-def _too_short(view: View, stage: str, so_far: str) -> Draft:
-    frames = (view.conversation.first_frame, view.conversation.last_frame)
-    return Draft(
-        Code.CAPTURE_INCOMPLETE,
-        Certainty.INFERRED,
-        stage,
-        frames,
-        f"The capture ends {view.watched_s:.1f} s after {so_far}: too early to say what comes next.",
-        (Evidence("the session is still open when the capture ends", frames[1:]),),
-        would_settle=("a capture that goes on for a minute after the device starts to connect",),
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 from analyzer.case import Case
 from analyzer.decrypt.lightssl import OpenedRecord
 from analyzer.diagnosis.draft import Draft
+from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View, established, name
 from analyzer.model import Certainty, Code, Evidence
 from dissectors import coap
@@ -25,15 +26,7 @@ def unanswered_hello(view: View) -> Draft | None:
     if bad is not None and bad.record.direction is Direction.UP:
         return _corrupt(view, bad)
     if view.first_close is None and view.watched_s < _HELLO_WATCH:
-        return Draft(
-            Code.CAPTURE_INCOMPLETE,
-            Certainty.INFERRED,
-            "cloud-hello",
-            frames,
-            f"The capture ends {view.watched_s:.1f} s after the device's Hello: too early to say whether it is answered.",
-            (Evidence("the session is still open when the capture ends", (view.conversation.last_frame,)),),
-            would_settle=("a capture that goes on for a minute after the device starts to connect",),
-        )
+        return too_short(view, "cloud-hello", "the device's Hello")
     evidence = [Evidence("the device used the session key: its first record is its Hello", frames)]
     opened = next((item for item in view.decryption.records if item.record.direction is Direction.UP), None)
     if opened is not None and opened.summary is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl import transit
+from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View, name
 from analyzer.keys import Key
 from analyzer.model import Certainty, Code, Evidence, Finding
@@ -23,15 +24,7 @@ def truncated(view: View) -> Draft | None:
         return None
     frames = view.frames("session-key")
     if view.first_close is None and view.watched_s < _HELLO_WATCH:
-        return Draft(
-            Code.CAPTURE_INCOMPLETE,
-            Certainty.INFERRED,
-            "session-key",
-            frames,
-            f"The capture ends while the session key arrives: {have} of 384 bytes.",
-            (Evidence("the session is still open when the capture ends", (view.conversation.last_frame,)),),
-            would_settle=("a capture that goes on for a minute after the device starts to connect",),
-        )
+        return too_short(view, "session-key", f"{have} of the 384 bytes of the session key")
     evidence = [Evidence(f"{have} of 384 bytes", frames), view.close_evidence()]
     odd = {
         256: "128 + 128 bytes: a server key of 1024 bits, which Brewskey made until August 2017 (Brewskey/spark-protocol@2e1dde3)"
@@ -310,15 +303,7 @@ def gave_up(view: View) -> Draft:
     """The 384 bytes came, the device stopped, and nothing in hand says why."""
     frames = view.frames("session-key")
     if view.first_close is None and view.watched_s < _HELLO_WATCH:
-        return Draft(
-            Code.CAPTURE_INCOMPLETE,
-            Certainty.INFERRED,
-            "device-hello",
-            frames,
-            f"The capture ends {view.watched_s:.1f} s after the session key: too early to say what the device makes of it.",
-            (Evidence("the session is still open when the capture ends", (view.conversation.last_frame,)),),
-            would_settle=("a capture that goes on for a minute after the device starts to connect",),
-        )
+        return too_short(view, "device-hello", "the session key")
     evidence = [Evidence("the cloud's 384 bytes", frames)]
     causes: tuple[Code, ...] = _CAUSES
     session = view.decryption.session
