@@ -121,7 +121,7 @@ def opened(view: View) -> Draft | None:
         return elsewhere
     evidence = [
         Evidence(
-            f"opens with {name(key)} and echoes the nonce: the server key on the device is right",
+            f"the identity opens with {name(key)} and echoes the nonce: the server key on the device is right",
             view.frames("nonce", "identity"),
         )
     ]
