@@ -7,12 +7,14 @@ it is cut short) it says here too; for a format it does not know, tshark's word 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import shutil
 import tempfile
 from collections.abc import Iterator
 from decimal import Decimal
+from functools import cache
 from ipaddress import ip_address
 from pathlib import Path
 from struct import Struct
@@ -27,6 +29,8 @@ _UDP = Struct("!HHH").unpack_from
 #: tcp.seq_raw and the JSON form used here came with Wireshark 3.2.
 _OLDEST = (3, 2)
 _CHUNK = 1 << 20
+#: Seconds a tshark that has closed its output has to end.
+_EXIT_S = 10
 
 
 class TsharkCapture:
@@ -117,17 +121,18 @@ class TsharkCapture:
         return True
 
     def _dissected(self, known: bool) -> Iterator[Packet]:
-        import pyshark
         from pyshark.capture.capture import TSharkCrashException
 
         if known and not self.packets:
             return
-        capture = pyshark.FileCapture(
+        seen, crash = 0, None
+        capture = _patient()(
             str(self._path), keep_packets=False, use_json=True, include_raw=True,
             custom_parameters=["-n", "-o", "tcp.desegment_tcp_streams:FALSE", "-o", "udp.process_info:FALSE"],
         )  # fmt: skip
         try:
             for frame in capture:
+                seen += 1
                 if not known:
                     self._count(frame)
                 packet = _packet(frame)
@@ -136,13 +141,16 @@ class TsharkCapture:
         except TSharkCrashException as error:
             if not known and not self.packets:
                 raise InputError(self.name, "tshark cannot read it", str(error).split("\n")[0][:160]) from error
-            if not any(problem.frame for problem in self.problems):
-                self._own_status = "partial"
-                self.problems.append(Problem("read-error", "tshark stopped before the end of the file", None))
+            crash = error
         finally:
             with contextlib.suppress(Exception):  # a tshark that died already has nothing to close
                 capture.close()
             capture._running_processes.clear()  # else pyshark's __del__ closes, and complains, once more
+        # A file that is cut off ends tshark with an error too: with our own count at hand, that decides.
+        if seen < self.packets if known else crash is not None:
+            self._own_status = "partial"
+            of = f" of {self.packets:,}" if known else ""
+            self.problems.append(Problem("read-error", f"tshark stopped after {seen:,}{of} packets", None))
 
     def _count(self, frame: Any) -> None:  # noqa: ANN401 - pyshark has no types
         time_ns = int(Decimal(frame.sniff_timestamp) * 1_000_000_000)
@@ -151,6 +159,29 @@ class TsharkCapture:
         self.bytes += int(frame.length)
         self.first_ns = time_ns if self.first_ns is None else min(self.first_ns, time_ns)
         self.last_ns = time_ns if self.last_ns is None else max(self.last_ns, time_ns)
+
+
+@cache
+def _patient() -> Any:  # noqa: ANN401 - pyshark has no types
+    """pyshark's file reader, waiting for tshark's exit status.
+
+    pyshark kills a tshark that has closed its output and not ended yet, and takes one that a signal ended for a success:
+    either way a file that was read by half would look like a whole one.
+    """
+    import pyshark
+    from pyshark.capture.capture import TSharkCrashException
+
+    class Patient(pyshark.FileCapture):  # type: ignore[misc]  # untyped base
+        async def _cleanup_subprocess(self, process: Any) -> None:  # noqa: ANN401
+            if self._eof_reached and process.returncode is None:
+                with contextlib.suppress(asyncio.TimeoutError):
+                    await asyncio.wait_for(process.wait(), _EXIT_S)
+            if process.returncode is None:
+                await super()._cleanup_subprocess(process)
+            elif process.returncode and self._eof_reached:
+                raise TSharkCrashException(self._last_error_line or f"tshark ended with status {process.returncode}")
+
+    return Patient
 
 
 def _packet(frame: Any) -> Packet | None:  # noqa: ANN401

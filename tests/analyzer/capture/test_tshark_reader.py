@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import struct
 import subprocess
 from pathlib import Path
@@ -75,3 +76,25 @@ def test_an_old_tshark_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     monkeypatch.setattr("pyshark.tshark.tshark.get_tshark_version", lambda *_: "2.6.20")
     with pytest.raises(InputError, match="too old"):
         TsharkCapture(CAPTURES / CASES[0], name="c")
+
+
+def dying(folder: Path, tshark: str, how: str) -> None:
+    """A tshark in front of the real one on the PATH that writes the beginning of its output and dies."""
+    script = folder / "tshark"
+    script.write_text(
+        f'#!/bin/sh\ncase "$*" in *-r*) {tshark} "$@" | head -c 20000; {how};; *) exec {tshark} "$@";; esac\n'
+    )
+    script.chmod(0o755)
+
+
+@pytest.mark.parametrize("how", ["exit 2", "kill -9 $$", "kill -TERM $$", "exit 0"])
+def test_a_tshark_that_dies_half_way_leaves_a_partial_report(
+    tshark: str, how: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    dying(tmp_path, tshark, how)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    path = CAPTURES / "tcp-01a-good-brewskey-fw063" / "capture.pcap"
+    report = analyze_capture(path, load_keys([]), Options(engine="tshark"))
+    assert report.status == "partial"
+    assert [problem.code for problem in report.problems] == ["read-error"]
+    assert "tshark stopped after" in report.problems[0].message
