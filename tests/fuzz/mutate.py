@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import struct
 
 _INTERESTING = (0, 1, 0x7F, 0x80, 0xFF, 0xFFFF, 0x7FFF, 0x8000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF)
 
@@ -35,3 +36,45 @@ def mutated(data: bytes, other: bytes, rng: random.Random) -> bytes:
         else:
             found[at : at + 8] = bytes(rng.choice((0, 0xFF)) for _ in range(8))
     return bytes(found[:200_000])
+
+
+def shuffled(data: bytes, rng: random.Random) -> bytes:
+    """A pcap file (little-endian) whose packets were lost, repeated, reordered, cut short or put off: no byte is changed,
+    so every checksum that can be checked still fits. Any other file comes back mutated."""
+    records = _records(data)
+    if not records:
+        return mutated(data, data, rng)
+    for _ in range(rng.choice((1, 1, 2, 3, 6))):
+        at = rng.randrange(len(records)) if records else 0
+        kind = rng.randrange(6)
+        if not records:
+            break
+        if kind == 0:
+            del records[at]
+        elif kind == 1:
+            del records[at : at + rng.randrange(1, 8)]
+        elif kind == 2:
+            records.insert(rng.randrange(len(records) + 1), records[at])
+        elif kind == 3:
+            records.insert(rng.randrange(len(records)), records.pop(at))
+        elif kind == 4:
+            head, body = records[at]
+            kept = rng.randrange(len(body) + 1)
+            records[at] = (head[:8] + struct.pack("<I", kept) + head[12:], body[:kept])
+        else:
+            head, body = records[at]
+            seconds = (int.from_bytes(head[:4], "little") + rng.choice((-3600, -2, -1, 1, 2, 30, 3600))) & 0xFFFFFFFF
+            records[at] = (struct.pack("<I", seconds) + head[4:], body)
+    return data[:24] + b"".join(head + body for head, body in records)
+
+
+def _records(data: bytes) -> list[tuple[bytes, bytes]]:
+    """Header and bytes of each record of an undamaged little-endian pcap; empty for anything else."""
+    if data[:4] not in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1"):
+        return []
+    found, at = [], 24
+    while at + 16 <= len(data):
+        size = int.from_bytes(data[at + 8 : at + 12], "little")
+        found.append((data[at : at + 16], data[at + 16 : at + 16 + size]))
+        at += 16 + size
+    return found

@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import io
 import random
+import resource
 import sys
 import time
 from collections import Counter
@@ -27,34 +28,43 @@ from analyzer.errors import InputError  # noqa: E402 - the path must be set firs
 from analyzer.keys import KeyRing, load_keys  # noqa: E402
 from analyzer.model import Certainty, Code  # noqa: E402
 from analyzer.pipeline import Options, analyze_capture  # noqa: E402
-from tests.fuzz.mutate import mutated  # noqa: E402
+from tests.fuzz.mutate import mutated, shuffled  # noqa: E402
 from tests.fuzz.targets import CAPTURES, TARGETS, Target  # noqa: E402
 
 #: Seconds one execution of a parser, and one mutated capture, may take.
 PARSER_LIMIT, CAPTURE_LIMIT = 2.0, 30.0
+#: KiB one process may come to.
+MEMORY_LIMIT = 1 << 20
+#: A violation: what happened, and the input that did it.
+Found = tuple[str, bytes]
 
 
-def fuzz_target(target: Target, executions: int, seed: int) -> tuple[Counter[str], list[str]]:
-    """Run one target; counts by outcome and the violations in words."""
+def fuzz_target(target: Target, executions: int, seed: int) -> tuple[Counter[str], list[Found]]:
+    """Run one target; counts by outcome and the violations."""
     rng = random.Random(f"{seed}/{target.name}")
     seeds = [item for item in target.seeds() if item] or [b"\0"]
     counts: Counter[str] = Counter()
-    bad: list[str] = []
+    bad: list[Found] = []
     for number in range(executions):
         data = mutated(rng.choice(seeds), rng.choice(seeds), rng) if number >= len(seeds) else seeds[number]
         start = time.perf_counter()
         try:
             target.run(data)
             counts["read"] += 1
-        except target.allowed or () as error:
+        except target.allowed as error:
             counts[f"refused ({type(error).__name__})"] += 1
         except Exception as error:  # noqa: BLE001 - whatever else comes out is what we look for
             counts["VIOLATION"] += 1
-            bad.append(f"{target.name}: {type(error).__name__}: {error} on {data[:4000].hex()}")
+            bad.append((f"{target.name}: {type(error).__name__}: {error}", data))
         if time.perf_counter() - start > PARSER_LIMIT:
             counts["TOO SLOW"] += 1
-            bad.append(f"{target.name}: {time.perf_counter() - start:.1f} s on {data[:4000].hex()}")
-    return counts, bad
+            bad.append((f"{target.name}: {time.perf_counter() - start:.1f} s", data))
+    return counts, bad + _too_big(target.name)
+
+
+def _too_big(name: str) -> list[Found]:
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return [(f"{name}: {peak >> 10} MiB of memory", b"")] if peak > MEMORY_LIMIT else []
 
 
 def proven(data: bytes, ring: KeyRing) -> set[tuple[str, str]] | None:
@@ -79,8 +89,8 @@ def _cases() -> list[Path]:
     return [path for path in found if (path.parent / "case.toml").exists()]
 
 
-def fuzz_captures(job: tuple[str, int, int]) -> tuple[Counter[str], list[str]]:
-    """Mutate one golden capture many times."""
+def fuzz_captures(job: tuple[str, int, int]) -> tuple[Counter[str], list[Found]]:
+    """Mutate one golden capture many times, byte by byte and packet by packet in turn."""
     name, executions, seed = job
     path = Path(name)
     rng = random.Random(f"{seed}/{path.parent.name}")
@@ -89,30 +99,30 @@ def fuzz_captures(job: tuple[str, int, int]) -> tuple[Counter[str], list[str]]:
     data = path.read_bytes()
     intact = proven(data, ring) or set()
     counts: Counter[str] = Counter()
-    bad: list[str] = []
+    bad: list[Found] = []
     for number in range(executions):
-        changed = mutated(data, data, rng)
+        changed = mutated(data, data, rng) if number % 2 == 0 else shuffled(data, rng)
         start = time.perf_counter()
         try:
             found = proven(changed, ring)
         except Exception as error:  # noqa: BLE001
             counts["VIOLATION"] += 1
-            bad.append(f"{path.parent.name} #{number}: {type(error).__name__}: {error} on {changed.hex()[:40000]}")
+            bad.append((f"{path.parent.name} #{number}: {type(error).__name__}: {error}", changed))
             continue
         if found is None:
             counts["refused"] += 1
         elif {pair for pair in found - intact if pair[0] != Code.HEALTHY.value}:
             counts["STRONGER"] += 1
-            bad.append(f"{path.parent.name} #{number}: proves {found - intact} on {changed.hex()[:40000]}")
+            bad.append((f"{path.parent.name} #{number}: proves {found - intact}", changed))
         else:
             counts["reported"] += 1
         if time.perf_counter() - start > CAPTURE_LIMIT:
             counts["TOO SLOW"] += 1
-            bad.append(f"{path.parent.name} #{number}: {time.perf_counter() - start:.1f} s")
-    return counts, bad
+            bad.append((f"{path.parent.name} #{number}: {time.perf_counter() - start:.1f} s", changed))
+    return counts, bad + _too_big(path.parent.name)
 
 
-def _target_job(job: tuple[int, int, int]) -> tuple[str, Counter[str], list[str]]:
+def _target_job(job: tuple[int, int, int]) -> tuple[str, Counter[str], list[Found]]:
     index, executions, seed = job
     return TARGETS[index].name, *fuzz_target(TARGETS[index], executions, seed)
 
@@ -124,13 +134,14 @@ def main() -> int:
     parser.add_argument("--captures", type=int, default=500, help="mutated captures in all")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--jobs", type=int, default=2)
+    parser.add_argument("--save", type=Path, help="write the inputs of violations into this folder")
     options = parser.parse_args()
     weight = sum(1 / target.cost for target in TARGETS)
     jobs = [
         (index, max(50, int(options.executions / weight / target.cost)), options.seed)
         for index, target in enumerate(TARGETS)
     ]
-    violations: list[str] = []
+    violations: list[Found] = []
     total = 0
     start = time.perf_counter()
     with Pool(options.jobs) as pool:
@@ -154,8 +165,11 @@ def main() -> int:
     print(
         f"{len(TARGETS)} targets, {total} executions and {sum(counted.values())} mutated captures in {time.perf_counter() - start:.0f} s: {len(violations)} violations"
     )
-    for text in violations[:40]:
-        print("!", text[:3000])
+    for number, (text, data) in enumerate(violations[:40]):
+        print("!", text[:600], "on", f"{len(data)} bytes" if options.save else data[:1500].hex())
+        if options.save:
+            options.save.mkdir(parents=True, exist_ok=True)
+            (options.save / f"{text.split(':')[0].split(' ')[0]}-{options.seed}-{number}").write_bytes(data)
     return 1 if violations else 0
 
 
