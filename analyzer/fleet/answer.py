@@ -12,6 +12,8 @@ from analyzer.keys import KeyRing
 from analyzer.model import CaptureReport, InputProblem, Session
 from analyzer.reports.json import plain
 
+#: Deflated JSON; the name because a field of :class:`Answer` is called ``bytes``.
+Blob = bytes
 #: How every stored report begins: its path is that of the capture, which can be in several places.
 _HEAD = '{"path": ""'
 #: Why a capture was given up: its limit of seconds or of megabytes, or a worker that died of it.
@@ -73,12 +75,12 @@ class Answer:
     bytes: int
     first_time: str | None
     last_time: str | None
-    report: bytes
+    report: Blob
     sessions: tuple[SessionRow, ...] = ()
     findings: tuple[FindingRow, ...] = ()
     stopped: Stopped | None = None
     limit: float | None = None
-    uses: bytes = b""
+    uses: Blob = b""
 
 
 @dataclass(frozen=True, slots=True)

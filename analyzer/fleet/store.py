@@ -160,11 +160,11 @@ class Store:
     def _take_over(self, ring: KeyRing) -> None:
         keys, options, program = self._named()
         others = self.db.execute(
-            "SELECT id, sha256, uses FROM results WHERE options = ? AND program = ? AND keys <> ? AND stopped IS NULL"
+            "SELECT id, uses FROM results WHERE options = ? AND program = ? AND keys <> ? AND stopped IS NULL"
             " ORDER BY id",
             (options, program, keys),
         ).fetchall()
-        for number, sha256, uses in others:
+        for number, uses in others:
             if still_holds(uses, ring):
                 # A result with these keys may be there already; then the capture is pointed at it when it comes by.
                 self.db.execute("UPDATE OR IGNORE results SET keys = ? WHERE id = ?", (keys, number))

@@ -108,7 +108,7 @@ class TracedRing(KeyRing):
         return super().trial_order(role, algorithm, likely=likely)
 
     @property
-    def session_secrets(self) -> dict[bytes, SessionSecret]:  # type: ignore[override]
+    def session_secrets(self) -> dict[bytes, SessionSecret]:
         found: dict[bytes, SessionSecret] = self.__dict__["_base"].session_secrets
         self._note("secrets", lambda: (found[name] for name in sorted(found)))
         return found

@@ -27,7 +27,8 @@ def format_json(store: Store, only: Filter) -> Iterator[str]:
         counts.update(verdicts)
         yield ("," if number > 1 else "") + "\n  " + text
     totals = {"captures": number, "sessions": sum(counts.values()), "verdicts": dict(sorted(counts.items()))}
-    yield f'\n ],\n "totals": {json.dumps(totals)}\n}}\n'
+    # Stories across captures would need them all in memory; `analyze fleet --device` tells one.
+    yield f'\n ],\n "totals": {json.dumps(totals)},\n "stories": []\n}}\n'
 
 
 def _picked(text: str, wanted: frozenset[int] | None) -> tuple[str, list[str]]:
