@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address
 from typing import Literal
@@ -12,7 +13,7 @@ from analyzer.conversations import Chunk, Close, Gap, TcpConversation
 from analyzer.decrypt import lightssl
 from analyzer.keys import KeyRing
 from analyzer.model import Ending, Endpoint, Role
-from analyzer.names import NameLog, as_step, leading_to, particle_name
+from analyzer.names import Lookup, as_step, leading_to, particle_name
 from dissectors.events import Direction, Fact, How, Mark, Status, Step, Transcript
 from dissectors.lightssl.handshake import LightSsl
 
@@ -178,9 +179,8 @@ def _stored(ring: KeyRing, device_id: str, transport: Literal["tcp", "udp"]) -> 
     return address.host, address.port or (5683 if transport == "tcp" else 5684)
 
 
-def resolve(cases: list[Case], names: NameLog) -> None:
+def resolve(cases: list[Case], lookups: Sequence[Lookup]) -> None:
     """Give every session the look-up that led to it: its name, its row, and the device id when the name carries one."""
-    lookups = names.lookups({ip_address(case.device.address).packed for case in cases})
     for case in cases:
         lookup = leading_to(
             lookups, ip_address(case.device.address).packed, ip_address(case.cloud.address).packed, case.start_ns

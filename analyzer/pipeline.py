@@ -10,6 +10,7 @@ import sys
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, field, replace
+from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
@@ -29,6 +30,7 @@ from analyzer.reports.schema import SCHEMA_NAME
 from analyzer.sessions import assemble
 from analyzer.stories import stories_across, tell
 from analyzer.times import rfc3339
+from analyzer.unreached import stored_hosts, unreached
 
 if TYPE_CHECKING:
     from analyzer.capture.tshark_reader import TsharkCapture
@@ -53,6 +55,10 @@ def analyze_paths(paths: Iterable[str], ring: KeyRing, options: Options = Option
         return report_of([_one(path, ring, options) for path in paths], ring)
     from analyzer.logged import read_logs, with_logs
 
+    if not options.logs:
+        return report_of([_one(path, ring, options) for path in paths], ring)
+    from analyzer.logged import read_logs, with_logs
+
     logs = read_logs(options.logs)
     options = replace(options, logs=())
     return report_of(with_logs([_one(path, ring, options) for path in paths], logs), ring)
@@ -60,6 +66,8 @@ def analyze_paths(paths: Iterable[str], ring: KeyRing, options: Options = Option
 
 def analyze_logs(paths: Iterable[Path], ring: KeyRing) -> Report:
     """Device logs without any capture. Raises InputError for one that cannot be opened."""
+    from analyzer.logged import log_reports, read_logs
+
     from analyzer.logged import log_reports, read_logs
 
     paths = tuple(paths)
@@ -122,9 +130,12 @@ def examined(
     capture = _opened(source, path, options)
     names = NameLog()
     cases = _cases(capture, ring, options, names)
-    resolve(cases, names)
+    lookups = names.lookups({ip_address(case.device.address).packed for case in cases}, stored_hosts(ring))
+    resolve(cases, lookups)
+    cases += unreached(cases, lookups, ring, capture.last_ns or 0)
+    cases.sort(key=lambda case: (case.first_frame, case.last_frame))
     digits = capture.digits
-    sessions = _judged(cases, capture, ring)
+    sessions = _judged(cases, capture, ring, names)
     first, last = capture.first_ns, capture.last_ns
     report = CaptureReport(
         path=path,
@@ -188,9 +199,11 @@ def _cases(capture: Capture | TsharkCapture, ring: KeyRing, options: Options, na
     return cases
 
 
-def _judged(cases: list[Case], capture: Capture | TsharkCapture, ring: KeyRing) -> tuple[Session, ...]:
+def _judged(
+    cases: list[Case], capture: Capture | TsharkCapture, ring: KeyRing, names: NameLog
+) -> tuple[Session, ...]:
     ring = ring.with_secrets(capture.secrets)
-    context = Context(ring, end_ns=capture.last_ns or 0)
+    context = Context(ring, end_ns=capture.last_ns or 0, probes=names.probes())
     if any(case.transport == "udp" for case in cases):
         from analyzer.flows import open_all
 

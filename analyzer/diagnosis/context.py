@@ -6,11 +6,13 @@ Everything in here is computed once, after all sessions are decrypted and before
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from analyzer.case import Case
 from analyzer.keys import Key, KeyRing
 from analyzer.model import Endpoint, Role
+from analyzer.names import Probe
 from dissectors.events import Status
 
 
@@ -30,6 +32,8 @@ class Context:
     ring: KeyRing
     #: Time of the capture's last packet: silence is only as long as the capture watches.
     end_ns: int
+    #: The internet tests of the capture, in order of time.
+    probes: Sequence[Probe] = ()
     cases: list[Case] = field(default_factory=list)
     #: Cloud keys shown at work, by cloud address and port.
     shown: dict[Endpoint, list[CloudKey]] = field(default_factory=lambda: defaultdict(list))
@@ -50,17 +54,21 @@ class Context:
         return None
 
     def same_device(self, case: Case) -> list[Case]:
-        """Other sessions of the same device: by id where it is known, else by address."""
-        if case.device_id is not None:
-            return [other for other in self.by_device[case.device_id] if other is not case]
+        """Other sessions of the same device over the same transport: by id where it is known, else by address."""
+        others = self.by_device[case.device_id] if case.device_id is not None else self.by_address[case.device.address]
         return [
-            other for other in self.by_address[case.device.address] if other is not case and other.device_id is None
+            other
+            for other in others
+            if other is not case
+            and other.transport == case.transport
+            and other.decryption is not None
+            and other.device_id == case.device_id
         ]
 
     def settle(self) -> None:
         """Once all sessions are registered: which cloud was seen using which key."""
         for case in self.cases:
-            if case.transport != "tcp":
+            if case.transport != "tcp" or case.decryption is None:
                 continue
             decryption = case.decryption
             step = case.transcript.step("session-key")

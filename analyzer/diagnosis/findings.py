@@ -9,6 +9,7 @@ from analyzer.conversations import Gap, TcpConversation
 from analyzer.diagnosis.address import address_findings
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.draft import Draft
+from analyzer.diagnosis.internet import internet_test
 from analyzer.model import Certainty, Code, Finding, Role
 
 _LOOP = 3
@@ -142,4 +143,5 @@ RULES: tuple[Callable[[Case, Draft, Context], Finding | None], ...] = (
     other_keys,
     family,
     split_identity,
+    internet_test,
 )

@@ -50,6 +50,8 @@ def remedies(case: Case, draft: Draft, context: Context, findings: Collection[st
     first = [item for code in _FIRST if code in findings for item in finding_remedy(code, facts)]
     if draft.code is Code.CAPTURE_INCOMPLETE and facts.missing:
         return tuple(missing_evidence(what, facts) for what in facts.missing)
+    if draft.stage == "name-resolution":
+        return finding_remedy("name-unresolved", facts)
     if first and draft.code is Code.SERVER_KEY_MISMATCH:
         return tuple(dict.fromkeys(first))  # the same command puts back key and address
     found = [*first, *remedy(draft.code, facts)]
@@ -132,7 +134,7 @@ def is_particle_cloud(case: Case, context: Context, findings: Collection[str] = 
     signer = getattr(case.decryption, "signer", None)
     if signer is not None and signer.spki in _PUBLISHED:
         return True
-    if any(ip_address(case.cloud.address) in net for net in _LOCAL):
+    if case.cloud.address and any(ip_address(case.cloud.address) in net for net in _LOCAL):
         return False
     if case.host is None:
         return None

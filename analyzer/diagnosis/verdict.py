@@ -5,12 +5,16 @@ from __future__ import annotations
 from typing import assert_never
 
 from analyzer.case import Case
+from analyzer.diagnosis import unreached
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.draft import Draft
+from analyzer.unreached import Unreached
 
 
 def judge(case: Case, context: Context) -> Draft:
     """The verdict of one session, in the light of the others."""
+    if isinstance(case.conversation, Unreached):
+        return unreached.judge(case, case.conversation, context)
     if case.transport == "tcp":
         from analyzer.diagnosis.lightssl import rules as lightssl
         from analyzer.diagnosis.lightssl.view import View

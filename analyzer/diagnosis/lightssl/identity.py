@@ -126,20 +126,9 @@ def opened(view: View) -> Draft | None:
         )
     ]
     frames = view.frames("identity")
-    if plaintext.tail is not None and plaintext.tail.kind is not TailKind.MODULUS:
-        text = _SLOT[plaintext.tail.kind]
-        return Draft(
-            Code.DEVICE_KEY_CORRUPT,
-            Certainty.PROVEN,
-            "identity",
-            frames,
-            f"The device's private-key slot holds no usable key: {text}.",
-            (
-                *evidence,
-                Evidence(f"the public key that the device reads out of its slot and sends shows it: {text}", frames),
-                view.close_evidence(),
-            ),
-        )
+    no_key = no_key_in_slot(view, evidence)
+    if no_key is not None:
+        return no_key
     corrupt = _damaged_modulus(view, evidence)
     if corrupt is not None:
         return corrupt
@@ -171,6 +160,24 @@ def opened(view: View) -> Draft | None:
             ),
         )
     return _server_fault(view, evidence, copy)
+
+
+def no_key_in_slot(view: View, evidence: list[Evidence]) -> Draft | None:
+    """What the device sends as its public key shows that its private-key slot holds no key it can use."""
+    opening = view.decryption.identity
+    if opening is None or opening.plaintext.tail is None or opening.plaintext.tail.kind is TailKind.MODULUS:
+        return None
+    text = _SLOT[opening.plaintext.tail.kind]
+    frames = view.frames("identity")
+    shown = f"the public key that the device reads out of its slot and sends shows it: {text}"
+    return Draft(
+        Code.DEVICE_KEY_CORRUPT,
+        Certainty.PROVEN,
+        "identity",
+        frames,
+        f"The device's private-key slot holds no usable key: {text}.",
+        (*evidence, Evidence(shown, frames), view.close_evidence()),
+    )
 
 
 def _another_cloud(view: View, key: Key) -> Draft | None:
@@ -296,7 +303,7 @@ def _server_fault(view: View, evidence: list[Evidence], copy: Key) -> Draft | No
         frames,
         summary,
         tuple(evidence),
-        alternatives=(Code.DEVICE_UNKNOWN, Code.DEVICE_KEY_MISMATCH),
+        alternatives=(Code.DEVICE_UNKNOWN, Code.DEVICE_KEY_MISMATCH, Code.NONCE_MISMATCH),
         would_settle=(
             "the server's log line at that moment",
             "the key file the running server really reads (a restart makes it read it again)",

@@ -25,6 +25,7 @@ STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
         "session-key",
         (
             sessionkey.damaged_device_key,
+            sessionkey.no_key,
             sessionkey.stale_copy,
             sessionkey.unusable_device_key,
             sessionkey.wrong_signature,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl import transit
+from analyzer.diagnosis.lightssl.identity import no_key_in_slot
 from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View, name
 from analyzer.keys import Key
@@ -71,6 +72,13 @@ def damaged_device_key(view: View) -> Draft | None:
         f"The private key in the device is damaged ({key.problem}): it cannot open what the cloud rightly encrypts for it.",
         tuple(evidence),
     )
+
+
+def no_key(view: View) -> Draft | None:
+    """The identity shows that there is no key in the device's slot, so it can open nothing."""
+    if view.decryption.session is not None and not view.decryption.session.repaired:
+        return None
+    return no_key_in_slot(view, [Evidence("the cloud's 384 bytes", view.frames("session-key"))])
 
 
 def stale_copy(view: View) -> Draft | None:
@@ -146,6 +154,10 @@ def wrong_signature(view: View) -> Draft | None:
         evidence.append(Evidence(f"its signature is not by {name(stored)}, the server key the device stores", frames))
         if signer is not None:
             evidence.append(Evidence(f"it is by {name(signer)}", frames))
+        if signer is None and session.hmac is not True:
+            flip = transit.signature_flip(view, stored)
+            if flip is not None:
+                return _flipped(view, flip, evidence)
         sure = session.hmac is True or _again(view, stored) or _signature_intact(view)
         evidence += view.aftermath()
         return Draft(
@@ -287,7 +299,7 @@ def _in_transit(view: View, private: Key, evidence: list[Evidence]) -> Draft:
 
 def _flipped(view: View, flip: str, evidence: list[Evidence]) -> Draft:
     frames = view.frames("session-key")
-    evidence += [Evidence(f"{flip}: put back, the session key opens", frames), *view.aftermath()]
+    evidence += [Evidence(f"{flip}: put back, the session key and its signature are right", frames), *view.aftermath()]
     return Draft(
         Code.SESSION_KEY_UNUSABLE,
         Certainty.INFERRED,

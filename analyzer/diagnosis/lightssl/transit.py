@@ -59,5 +59,17 @@ def session_key_flip(view: View, key: Key) -> str | None:
     return _described(crypto.search_flip(data[:128], opens, _BUDGET))
 
 
+def signature_flip(view: View, server: Key) -> str | None:
+    """The single changed bit or byte under which the session key's signature is by ``server``, in words."""
+    data = view.step("session-key").data
+    rsa = server.rsa
+    if rsa is None or not view.whole("session-key"):
+        return None
+    flip = crypto.search_flip(
+        data[128:], lambda candidate: crypto.open_signature(candidate, rsa.n) is not None, _BUDGET
+    )
+    return None if flip is None else f"byte {flip.offset + 128} reads {flip.captured:02x} and was {flip.sent:02x}"
+
+
 def _described(flip: crypto.Flip | None) -> str | None:
     return None if flip is None else f"byte {flip.offset} reads {flip.captured:02x} and was {flip.sent:02x}"

@@ -1,0 +1,171 @@
+"""Names that led to no connection: a device asked for its cloud, and no packet to that cloud follows.
+
+Only names that nobody but a device asks for count: Particle's own, and those that the key folder's server-key slots hold.
+A forwarder that repeats a device's question towards the internet is not a second device.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Literal
+
+from analyzer.case import Case
+from analyzer.firmware.families import known_host
+from analyzer.keys import KeyRing
+from analyzer.model import Ending, Endpoint, Role
+from analyzer.names import BELONGS_NS, Lookup, as_step, particle_name
+from dissectors.events import Direction, How, Status, Step, Transcript
+
+#: How long a capture must watch after a question before its silence counts, and after an answer before the device's (ns).
+_ANSWER_WATCH_NS, _DEVICE_WATCH_NS = 5_000_000_000, 10_000_000_000
+#: A session of the same client that begins this long after a question came of it, whatever DNS said (ns).
+_SOON_NS = 60_000_000_000
+#: A forwarder repeats a question within this time (ns).
+_FORWARDED_NS = 2_000_000_000
+#: A and AAAA are asked together: one answer with an address is enough (ns).
+_TOGETHER_NS = 5_000_000_000
+_MOST_CASES = 1000
+_MOST_LOOKUPS = 64
+
+
+@dataclass(frozen=True, slots=True)
+class Unreached:
+    """What the rules see: all look-ups of one name by one client that led nowhere, all failed or all answered."""
+
+    lookups: tuple[Lookup, ...]
+    #: Seconds the capture goes on after the last question or answer.
+    watched_s: float
+
+    @property
+    def answered(self) -> bool:
+        return not self.lookups[-1].failed
+
+    @property
+    def tries(self) -> int:
+        return sum(lookup.tries for lookup in self.lookups)
+
+
+def stored_hosts(ring: KeyRing) -> dict[str, set[str]]:
+    """Server names that the folder's devices have stored, in lower case, with the ids of those devices."""
+    found: dict[str, set[str]] = defaultdict(set)
+    for key in ring.by_role(Role.DEVICE_SERVER_KEY):
+        address = key.server_address
+        if address is not None and address.kind == "domain" and address.host:
+            device = (key.device_id or "").lower()
+            name = address.host.lower().replace("$id", device or "$id")
+            if "$" not in name:
+                found[name].add(device)
+    return found
+
+
+def unreached(cases: Sequence[Case], lookups: Sequence[Lookup], ring: KeyRing, end_ns: int) -> list[Case]:
+    """A case for each client and name that led to no connection, one for failed look-ups and one for answered ones."""
+    hosts = stored_hosts(ring)
+    groups: dict[tuple[bytes, str, bool], list[Lookup]] = defaultdict(list)
+    for lookup in _leading_nowhere(cases, [item for item in lookups if _is_a_clouds(item.name, hosts)]):
+        groups[lookup.client, lookup.name.lower(), lookup.failed].append(lookup)
+    found = []
+    for (_, name, failed), members in list(groups.items())[:_MOST_CASES]:
+        last = max(item.answered_ns or item.last_asked_ns or item.asked_ns for item in members)
+        said_no = any(item.rcode is not None for item in members)
+        watched = end_ns - last
+        if watched < (_ANSWER_WATCH_NS if failed else _DEVICE_WATCH_NS) and not (failed and said_no):
+            continue
+        found.append(_case(name, members, hosts.get(name, set()), watched / 1e9))
+    return found
+
+
+def _is_a_clouds(name: str, hosts: dict[str, set[str]]) -> bool:
+    return particle_name(name) is not None or name.lower() in hosts
+
+
+def _leading_nowhere(cases: Sequence[Case], lookups: Sequence[Lookup]) -> Iterator[Lookup]:
+    """Look-ups that no session follows: neither to an address they gave, nor by the client that asked."""
+    starts: dict[str, list[int]] = defaultdict(list)
+    for case in cases:
+        starts[case.device.address].append(case.start_ns)
+        starts[case.cloud.address].append(case.start_ns)
+    for lookup in lookups:
+        since = lookup.asked_ns - 1_000_000_000
+        if _any_within(starts[_text(lookup.client)], since, lookup.asked_ns + _SOON_NS):
+            continue
+        given = [_text(address) for address in lookup.addresses]
+        if any(_any_within(starts[address], since, lookup.asked_ns + BELONGS_NS) for address in given):
+            continue
+        if lookup.failed and _answered_beside(lookup, lookups):
+            continue
+        if not _is_forwarded(lookup, lookups):
+            yield lookup
+
+
+def _any_within(times: Iterable[int], since: int, until: int) -> bool:
+    return any(since <= time <= until for time in times)
+
+
+def _answered_beside(lookup: Lookup, lookups: Sequence[Lookup]) -> bool:
+    return any(
+        other.client == lookup.client
+        and other.name.lower() == lookup.name.lower()
+        and not other.failed
+        and abs(other.asked_ns - lookup.asked_ns) <= _TOGETHER_NS
+        for other in lookups
+    )
+
+
+def _is_forwarded(lookup: Lookup, lookups: Sequence[Lookup]) -> bool:
+    return any(
+        other.client != lookup.client
+        and other.name.lower() == lookup.name.lower()
+        and 0 < lookup.asked_ns - other.asked_ns <= _FORWARDED_NS
+        for other in lookups
+    )
+
+
+def _case(name: str, lookups: list[Lookup], devices: set[str], watched_s: float) -> Case:
+    first, last = lookups[0], lookups[-1]
+    transport = _transport(name)
+    frames = sorted(frame for lookup in lookups for frame in lookup.frames)
+    client = _text(first.client)
+    end_ns = max(item.answered_ns or item.last_asked_ns or item.asked_ns for item in lookups)
+    stage, port = ("connect", 5683) if transport == "tcp" else ("client-hello", 5684)
+    case = Case(
+        transport=transport,
+        protocol="unknown",
+        stream=None,
+        filter=f'dns.qry.name == "{_plain(name)}" and ip{"v6" * (len(first.client) == 16)}.addr == {client}',
+        device=Endpoint(client, 0),
+        cloud=Endpoint(_text(last.addresses[0]) if last.addresses else "", port),
+        role_source="content",
+        first_frame=frames[0],
+        last_frame=frames[-1],
+        start_ns=first.asked_ns,
+        end_ns=end_ns,
+        transcript=Transcript("unknown", (Step(stage, Status.ABSENT, Direction.UP),), (), ""),
+        ending=Ending("device", How.SILENCE) if last.addresses else Ending("network", How.TIMEOUT),
+        prelude=[as_step(lookup) for lookup in lookups[:1]],
+        host=first.name,
+    )
+    case.conversation = Unreached(tuple(lookups[:_MOST_LOOKUPS]), watched_s)
+    told = particle_name(name)
+    if told is not None and told.device_id is not None:
+        case.device_id, case.id_source = told.device_id, "name"
+    elif len(devices) == 1 and "" not in devices:
+        case.device_id, case.id_source = next(iter(devices)), "stored-address"
+    return case
+
+
+def _transport(name: str) -> Literal["tcp", "udp"]:
+    known = known_host(name)
+    return "udp" if known is not None and known.transport == "udp" else "tcp"
+
+
+def _plain(name: str) -> str:
+    """The name as a display filter may hold it: what is quoted there ends at a quote."""
+    return "".join(letter for letter in name if letter.isalnum() or letter in ".-_")
+
+
+def _text(address: bytes) -> str:
+    return str(ip_address(address))
