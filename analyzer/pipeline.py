@@ -55,10 +55,6 @@ def analyze_paths(paths: Iterable[str], ring: KeyRing, options: Options = Option
         return report_of([_one(path, ring, options) for path in paths], ring)
     from analyzer.logged import read_logs, with_logs
 
-    if not options.logs:
-        return report_of([_one(path, ring, options) for path in paths], ring)
-    from analyzer.logged import read_logs, with_logs
-
     logs = read_logs(options.logs)
     options = replace(options, logs=())
     return report_of(with_logs([_one(path, ring, options) for path in paths], logs), ring)
@@ -66,8 +62,6 @@ def analyze_paths(paths: Iterable[str], ring: KeyRing, options: Options = Option
 
 def analyze_logs(paths: Iterable[Path], ring: KeyRing) -> Report:
     """Device logs without any capture. Raises InputError for one that cannot be opened."""
-    from analyzer.logged import log_reports, read_logs
-
     from analyzer.logged import log_reports, read_logs
 
     paths = tuple(paths)
