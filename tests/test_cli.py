@@ -223,3 +223,46 @@ def test_redact_with_one_salt_agrees_across_files(tmp_path: Path) -> None:
     for name in ("x", "y"):
         run("redact", BAD / "capture.pcap", "--salt-file", tmp_path / "salt", "--output", tmp_path / name)
     assert (tmp_path / "x").read_bytes() == (tmp_path / "y").read_bytes()
+
+
+def test_a_terminal_is_asked_for_the_passphrase(tmp_path: Path) -> None:
+    pty = pytest.importorskip("pty")
+    import os
+
+    target = tmp_path / "default_key.pem"
+    subprocess.run(
+        [
+            "openssl",
+            "rsa",
+            "-aes256",
+            "-in",
+            str(BAD / "keys" / "default_key.pem"),
+            "-out",
+            str(target),
+            "-passout",
+            "pass:open sesame",
+        ],
+        check=True,
+        capture_output=True,
+    )
+    pid, terminal = pty.fork()
+    if pid == 0:
+        os.chdir(ROOT)
+        os.execv(sys.executable, [sys.executable, "-m", "analyzer", "keys", str(target)])
+    shown = b""
+    try:
+        while b"go on without" not in shown:
+            shown += os.read(terminal, 4096)
+        os.write(terminal, b"open sesame\n")
+        while True:
+            data = os.read(terminal, 4096)
+            if not data:
+                break
+            shown += data
+    except OSError:  # Linux ends a pty with EIO
+        pass
+    _, status = os.waitpid(pid, 0)
+    assert os.waitstatus_to_exitcode(status) in (0, 1)
+    assert b"open sesame" not in shown, "the passphrase is not echoed"
+    assert b"RSA private key" in shown
+    assert b"unusable" not in shown

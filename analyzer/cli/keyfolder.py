@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import getpass
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from analyzer.errors import InputError
+from analyzer.safe import printable
 
 if TYPE_CHECKING:
     from analyzer.keys import KeyRing
@@ -22,9 +24,22 @@ def load(paths: Sequence[Path], passphrase_file: Path | None) -> KeyRing:
     for path in paths:
         if not path.exists():
             raise InputError(str(path), "no such key file or folder", "give --keys a folder or file that exists")
-    return load_keys(
-        tuple(paths), passphrases=passphrases(passphrase_file), progress=_progress if sys.stderr.isatty() else None
-    )
+    progress = _progress if sys.stderr.isatty() else None
+    known = passphrases(passphrase_file)
+    ring = load_keys(tuple(paths), passphrases=known, progress=progress)
+    while locked := [key.file for key in ring.keys if key.status == "unusable" and _needs_passphrase(key.problem)]:
+        if passphrase_file is not None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            break
+        given = getpass.getpass(f"passphrase for {printable(locked[0])} (empty: go on without): ").encode()
+        if not given:
+            break
+        known = (*known, given)
+        ring = load_keys(tuple(paths), passphrases=known)
+    return ring
+
+
+def _needs_passphrase(problem: str | None) -> bool:
+    return problem is not None and "passphrase" in problem
 
 
 def passphrases(path: Path | None) -> tuple[bytes, ...]:
