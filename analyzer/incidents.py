@@ -26,7 +26,7 @@ def incidents(case: Case, digits: int) -> tuple[Incident, ...]:
     conversation = case.conversation
     if isinstance(conversation, TcpConversation):
         found = _of(conversation, case.start_ns, digits)
-    elif case.transport == "udp":
+    elif case.protocol == "dtls":
         found = _of_flow(conversation, case.start_ns, digits)
     else:
         return ()

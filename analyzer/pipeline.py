@@ -30,7 +30,7 @@ from analyzer.reports.schema import SCHEMA_NAME
 from analyzer.sessions import assemble
 from analyzer.stories import stories_across, tell
 from analyzer.times import rfc3339
-from analyzer.unreached import stored_hosts, unreached
+from analyzer.unreached import lonely_tests, stored_hosts, unreached
 
 if TYPE_CHECKING:
     from analyzer.capture.tshark_reader import TsharkCapture
@@ -47,6 +47,8 @@ class Options:
     logs: tuple[Path, ...] = field(default=())
     #: Processes for one big capture; None: one for each core.
     jobs: int | None = None
+    #: None: the environment's (`analyzer.limits`).
+    limits: Limits | None = None
 
 
 def analyze_paths(paths: Iterable[str], ring: KeyRing, options: Options = Options()) -> Report:  # noqa: B008 - frozen
@@ -136,7 +138,10 @@ def examined(
         sha256=capture.sha256,
         format=capture.format,
         status=capture.status,
-        problems=tuple(InputProblem(problem.code, problem.message, problem.frame) for problem in capture.problems),
+        problems=(
+            *(InputProblem(problem.code, problem.message, problem.frame) for problem in capture.problems),
+            *lonely_tests(cases, names.probes()),
+        ),
         packets=capture.packets,
         bytes=capture.bytes,
         link_types=tuple(capture.link_types),

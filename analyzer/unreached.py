@@ -15,8 +15,8 @@ from typing import Literal
 from analyzer.case import Case
 from analyzer.firmware.families import known_host
 from analyzer.keys import KeyRing
-from analyzer.model import Ending, Endpoint, Role
-from analyzer.names import BELONGS_NS, Lookup, as_step, particle_name
+from analyzer.model import Ending, Endpoint, InputProblem, Role
+from analyzer.names import BELONGS_NS, Lookup, Probe, as_step, particle_name
 from dissectors.events import Direction, How, Status, Step, Transcript
 
 #: How long a capture must watch after a question before its silence counts, and after an answer before the device's (ns).
@@ -29,6 +29,7 @@ _FORWARDED_NS = 2_000_000_000
 _TOGETHER_NS = 5_000_000_000
 _MOST_CASES = 1000
 _MOST_LOOKUPS = 64
+_MOST_NOTES = 8
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +77,24 @@ def unreached(cases: Sequence[Case], lookups: Sequence[Lookup], ring: KeyRing, e
             continue
         found.append(_case(name, members, hosts.get(name, set()), watched / 1e9))
     return found
+
+
+def lonely_tests(cases: Sequence[Case], probes: Iterable[Probe]) -> list[InputProblem]:
+    """A note for each client that runs the firmware's internet test (8.8.8.8:53) and tries no cloud in this capture."""
+    known = {case.device.address for case in cases}
+    found: dict[str, list[Probe]] = defaultdict(list)
+    for probe in probes:
+        if probe.kind == "tcp" and _text(probe.client) not in known:
+            found[_text(probe.client)].append(probe)
+    return [
+        InputProblem(
+            "internet-test-alone",
+            f"{client} runs the internet test of Particle firmware (8.8.8.8:53, {len(tests)} times) and tries to reach no cloud: "
+            "the server address in its flash is unusable, or the capture does not see where it goes; its log (--log) tells",
+            tests[0].frames[0],
+        )
+        for client, tests in list(found.items())[:_MOST_NOTES]
+    ]
 
 
 def _is_a_clouds(name: str, hosts: dict[str, set[str]]) -> bool:

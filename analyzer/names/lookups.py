@@ -43,10 +43,10 @@ def pair(parsed: Iterable[Parsed]) -> list[Lookup]:
     """Questions with their answers, by client, name and kind; repeated questions are tries of one look-up."""
     found: list[Lookup] = []
     open_at: dict[tuple[bytes, str, str], int] = {}
-    seen: set[tuple[int, bytes, int, bool, int]] = set()
+    seen: set[tuple[int, str, bytes, int, bool, int]] = set()
     for item in parsed:
         raw = item.raw
-        again = (item.id, raw.client, raw.port, raw.is_answer, raw.time_ns // 2_000_000)
+        again = (item.id, item.name, raw.client, raw.port, raw.is_answer, raw.time_ns // 2_000_000)
         if again in seen:
             continue  # the same packet captured twice
         seen.add(again)

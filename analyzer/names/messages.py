@@ -81,6 +81,7 @@ def parse(items: Iterable[Raw]) -> Iterator[Parsed]:
     import dns.exception
     import dns.message
     import dns.rcode
+    import dns.rdataclass
     import dns.rdatatype
 
     for item in items:
@@ -95,7 +96,7 @@ def parse(items: Iterable[Raw]) -> Iterator[Parsed]:
         addresses = tuple(
             ip_address(record.address).packed
             for answer in message.answer
-            if answer.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA)
+            if answer.rdclass == dns.rdataclass.IN and answer.rdtype in (dns.rdatatype.A, dns.rdatatype.AAAA)
             for record in answer
         )
         name = message.question[0].name.to_text(omit_final_dot=True)[:255]
