@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from analyzer import __version__
-from analyzer.cli import annotate, batch, default, explain, fleet, keys, schema, wireshark
+from analyzer.cli import annotate, batch, default, explain, fleet, keys, schema, watch, wireshark
 
 _OWN_OPTIONS = frozenset({"-h", "--help", "--version", "--install-completion", "--show-completion"})
 
@@ -24,6 +24,19 @@ class DefaultGroup(TyperGroup):
         if args and args[0] not in self.commands and args[0] not in _OWN_OPTIONS:
             args = [default.NAME, *args]
         return super().parse_args(ctx, args)
+
+    def format_usage(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's, which typer hides
+        """Both forms, the default action first."""
+        formatter.write_usage(ctx.command_path, "[OPTIONS] PATH...")
+        formatter.write_usage(ctx.command_path, "COMMAND [OPTIONS] ...", prefix="       ")
+
+    def format_options(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401
+        """The default action's options and the group's own, then the commands."""
+        params = (*self.commands[default.NAME].params, *self.get_params(ctx))
+        rows = [param.get_help_record(ctx) for param in params if param.param_type_name == "option"]
+        with formatter.section("Options"):
+            formatter.write_dl([row for row in rows if row is not None])
+        self.format_commands(ctx, formatter)
 
 
 app = typer.Typer(
@@ -48,5 +61,5 @@ def top(
 
 
 default.register(app)
-for command in (batch, fleet, keys, explain, annotate, wireshark, schema):
+for command in (batch, fleet, watch, keys, explain, annotate, wireshark, schema):
     command.register(app)

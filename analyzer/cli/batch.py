@@ -10,11 +10,15 @@ from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
 from types import FrameType
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from analyzer.cli.capturing import Engine, ports_of
+from analyzer.cli.exits import EMPTY, FAILING, HEALTHY, UNREADABLE
+
+if TYPE_CHECKING:
+    from analyzer.fleet.store import Store
 
 
 class Format(StrEnum):
@@ -35,36 +39,54 @@ class Ended(KeyboardInterrupt):
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("batch")(batch)
+    app.command("batch", short_help="Many captures at once, resumable.")(batch)
 
 
 def batch(
     paths: Annotated[
-        list[str], typer.Argument(metavar="PATH...", help="Captures, folders, globs, URLs, or - for a list of them.")
+        list[str], typer.Argument(metavar="PATH", help="Captures, folders, globs, URLs, or - for a list of them.")
     ],
     keys: Annotated[
-        list[Path] | None, typer.Option("--keys", help="Key folder or file; may be given several times.")
+        list[Path] | None,
+        typer.Option("--keys", metavar="PATH", help="Key folder or file; may be given several times."),
     ] = None,
     store: Annotated[
-        Path | None, typer.Option("--store", help="SQLite file that remembers what is done; made when not there.")
+        Path | None,
+        typer.Option(
+            "--store", metavar="F.sqlite", help="SQLite file that remembers what is done; made when not there."
+        ),
     ] = None,
     jobs: Annotated[
-        int | None, typer.Option("--jobs", "-j", min=1, help="Processes to work with; default: one per core.")
+        int | None,
+        typer.Option("--jobs", "-j", metavar="N", min=1, help="Processes to work with; default: one per core."),
     ] = None,
-    html: Annotated[Path | None, typer.Option("--html", help="Also write the HTML report here.")] = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Also write the HTML report here.")
+    ] = None,
     format: Annotated[Format, typer.Option("--format", help="How to write the report.")] = Format.TEXT,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the report here.")] = None,
-    scheduler: Annotated[
-        str | None, typer.Option("--scheduler", help="Work on this Dask cluster, tcp://HOST:8786.")
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report here.")
     ] = None,
-    time_limit: Annotated[float, typer.Option("--time-limit", min=0.1, help="Seconds for one capture.")] = 300.0,
-    memory_limit: Annotated[int, typer.Option("--memory-limit", min=64, help="Megabytes for one capture.")] = 2048,
-    port: Annotated[list[str] | None, typer.Option("--port", help="Further cloud port, tcp/N or udp/N.")] = None,
+    scheduler: Annotated[
+        str | None,
+        typer.Option("--scheduler", metavar="tcp://HOST:PORT", help="Work on this Dask cluster, tcp://HOST:8786."),
+    ] = None,
+    time_limit: Annotated[
+        float, typer.Option("--time-limit", metavar="SECONDS", min=0.1, help="Seconds for one capture.")
+    ] = 300.0,
+    memory_limit: Annotated[
+        int, typer.Option("--memory-limit", metavar="MB", min=64, help="Megabytes for one capture.")
+    ] = 2048,
+    port: Annotated[
+        list[str] | None,
+        typer.Option("--port", metavar="tcp/N|udp/N", help="Further cloud port; content decides, the port is a hint."),
+    ] = None,
     engine: Annotated[Engine, typer.Option("--engine", help="Who reads link and network layers.")] = Engine.AUTO,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="One line per device, no progress.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List everything.")] = False,
     passphrase_file: Annotated[
-        Path | None, typer.Option("--passphrase-file", help="Passphrases for encrypted PEM, one a line.")
+        Path | None,
+        typer.Option("--passphrase-file", metavar="FILE", help="Passphrases for encrypted PEM, one a line."),
     ] = None,
 ) -> None:
     """Analyse many captures at once; with --store, resumable at any point.
@@ -80,7 +102,6 @@ def batch(
     from analyzer.fleet import batch as fleet
     from analyzer.fleet.listing import listed
     from analyzer.fleet.questions import Filter
-    from analyzer.fleet.status import status_of
     from analyzer.fleet.store import Store
     from analyzer.fleet.work import Limits, Setup
     from analyzer.pipeline import Options
@@ -124,6 +145,17 @@ def batch(
         if html is not None:
             write(opened, "html", html, Filter(), style)
         raise typer.Exit(status_of(opened))
+
+
+def status_of(store: Store) -> int:
+    """The contract's status for the captures asked about: 3 outranks 1, and 4 means that no session was found anywhere."""
+    db = store.db
+    if db.execute("SELECT 1 FROM temp.asked JOIN results ON id = asked.result WHERE status <> 'ok' LIMIT 1").fetchone():
+        return UNREADABLE
+    verdicts = "SELECT 1 FROM temp.asked JOIN sessions ON sessions.result = asked.result"
+    if db.execute(f"{verdicts} WHERE verdict <> 'healthy' LIMIT 1").fetchone():
+        return FAILING
+    return HEALTHY if db.execute(f"{verdicts} LIMIT 1").fetchone() else EMPTY
 
 
 def cores() -> int:

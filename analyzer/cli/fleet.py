@@ -13,22 +13,36 @@ from analyzer.cli.batch import Format
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("fleet")(fleet)
+    app.command("fleet", short_help="Reports and questions on a batch run's store.")(fleet)
 
 
 def fleet(
     store: Annotated[Path, typer.Argument(metavar="F.sqlite", help="The store of a batch run.")],
     format: Annotated[Format, typer.Option("--format", help="How to write the report.")] = Format.TEXT,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the report here.")] = None,
-    device: Annotated[str | None, typer.Option("--device", help="Only this device: its id or address.")] = None,
-    verdict: Annotated[str | None, typer.Option("--verdict", help="Only sessions with this verdict.")] = None,
-    certainty: Annotated[
-        str | None, typer.Option("--certainty", help="Only proven, inferred or undetermined verdicts.")
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report here.")
     ] = None,
-    since: Annotated[str | None, typer.Option("--since", help="Only sessions from this day or time (UTC) on.")] = None,
-    until: Annotated[str | None, typer.Option("--until", help="Only sessions before this day or time (UTC).")] = None,
-    network: Annotated[str | None, typer.Option("--network", help="Only this access network or address.")] = None,
-    cloud: Annotated[str | None, typer.Option("--cloud", help="Only this cloud address or name.")] = None,
+    device: Annotated[
+        str | None, typer.Option("--device", metavar="ID", help="Only this device: its id or address.")
+    ] = None,
+    verdict: Annotated[
+        str | None, typer.Option("--verdict", metavar="CODE", help="Only sessions with this verdict.")
+    ] = None,
+    certainty: Annotated[
+        str | None, typer.Option("--certainty", metavar="WORD", help="Only proven, inferred or undetermined verdicts.")
+    ] = None,
+    since: Annotated[
+        str | None, typer.Option("--since", metavar="WHEN", help="Only sessions from this day or time (UTC) on.")
+    ] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="WHEN", help="Only sessions before this day or time (UTC).")
+    ] = None,
+    network: Annotated[
+        str | None, typer.Option("--network", metavar="NET", help="Only this access network or address.")
+    ] = None,
+    cloud: Annotated[
+        str | None, typer.Option("--cloud", metavar="HOST", help="Only this cloud address or name.")
+    ] = None,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="One line per device.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List everything.")] = False,
 ) -> None:

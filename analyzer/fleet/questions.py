@@ -11,7 +11,7 @@ from enum import StrEnum
 from analyzer.fleet.answer import SESSION_COLUMNS, SessionRow
 from analyzer.fleet.store import Store
 
-_NUMBERS = re.compile(r"\b\d+(?:\.\d+)?(?= (?:s|ms|bytes|B|times)\b)")
+_NUMBERS = re.compile(r"\b\d+(?:\.\d+)?(?= (?:s|ms|times)\b)")
 _ID = re.compile(r"\b[0-9a-fA-F]{24}[\w.~-]*")
 _PRINT = re.compile(r"SHA256:[0-9a-f]{16,64}")
 

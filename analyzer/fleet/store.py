@@ -81,7 +81,7 @@ class Store:
         self.db.execute("PRAGMA foreign_keys = ON")
         self._check()
         self.db.execute("PRAGMA temp_store = MEMORY")
-        self.db.execute("PRAGMA journal_mode = WAL")
+        self._write_ahead()
         self.db.execute("PRAGMA synchronous = NORMAL")
         if self._version() < len(MIGRATIONS):
             with self._writing():  # only now is it sure that nobody else is at the same step
@@ -92,9 +92,27 @@ class Store:
                 self.db.execute(f"PRAGMA user_version = {len(MIGRATIONS)}")
         self.select(None)
 
+    def _write_ahead(self) -> None:
+        """Switch to WAL. SQLite does not wait for others when it changes the mode, so this does."""
+        deadline = time.monotonic() + _WAIT_S
+        while True:
+            try:
+                self.db.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
+
     def _check(self) -> None:
-        ours = self.db.execute("PRAGMA application_id").fetchone()[0]
-        tables = self.db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        # One snapshot for both: another run may be making the tables right now.
+        self.db.execute("BEGIN")
+        try:
+            ours = self.db.execute("PRAGMA application_id").fetchone()[0]
+            tables = self.db.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
+        finally:
+            self.db.execute("COMMIT")
         if ours != APPLICATION_ID and tables:
             raise InputError(self.name, "a database of another program", "give --store a new file or one of analyze's")
         if self._version() > len(MIGRATIONS):
