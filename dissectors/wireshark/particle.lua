@@ -177,11 +177,9 @@ local tcp_ports, udp_ports = {}, {}
 ----------------------------------------------------------------------------------------------------------------------
 -- Bytes
 
-local function tvb_string(tvb, offset, length)
-  if length <= 0 then
-    return ""
-  end
-  return tvb:raw(offset, length)
+-- The payload as far as it was captured.
+local function text_of(tvb)
+  return tvb:len() > 0 and tvb:raw(0, math.min(tvb:len(), tvb:reported_len())) or ""
 end
 
 -- Gives bytes to another dissector. What it throws over malformed bytes would end in a Lua error.
@@ -767,7 +765,7 @@ end
 
 local function label_frame(state, tvb, pinfo)
   local size = tvb:reported_len()
-  local text = tvb:len() > 0 and tvb:raw(0, math.min(tvb:len(), size)) or ""
+  local text = text_of(tvb)
   local from = side(pinfo.src, pinfo.src_port)
   state.cloud = state.cloud or find_cloud(pinfo, size)
   local direction = from == state.cloud and state.down or state.up
@@ -825,7 +823,7 @@ local function tcp_segment(tvb, pinfo, tree)
   end
   local state = tcp_state(stream)
   local stock = stock_tcp[pinfo.dst_port] or stock_tcp[pinfo.src_port]
-  if not state.begun and stock and coap_opening(tvb:len() > 0 and tvb:raw(0, math.min(tvb:len(), 32)) or "") then
+  if not state.begun and stock and coap_opening(text_of(tvb)) then
     state.coap = true
   end
   if state.coap then
@@ -1411,7 +1409,7 @@ end
 
 local function dissect_udp(tvb, pinfo, tree)
   local total = tvb:reported_len()
-  local text = tvb:len() > 0 and tvb:raw(0, math.min(tvb:len(), total)) or ""
+  local text = text_of(tvb)
   if total == 1 then
     pinfo.cols.protocol:set("Particle")
     pinfo.cols.info:set("Keep-alive")
@@ -1445,7 +1443,7 @@ end
 -- Called for a port of ours, for a conversation the heuristic claimed, and by Decode As.
 local function udp_datagram(tvb, pinfo, tree)
   local total = tvb:reported_len()
-  local text = tvb:len() > 0 and tvb:raw(0, math.min(tvb:len(), total)) or ""
+  local text = text_of(tvb)
   local stock = stock_udp[pinfo.dst_port] or stock_udp[pinfo.src_port] or dtls
   -- One byte is a keep-alive; on port 4500 it may be that of an IPsec gateway (RFC 3948).
   local ipsec = pinfo.dst_port == IPSEC_PORT or pinfo.src_port == IPSEC_PORT
@@ -1461,7 +1459,7 @@ local function udp_heuristic(tvb, pinfo, tree)
   if total < HEADER + 17 or tvb:len() < HEADER or quoted() then
     return false
   end
-  local text = tvb:raw(0, math.min(tvb:len(), total))
+  local text = text_of(tvb)
   local first = string.byte(text, 1)
   local ours = false
   if first == MOVED or first == MOVED_CID or first == CID then

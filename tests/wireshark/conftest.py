@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -199,18 +198,3 @@ def talk() -> type[Talk]:
 @pytest.fixture
 def datagrams() -> type[Datagrams]:
     return Datagrams
-
-
-@pytest.fixture
-def expected_stages() -> Callable[[Path], list[dict[str, Sequence[int]]]]:
-    """Stage -> frames of every session in a golden case's expected.json, stages without frames left out."""
-
-    def load(case: Path) -> list[dict[str, Sequence[int]]]:
-        report = json.loads((case / "expected.json").read_text())
-        return [
-            {stage["stage"]: stage["frames"] for stage in session["stages"] if stage["frames"]}
-            for capture in report["captures"]
-            for session in capture["sessions"]
-        ]
-
-    return load

@@ -227,6 +227,14 @@ def test_the_end_says_what_is_missing(talk, dissect: Dissect, tmp_path: Path, pa
     assert "The " not in frames[end + 1].experts.replace("This frame", "")
 
 
+def test_more_than_a_nonce_before_the_device_answers(talk, dissect: Dissect, tmp_path: Path) -> None:
+    t = talk()
+    early = t.down(NONCE + KEY[:20])
+    frames = dissect(t.save(tmp_path / "c.pcap"))
+    assert frames[early].stages == ("nonce", "session-key")
+    assert "More than a nonce" in frames[early].experts
+
+
 def test_the_end_of_a_good_session_says_nothing(talk, dissect: Dissect, tmp_path: Path) -> None:
     t = talk()
     whole_session(t)
