@@ -11,16 +11,18 @@ import typer
 
 _Capture = Annotated[Path, typer.Argument(metavar="CAPTURE", help="A pcap or pcapng file, also .gz.")]
 _Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT.pcapng", help="The file to write.")]
-_Keys = Annotated[list[Path] | None, typer.Option("--keys", help="Key folder or file; may be given several times.")]
+_Keys = Annotated[
+    list[Path] | None, typer.Option("--keys", metavar="PATH", help="Key folder or file; may be given several times.")
+]
 _Passphrases = Annotated[
-    Path | None, typer.Option("--passphrase-file", help="Passphrases for encrypted PEM, one a line.")
+    Path | None, typer.Option("--passphrase-file", metavar="FILE", help="Passphrases for encrypted PEM, one a line.")
 ]
 
 
 def register(app: typer.Typer) -> None:
     """Add both commands."""
-    app.command("annotate")(annotate)
-    app.command("redact")(redact)
+    app.command("annotate", short_help="The capture with comments, for Wireshark.")(annotate)
+    app.command("redact", short_help="The capture without whom it is about.")(redact)
 
 
 def annotate(
@@ -68,7 +70,11 @@ def redact(
     ports: Annotated[bool, typer.Option("--ports", help="Replace the devices' own ports too.")] = False,
     salt_file: Annotated[
         Path | None,
-        typer.Option("--salt-file", help="Secret bytes: the same file gives the same pseudonyms in every capture."),
+        typer.Option(
+            "--salt-file",
+            metavar="FILE",
+            help="Secret bytes: the same file gives the same pseudonyms in every capture.",
+        ),
     ] = None,
 ) -> None:
     """Write the same fault without addresses, ids, names, secrets or comments: a capture that can be posted.

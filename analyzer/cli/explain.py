@@ -21,12 +21,16 @@ class Format(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the command. A word may begin with a minus: `analyze explain -19`."""
-    app.command("explain", context_settings={"ignore_unknown_options": True})(explain)
+    app.command(
+        "explain",
+        short_help="A verdict, error number, LED pattern or log line.",
+        context_settings={"ignore_unknown_options": True},
+    )(explain)
 
 
 def explain(
     words: Annotated[
-        list[str], typer.Argument(metavar="WORD...", help="A verdict, a number, an LED pattern or a log line.")
+        list[str], typer.Argument(metavar="WORD", help="A verdict, a number, an LED pattern or a log line.")
     ],
     format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TEXT,
 ) -> None:

@@ -19,16 +19,19 @@ class Format(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("keys")(keys)
+    app.command("keys", short_help="What is in a key folder, and what is wrong with it.")(keys)
 
 
 def keys(
-    paths: Annotated[list[Path], typer.Argument(metavar="PATH...", help="Key folders or files.")],
+    paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Key folders or files.")],
     format: Annotated[Format, typer.Option("--format", help="How to write the report.")] = Format.TEXT,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the report here.")] = None,
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report here.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every file of every finding.")] = False,
     passphrase_file: Annotated[
-        Path | None, typer.Option("--passphrase-file", help="Passphrases for encrypted PEM, one a line.")
+        Path | None,
+        typer.Option("--passphrase-file", metavar="FILE", help="Passphrases for encrypted PEM, one a line."),
     ] = None,
 ) -> None:
     """Say what is in a key folder, what is wrong with it, and which halves belong together.

@@ -15,7 +15,7 @@ def register(app: typer.Typer) -> None:
     @group.command("install")
     def install(
         folder: Annotated[
-            Path | None, typer.Option("--folder", help="Another folder than Wireshark's personal one.")
+            Path | None, typer.Option("--folder", metavar="DIR", help="Another folder than Wireshark's personal one.")
         ] = None,
         force: Annotated[bool, typer.Option("--force", help="Replace a file of that name that is not ours.")] = False,
     ) -> None:
