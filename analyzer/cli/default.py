@@ -33,25 +33,38 @@ def register(app: typer.Typer) -> None:
 
 def capture(
     paths: Annotated[
-        list[str] | None, typer.Argument(metavar="PATH...", help="Captures, folders, globs, or - for standard input.")
+        list[str] | None, typer.Argument(metavar="PATH", help="Captures, folders, globs, or - for standard input.")
     ] = None,
     keys: Annotated[
-        list[Path] | None, typer.Option("--keys", help="Key folder or file; may be given several times.")
+        list[Path] | None,
+        typer.Option("--keys", metavar="PATH", help="Key folder or file; may be given several times."),
     ] = None,
     format: Annotated[Format, typer.Option("--format", help="How to write the report.")] = Format.TEXT,
-    output: Annotated[Path | None, typer.Option("--output", "-o", help="Write the report here.")] = None,
-    log: Annotated[
-        list[Path] | None, typer.Option("--log", help="The device's serial log; may be given several times.")
+    output: Annotated[
+        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report here.")
     ] = None,
-    port: Annotated[list[str] | None, typer.Option("--port", help="Further cloud port, tcp/N or udp/N.")] = None,
+    log: Annotated[
+        list[Path] | None,
+        typer.Option("--log", metavar="FILE", help="The device's serial log; may be given several times."),
+    ] = None,
+    port: Annotated[
+        list[str] | None,
+        typer.Option("--port", metavar="tcp/N|udp/N", help="Further cloud port; content decides, the port is a hint."),
+    ] = None,
     engine: Annotated[Engine, typer.Option("--engine", help="Who reads link and network layers.")] = Engine.AUTO,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes for several captures.")] = None,
+    jobs: Annotated[
+        int | None,
+        typer.Option("--jobs", "-j", metavar="N", min=1, help="Processes; one for each core when not given."),
+    ] = None,
     redact: Annotated[bool, typer.Option("--redact", help="Leave addresses, ids and names out of the report.")] = False,
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Show session keys in the report.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="One line per session.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say more.")] = False,
+    verbose: Annotated[
+        bool, typer.Option("--verbose", "-v", help="All sessions, messages and keys; tracebacks of our own faults.")
+    ] = False,
     passphrase_file: Annotated[
-        Path | None, typer.Option("--passphrase-file", help="Passphrases for encrypted PEM, one a line.")
+        Path | None,
+        typer.Option("--passphrase-file", metavar="FILE", help="Passphrases for encrypted PEM, one a line."),
     ] = None,
 ) -> None:
     """Read captures and say what is wrong."""
