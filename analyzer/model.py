@@ -1,6 +1,7 @@
 """The report, as types. Field names are those of the JSON contract; `analyzer.reports.json` writes them as they are.
 
-Everything is frozen, printable and free of secrets: nothing in here can leak a key by being shown.
+Everything is frozen, printable and free of secrets: nothing in here can leak a key by being shown. The one exception
+says so in its name: `Session.secrets`, filled only by `--show-secrets`.
 """
 
 from __future__ import annotations
@@ -246,6 +247,16 @@ class Session:
     log: tuple[LogLine, ...] = ()
     #: What happened below the stages, in frame order; a report draws it between them.
     incidents: tuple[Incident, ...] = ()
+    #: Only with `--show-secrets`: what decrypts this session. Absent from the JSON when empty.
+    secrets: tuple[ShownSecret, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ShownSecret:
+    """A session secret that was asked for: what it is, and its value as other programs take it."""
+
+    name: str
+    value: str = field(repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,3 +380,5 @@ class Report:
     totals: Totals
     #: Devices that more than one capture shows; ``sessions`` are then PATH#ID.
     stories: tuple[Story, ...] = ()
+    #: The report holds session secrets, as was asked for. Absent from the JSON when false.
+    secrets_shown: bool = False

@@ -14,8 +14,8 @@ from ipaddress import ip_address
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from analyzer import __version__, conversations
-from analyzer.capture import Capture, open_capture
+from analyzer import __version__, conversations, limits
+from analyzer.capture import Capture, open_capture, records
 from analyzer.case import Case
 from analyzer.conversations import TcpConversation, UdpConversation
 from analyzer.diagnosis.context import Context
@@ -24,8 +24,10 @@ from analyzer.errors import InputError
 from analyzer.examination import Examination
 from analyzer.examine import name_devices, resolve
 from analyzer.keys import KeyRing
+from analyzer.limits import Limits, Watch
 from analyzer.model import CaptureReport, InputProblem, KeyRow, Report, Session, Tool, Totals
 from analyzer.names import NameLog
+from analyzer.packet import Problem
 from analyzer.reports.schema import SCHEMA_NAME
 from analyzer.sessions import assemble
 from analyzer.stories import stories_across, tell
@@ -49,6 +51,8 @@ class Options:
     jobs: int | None = None
     #: None: the environment's (`analyzer.limits`).
     limits: Limits | None = None
+    #: Put what decrypts a session into its row.
+    show_secrets: bool = False
 
 
 def analyze_paths(paths: Iterable[str], ring: KeyRing, options: Options = Options()) -> Report:  # noqa: B008 - frozen
@@ -82,6 +86,7 @@ def report_of(captures: Iterable[CaptureReport], ring: KeyRing) -> Report:
         captures=captures,
         totals=Totals(len(captures), sum(counts.values()), dict(sorted(counts.items()))),
         stories=stories_across(captures) if len(captures) > 1 else (),
+        secrets_shown=any(session.secrets for capture in captures for session in capture.sessions),
     )
 
 
@@ -123,23 +128,27 @@ def examined(
 ) -> tuple[CaptureReport, list[Case]]:
     """`analyze_capture`, and the cases behind its sessions: for exports, which need what no report holds."""
     path = name if name is not None else str(source)
-    capture = _opened(source, path, options)
+    allowed = options.limits or Limits.from_environment()
+    capture = _opened(source, path, options, allowed.of_capture(Watch(allowed).over))
     names = NameLog()
-    cases = _cases(capture, ring, options, names)
+    cases, problems = _cases(capture, ring, options, names, allowed)
     lookups = names.lookups({ip_address(case.device.address).packed for case in cases}, stored_hosts(ring))
     resolve(cases, lookups)
     cases += unreached(cases, lookups, ring, capture.last_ns or 0)
     cases.sort(key=lambda case: (case.first_frame, case.last_frame))
     digits = capture.digits
-    sessions = _judged(cases, capture, ring, names)
+    sessions, too_much = limits.trimmed(_judged(cases, capture, ring, names), allowed)
+    problems = [*capture.problems, *problems, *limits.of_cases(cases), *too_much]
+    if options.show_secrets:
+        sessions = _with_secrets(sessions, cases)
     first, last = capture.first_ns, capture.last_ns
     report = CaptureReport(
         path=path,
         sha256=capture.sha256,
         format=capture.format,
-        status=capture.status,
+        status="partial" if any(problem.code in limits.PARTIAL for problem in problems) else capture.status,
         problems=(
-            *(InputProblem(problem.code, problem.message, problem.frame) for problem in capture.problems),
+            *(InputProblem(problem.code, problem.message, problem.frame) for problem in problems),
             *lonely_tests(cases, names.probes()),
         ),
         packets=capture.packets,
@@ -157,15 +166,23 @@ def examined(
     return report, cases
 
 
-def _opened(source: Path | BinaryIO, name: str, options: Options) -> Capture | TsharkCapture:
+def _with_secrets(sessions: tuple[Session, ...], cases: list[Case]) -> tuple[Session, ...]:
+    from analyzer.disclosure import disclosed
+
+    return tuple(replace(session, secrets=disclosed(case)) for session, case in zip(sessions, cases, strict=True))
+
+
+def _opened(source: Path | BinaryIO, name: str, options: Options, reading: records.Limits) -> Capture | TsharkCapture:
     if options.engine == "tshark":
         from analyzer.capture.tshark_reader import TsharkCapture
 
-        return TsharkCapture(source, name=name)
-    return open_capture(source, name=name)
+        return TsharkCapture(source, name=name, limits=reading)
+    return open_capture(source, name=name, limits=reading)
 
 
-def _cases(capture: Capture | TsharkCapture, ring: KeyRing, options: Options, names: NameLog) -> list[Case]:
+def _cases(
+    capture: Capture | TsharkCapture, ring: KeyRing, options: Options, names: NameLog, allowed: Limits
+) -> tuple[list[Case], list[Problem]]:
     cases: list[Case] = []
     secrets = 0
     examination = Examination(ring, options.jobs)
@@ -181,13 +198,13 @@ def _cases(capture: Capture | TsharkCapture, ring: KeyRing, options: Options, na
         else:
             from analyzer.flows import dissect
 
-            cases.extend(dissect(conversation, limits.cloud_udp))
+            cases.extend(dissect(conversation, told.cloud_udp))
 
     ports = {
         transport: frozenset(port for kind, port in options.ports if kind == transport) for transport in ("tcp", "udp")
     }
-    limits = conversations.Options(tcp_ports=ports["tcp"], udp_ports=ports["udp"])
-    table = conversations.Conversations(limits, on_other=names.observe)
+    told = allowed.of_conversations(ports["tcp"], ports["udp"])
+    table = conversations.Conversations(told, on_other=names.observe)
     for packet in capture.screened(table):
         for conversation in table.feed(packet):
             examine(conversation)
@@ -195,12 +212,10 @@ def _cases(capture: Capture | TsharkCapture, ring: KeyRing, options: Options, na
         examine(conversation)
     cases.extend(examination.cases())
     cases.sort(key=lambda case: (case.first_frame, case.last_frame))
-    return cases
+    return cases, table.problems
 
 
-def _judged(
-    cases: list[Case], capture: Capture | TsharkCapture, ring: KeyRing, names: NameLog
-) -> tuple[Session, ...]:
+def _judged(cases: list[Case], capture: Capture | TsharkCapture, ring: KeyRing, names: NameLog) -> tuple[Session, ...]:
     ring = ring.with_secrets(capture.secrets)
     context = Context(ring, end_ns=capture.last_ns or 0, probes=names.probes())
     if any(case.transport == "udp" for case in cases):

@@ -44,9 +44,9 @@ _new = tuple.__new__
 class Decoder:
     """Turns records into packets; keeps the fragment table of one capture."""
 
-    def __init__(self, notes: Notes) -> None:
+    def __init__(self, notes: Notes, fragments: int = 4096) -> None:
         self._notes = notes
-        self._fragments = Fragments()
+        self._fragments = Fragments(fragments)
         self._scapy: ScapyLinks | None = None
         self._unreadable: set[int] = set()
         #: Records that are no TCP, UDP or ICMP packet.
@@ -144,7 +144,7 @@ class Decoder:
                     (source, destination, ident, protocol), protocol, offset, more, data[start:end], time_ns
                 )
                 if joined is None:
-                    self.other += 1
+                    self._note_unfinished(number)
                     return None
                 data, start = joined[1], 0
                 end = len(data)
@@ -180,7 +180,7 @@ class Decoder:
                     (source, destination, ident, 0), protocol, offset, more, data[start:end], time_ns
                 )
                 if joined is None:
-                    self.other += 1
+                    self._note_unfinished(number)
                     return None
                 protocol, data = joined
                 start, end = 0, len(data)
@@ -189,6 +189,14 @@ class Decoder:
         if protocol in (_IP_IN_IP, _IPV6_IN_IP, _GRE):
             return self._tunnel(number, time_ns, protocol, data[:end], start, end, depth)
         return self._transport(number, time_ns, protocol, source, destination, data, start, end, ttl, 0)
+
+    def _note_unfinished(self, number: int) -> None:
+        """A fragment was taken in, and its datagram still lacks others."""
+        self.other += 1
+        if self._fragments.overflowed:
+            self._notes.add_once(
+                "limit-fragments", "more IP datagrams are in fragments at once than are put together; the oldest were given up", number
+            )  # fmt: skip
 
     def _tunnel(
         self, number: int, time_ns: int, protocol: int, data: bytes, start: int, end: int, depth: int

@@ -31,12 +31,14 @@ class _Datagram:
 class Fragments:
     """Joins fragments; holds at most ``datagrams`` unfinished ones and ``size`` bytes, and forgets the oldest first."""
 
-    def __init__(self, datagrams: int = 1024, size: int = 16 * 1024 * 1024) -> None:
+    def __init__(self, datagrams: int = 4096, size: int = 32 * 1024 * 1024) -> None:
         self._table: OrderedDict[Key, _Datagram] = OrderedDict()
         self._datagrams = datagrams
         self._room = size
         #: Unfinished datagrams given up on (table full, too old, end of capture is not counted).
         self.given_up = 0
+        #: Whether one was given up that could still have been completed: the table was full.
+        self.overflowed = False
 
     def add(
         self, key: Key, protocol: int, offset: int, more: bool, data: bytes, time_ns: int
@@ -64,7 +66,9 @@ class Fragments:
             self._drop(key)
             return datagram.protocol, bytes(datagram.data[: datagram.total])
         while len(self._table) > self._datagrams or (self._room < 0 and len(self._table) > 1):
-            self._drop(next(iter(self._table)))
+            oldest = next(iter(self._table))
+            self.overflowed |= abs(time_ns - self._table[oldest].time_ns) <= _AGE_NS
+            self._drop(oldest)
             self.given_up += 1
         return None
 

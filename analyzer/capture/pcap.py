@@ -65,6 +65,12 @@ class Block(NamedTuple):
     wire: Array
     times: Array
 
+    def first(self, count: int) -> Block:
+        """Only its first ``count`` records."""
+        return self._replace(
+            starts=self.starts[:count], captured=self.captured[:count], wire=self.wire[:count], times=self.times[:count]
+        )
+
 
 def blocks(source: Source, data: bytes, header: Header, size: int) -> Iterator[Block | tuple[bytes, int]]:
     """The records of a file in blocks of about ``size`` bytes; what `read` has to go on with comes last.

@@ -19,6 +19,10 @@ _DEFAULT_LIMITS = Limits()
 _HEAD = 32
 #: Files up to this size are read record by record; above, in blocks of about the second size (bytes).
 _SMALL, _BLOCK = 2 << 20, 4 << 20
+#: Records between two looks at the clock (a power of two, minus one).
+_LOOK = 0xFFF
+#: No limit.
+_ALL = 1 << 63
 #: What else people hand in by mistake, by its first bytes, and what helps.
 _OTHERS = (
     (b"\x28\xb5\x2f\xfd", "compressed with zstd", "unpack it first: zstd -d"),
@@ -65,10 +69,11 @@ class Capture:
         self.name = name
         self._file = file
         self._owned = owned
+        self._late = False
         self._limits = limits
         self._notes = Notes()
         self._source = Source(file, self._notes, limits)
-        self._decoder = Decoder(self._notes)
+        self._decoder = Decoder(self._notes, limits.fragments)
         #: Records read, bytes of them on the wire, and the earliest and latest time.
         self.packets = 0
         self.bytes = 0
@@ -143,12 +148,14 @@ class Capture:
 
     def _counted(self, records: Iterator[Record]) -> Iterator[Record]:
         """``records``, counted and timed on top of what was before them."""
-        most = self._limits.packets
+        most = self._limits.packets if self._limits.packets is not None else _ALL
         low, high, size, number = self.first_ns, self.last_ns, self.bytes, self.packets
         try:
             for record in records:
-                if most is not None and number >= most:
-                    self._notes.add("limit-packets", f"only the first {most:,} packets were read", record[0])
+                if number >= most:
+                    self._limited(most, record[0])
+                    break
+                if not number & _LOOK and self._stopped():
                     break
                 number = record[0]
                 size += record[4]
@@ -162,11 +169,22 @@ class Capture:
                     low = time_ns
                 yield record
             # A pipe that was left early may never end; a file's hash is over all of it.
-            if self.status == "ok" or self._file.seekable():
+            if not self._late and (self.status == "ok" or self._file.seekable()):
                 self._source.drain()
         finally:
             self.packets, self.bytes, self.first_ns, self.last_ns = number, size, low, high
             self.close()
+
+    def _limited(self, most: int, frame: int) -> None:
+        self._notes.add("limit-packets", f"only the first {most:,} packets were read", frame)
+
+    def _stopped(self) -> bool:
+        """Whether time or memory is used up; notes it."""
+        reason = self._limits.stop() if self._limits.stop is not None else None
+        if reason is not None:
+            self._notes.problems.append(reason)
+            self._late = True
+        return reason is not None
 
     def __iter__(self) -> Iterator[Packet]:
         return self._decoded(self.records())
@@ -185,7 +203,7 @@ class Capture:
         numpy costs more than it saves) is read as a whole.
         """
         header, layout = self._header, index.LAYOUTS.get(self._header.link_type) if self._header else None
-        if header is None or layout is None or self._limits.packets is not None or not index.available():
+        if header is None or layout is None or not index.available():
             return iter(self)
         head = self._head + self._source.more(_SMALL - len(self._head))
         if len(head) < _SMALL:
@@ -203,12 +221,25 @@ class Capture:
                 self.packets = number
                 yield from self._counted(pcap.read(self._source, rest, header, self._notes, at=0, number=number))
                 return
+            if self._stopped():
+                self.close()
+                return
+            left = self._limits.packets - block.number if self._limits.packets is not None else len(block.starts)
+            over = left < len(block.starts)
+            if over:
+                block = block.first(left)
             self._count_block(block)
             kept, starts, captured, wire, times = block.data, block.starts, block.captured, block.wire, block.times
             first = block.number + 1
             for item in screen.wanted(kept, starts, captured):
                 start = starts[item]
                 yield first + item, int(times[item]), link, kept[start : start + int(captured[item])], int(wire[item])
+            if over:
+                self._limited(self._limits.packets or 0, self.packets + 1)
+                if self._file.seekable():
+                    self._source.drain()
+                self.close()
+                return
 
     def _count_block(self, block: pcap.Block) -> None:
         times = block.times

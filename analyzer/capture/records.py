@@ -8,6 +8,7 @@ the first layer only.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from analyzer.packet import Problem
@@ -22,18 +23,23 @@ MAX_PACKET_RARE = 128 * 1024 * 1024
 BIG_LINK_TYPES = frozenset({231, 249, 279})
 
 #: Problem codes after which the file was not used to its end.
-FATAL = frozenset({"cut-short", "damaged-record", "read-error", "damaged-gzip", "limit-packets", "limit-bytes"})
+FATAL = frozenset(
+    {"cut-short", "damaged-record", "read-error", "damaged-gzip", "limit-packets", "limit-bytes", "limit-time", "limit-memory"}
+)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
     """How much of an input is read at most. None: no limit.
 
-    ``packets``: records. ``expanded``: bytes that come out of a gzip file.
+    ``packets``: records. ``expanded``: bytes that come out of a gzip file. ``fragments``: IP datagrams under way.
+    ``stop`` is asked now and then and gives the reason when reading has to end.
     """
 
     packets: int | None = None
     expanded: int | None = 64 * 1024**3
+    fragments: int = 4096
+    stop: Callable[[], Problem | None] | None = None
 
 
 @dataclass(slots=True)

@@ -21,6 +21,7 @@ from struct import Struct
 from typing import Any, BinaryIO, Literal
 
 from analyzer.capture.reader import open_capture
+from analyzer.capture.records import Limits
 from analyzer.errors import InputError
 from analyzer.packet import ICMP, ICMPV6, TCP, UDP, Packet, Problem
 
@@ -31,15 +32,17 @@ _OLDEST = (3, 2)
 _CHUNK = 1 << 20
 #: Seconds a tshark that has closed its output has to end.
 _EXIT_S = 10
+_NO_LIMITS = Limits()
 
 
 class TsharkCapture:
     """A capture read by tshark: iterable once over its packets, the attributes (those of `Capture`) final afterwards."""
 
-    def __init__(self, source: Path | BinaryIO, *, name: str) -> None:
+    def __init__(self, source: Path | BinaryIO, *, name: str, limits: Limits = _NO_LIMITS) -> None:
         """Raises InputError when tshark is missing or too old, or the input cannot be opened."""
         self.name = name
         self._check()
+        self._limits = limits
         self._copy: Path | None = None
         if isinstance(source, Path):
             if not source.is_file():
@@ -99,7 +102,7 @@ class TsharkCapture:
     def _own_facts(self) -> bool:
         """What our own reader says of the file; False when it does not know the format."""
         try:
-            own = open_capture(self._path, name=self.name)
+            own = open_capture(self._path, name=self.name, limits=self._limits)
         except InputError:
             with self._path.open("rb") as stream:
                 digest = hashlib.sha256()
@@ -132,6 +135,13 @@ class TsharkCapture:
         )  # fmt: skip
         try:
             for frame in capture:
+                reason = self._limits.stop() if self._limits.stop is not None else None
+                if reason is not None:
+                    self._own_status = "partial"
+                    self.problems.append(reason)
+                    return
+                if self._limits.packets is not None and seen >= self._limits.packets:
+                    return  # said by our own reader
                 seen += 1
                 if not known:
                     self._count(frame)

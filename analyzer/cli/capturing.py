@@ -22,6 +22,10 @@ class Format(StrEnum):
     MARKDOWN = "markdown"
 
 
+#: Formats that have a place for session secrets, marked as such.
+SECRET_FORMATS = (Format.TEXT, Format.JSON, Format.JSONL)
+
+
 class Engine(StrEnum):
     """Who dissects link and network layers."""
 
@@ -55,10 +59,16 @@ def run(request: Request) -> int:
     from analyzer.inputs import expand
     from analyzer.pipeline import Options, analyze_logs, analyze_paths
     from analyzer.reports.writing import Style, write
+    from analyzer.safe import printable
 
-    options = Options(ports_of(request.port or ()), request.engine.value, tuple(request.log or ()), request.jobs)
+    ports, logs = ports_of(request.port or ()), tuple(request.log or ())
+    options = Options(ports, request.engine.value, logs, request.jobs, show_secrets=request.show_secrets)
     if not request.paths and not request.log:
         raise UsageError("give it a capture, or a device's log with --log")
+    if request.show_secrets and request.redact:
+        raise UsageError("--show-secrets and --redact exclude each other")
+    if request.show_secrets and request.format.value not in SECRET_FORMATS:
+        raise UsageError(f"--show-secrets needs --format {', '.join(SECRET_FORMATS)}")
     ring = load(request.keys or (), request.passphrase_file)
     paths = expand(request.paths or ())
     report = analyze_paths(paths, ring, options) if paths else analyze_logs(options.logs, ring)
@@ -73,7 +83,7 @@ def run(request: Request) -> int:
     write(report, request.format.value, request.output, style)
     for item in report.captures:
         for problem in item.problems:
-            print(f"analyze: {item.path}: {problem.message}", file=sys.stderr)
+            print(printable(f"analyze: {item.path}: {problem.message}"), file=sys.stderr)
     return status_of(report.captures)
 
 

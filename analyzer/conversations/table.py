@@ -403,6 +403,11 @@ class Conversations:
     def _end(self, flow: Flow, ended: Ended, shared: bool = False) -> Iterator[Conversation]:
         """Hands out what ``flow`` holds and only counts it from now on."""
         self._holding.drop(flow)
+        if flow.dropped:
+            text = (
+                f"a conversation is longer than what is kept of one: {flow.dropped:,} of its packets were only counted"
+            )
+            self._note_once("limit-conversation", text, flow.first_frame)
         flags = _OVER if flow.closed else _RESUMES
         if isinstance(flow, TcpFlow):
             self._count(self._tcp, flow.key, flow.state | flags)

@@ -27,12 +27,17 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any model value in, plain JSON v
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if is_dataclass(value):
-        return {name: plain(getattr(value, name)) for name in _names(type(value))}
+        return {name: plain(getattr(value, name)) for name in _names(type(value)) if _told(value, name)}
     if isinstance(value, Path):
         return str(value)
     if hasattr(value, "items"):
         return {key: plain(item) for key, item in value.items()}
     raise TypeError(f"{type(value).__name__} has no place in a report")
+
+
+def _told(value: Any, name: str) -> bool:  # noqa: ANN401
+    """Whether a field is written: secrets have a place in the JSON only when they were asked for."""
+    return name != "secrets" or bool(value.secrets)
 
 
 def _dump(value: Any, indent: int | None = None) -> str:  # noqa: ANN401
@@ -45,6 +50,8 @@ def format_json(report: Report) -> Iterator[str]:
     yield "{\n"
     for name in ("schema", "tool", "keys"):
         yield f' "{name}": {_dump(getattr(report, name))},\n'
+    if report.secrets_shown:
+        yield ' "secrets_shown": true,\n'
     yield ' "captures": ['
     for index, capture in enumerate(report.captures):
         yield ("," if index else "") + "\n  "
@@ -66,4 +73,5 @@ def format_jsonl(report: Report) -> Iterator[str]:
     """One line per session, each with the path of its capture."""
     for capture in report.captures:
         for session in capture.sessions:
-            yield _dump({"capture": capture.path, **plain(session)}) + "\n"
+            mark = {"secrets_shown": True} if report.secrets_shown else {}
+            yield _dump({"capture": capture.path, **mark, **plain(session)}) + "\n"

@@ -21,10 +21,16 @@ _MESSAGES, _OTHERS, _TOLD, _LISTED, _LOG, _BAD_KEYS = 12, 12, 8, 40, 6, 4
 #: Where steps and questions begin.
 _STEP, _QUESTION = 8, 16
 
+#: How a report that shows secrets is marked.
+MARK = "secrets shown on request (--show-secrets): whoever reads this can decrypt these sessions"
+
 
 def format_text(report: Report, style: Style) -> Iterator[str]:
     """The report for a terminal or a ticket, a line or a few at a time; with ``style.quiet`` one line per session."""
     pen = Pen(style)
+    if report.secrets_shown:
+        yield from pen.block(MARK, 4, f"  {pen.glyphs.note} ", "unsure")
+        yield from _secrets(pen, report)
     if style.quiet:
         yield from _quiet(pen, report)
     elif len(report.captures) > 1:
@@ -32,6 +38,13 @@ def format_text(report: Report, style: Style) -> Iterator[str]:
     else:
         for capture in report.captures:
             yield from _capture(pen, capture, report.keys)
+
+
+def _secrets(pen: Pen, report: Report) -> Iterator[str]:
+    for capture in report.captures:
+        for session in capture.sessions:
+            for secret in session.secrets:
+                yield f"    {pen.plain(capture.path)} {session.id} {secret.name}: {pen.plain(secret.value)}\n"
 
 
 def _quiet(pen: Pen, report: Report) -> Iterator[str]:
