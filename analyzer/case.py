@@ -8,6 +8,14 @@ from typing import Any, Literal
 from analyzer.model import Attempt, Ending, Endpoint, Finding
 from dissectors.events import Direction, Step, Transcript
 
+#: How a device's id is known when it follows from what the session itself holds; by any other way it is a guess.
+FIRM_SOURCES = frozenset(
+    {
+        *("identity", "hello", "certificate", "moved-record", "name"),
+        *("device-key", "session-dump", "cloud-copy", "connection-id", "log"),
+    }
+)
+
 
 @dataclass(frozen=True, slots=True)
 class MessageRow:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from analyzer.case import Case
-from analyzer.diagnosis.context import Context, own_keys
+from analyzer.case import FIRM_SOURCES, Case
+from analyzer.diagnosis.context import Context
+from analyzer.diagnosis.remedy import custom_server, stored_slot
 from analyzer.keys import Key, ServerAddress
-from analyzer.keys.published import PARTICLE_EC_SPKI, PARTICLE_RSA_SPKI
-from analyzer.model import Certainty, Finding, Role
+from analyzer.keys.published import PARTICLE_RSA_SPKI
+from analyzer.model import Certainty, Finding
 from analyzer.names import particle_name
+from dissectors.events import Status
 
 
 def address_findings(case: Case, context: Context) -> list[Finding]:
@@ -16,57 +18,67 @@ def address_findings(case: Case, context: Context) -> list[Finding]:
     official = case.host is not None and particle_name(case.host) is not None
     frames = next((step.frames for step in case.prelude if step.stage == "name-resolution"), (case.first_frame,))
     if official:
-        found.append(
-            Finding(
-                "official-particle-cloud",
-                Certainty.INFERRED,
-                f"the device asked for {case.host}: Particle's own cloud",
-                frames,
-            )
-        )
-    slot = next(
-        iter(
-            own_keys(context.ring, case.device_id, Role.DEVICE_SERVER_KEY, "rsa" if case.transport == "tcp" else "ec")
-        ),
-        None,
-    )
+        text = f"the device asked for {case.host}: Particle's own cloud"
+        found.append(Finding("official-particle-cloud", Certainty.INFERRED, text, frames))
+    slot = stored_slot(case, context)
     stored = slot.server_address if slot is not None else None
-    if slot is None or stored is None:
-        return found
-    custom_key = slot.spki is not None and slot.spki not in (PARTICLE_RSA_SPKI, PARTICLE_EC_SPKI)
-    lost = _lost(stored, official=official, custom_key=custom_key)
-    if lost:
-        found.append(
-            Finding(
-                "server-address-lost",
-                Certainty.PROVEN if official else Certainty.INFERRED,
-                _lost_text(case, stored, slot),
-                frames,
-            )
-        )
-    elif _elsewhere(case, stored):
-        found.append(
-            Finding(
-                "wrong-cloud",
-                Certainty.INFERRED,
-                f"the device has {stored} stored as its server ({slot.file}) and talks to {case.cloud}",
-                (case.first_frame,),
-            )
-        )
+    lost = _lost_by_slot(case, slot, official=official) or (_lost_otherwise(case, context) if official else None)
+    if lost is not None:
+        certainty, text = lost
+        found.append(Finding("server-address-lost", certainty, text, frames))
+    elif slot is not None and stored is not None and _elsewhere(case, stored):
+        text = f"the device has {stored} stored as its server ({slot.file}) and talks to {case.cloud}"
+        found.append(Finding("wrong-cloud", Certainty.INFERRED, text, (case.first_frame,)))
     return found
 
 
-def _lost(stored: ServerAddress, *, official: bool, custom_key: bool) -> bool:
-    if stored.kind in ("unset", "invalid"):
-        return custom_key
-    return official and stored.host is not None and particle_name(stored.host.replace("$id.", "")) is None
+def _lost_by_slot(case: Case, slot: Key | None, *, official: bool) -> tuple[Certainty, str] | None:
+    """The folder holds what the device has stored: a custom cloud's, while it asks for Particle's name.
+
+    Proven when the session itself tells which device it is, so that the slot is this device's.
+    """
+    if slot is None or slot.server_address is None or not custom_server(slot):
+        return None
+    stored = slot.server_address
+    unset = stored.kind in ("unset", "invalid")
+    if not official:
+        if not unset:
+            return None
+        text = f"{slot.file} holds a custom cloud's key and no server address (type {stored.type_byte}): the device falls back to Particle's cloud; here it goes to {case.cloud}"
+        return Certainty.INFERRED, text
+    certainty = Certainty.PROVEN if case.id_source in FIRM_SOURCES else Certainty.INFERRED
+    if unset:
+        text = f"{slot.file} holds a custom cloud's key and no server address (type {stored.type_byte}): the device falls back to {case.host}"
+    else:
+        text = f"the device asks for {case.host} although {slot.file} says its server is {stored}: what it holds now is not what that file says"
+    return certainty, text
 
 
-def _lost_text(case: Case, stored: ServerAddress, slot: Key) -> str:
-    went = case.host or str(case.cloud)
-    if stored.kind in ("unset", "invalid"):
-        return f"{slot.file} holds a custom cloud's key and no server address (type {stored.type_byte}): the device falls back to {went}"
-    return f"the device asks for {went} although {slot.file} says its server is {stored}: what it holds now is not what that file says"
+def _lost_otherwise(case: Case, context: Context) -> tuple[Certainty, str] | None:
+    """No dump of the slot, and yet: it encrypts for a custom cloud, or it went to one before."""
+    opening = getattr(case.decryption, "identity", None)
+    if opening is not None and opening.key is not None and opening.key.spki != PARTICLE_RSA_SPKI:
+        text = f"the device encrypts for the cloud of {opening.key.file} and asks for {case.host}: it has that cloud's key and not its address"
+        return Certainty.INFERRED, text
+    before = [
+        other
+        for other in context.same_device(case)
+        if other.start_ns < case.start_ns and other.cloud != case.cloud and _got_through(other) and not _official(other)
+    ]
+    if case.id_source in FIRM_SOURCES and before:
+        text = f"the same device had a session with {before[-1].cloud} and now asks for {case.host}"
+        return Certainty.INFERRED, text
+    return None
+
+
+def _official(case: Case) -> bool:
+    return case.host is not None and particle_name(case.host) is not None
+
+
+def _got_through(case: Case) -> bool:
+    return any(
+        step.status is Status.SEEN for step in case.transcript.steps if step.stage in ("cloud-hello", "hello-ack")
+    )
 
 
 def _elsewhere(case: Case, stored: ServerAddress) -> bool:

@@ -10,10 +10,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from analyzer.case import Case
+from analyzer.conversations import TcpConversation
 from analyzer.keys import Key, KeyRing
 from analyzer.model import Endpoint, Role
 from analyzer.names import Probe
-from dissectors.events import Status
+from dissectors.events import Direction, Status
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +39,30 @@ class Context:
     #: Cloud keys shown at work, by cloud address and port.
     shown: dict[Endpoint, list[CloudKey]] = field(default_factory=lambda: defaultdict(list))
     by_device: dict[str, list[Case]] = field(default_factory=lambda: defaultdict(list))
+    _ttls: defaultdict[Endpoint, set[int]] | None = None
     by_address: dict[str, list[Case]] = field(default_factory=lambda: defaultdict(list))
+    #: What was asked before: every session of a capture asks the same few questions.
+    _cloud_keys: dict[Endpoint, CloudKey | None] = field(default_factory=dict)
+    _known_devices: frozenset[str] | None = None
 
     def cloud_key(self, cloud: Endpoint) -> CloudKey | None:
         """The RSA key the cloud at this address holds, when that is known without doubt."""
+        if cloud not in self._cloud_keys:
+            self._cloud_keys[cloud] = self._cloud_key(cloud)
+        return self._cloud_keys[cloud]
+
+    def known_devices(self) -> frozenset[str]:
+        """The devices that the folder has keys of."""
+        if self._known_devices is None:
+            self._known_devices = frozenset(
+                key.device_id
+                for role in (Role.DEVICE_PRIVATE, Role.CLOUD_COPY, Role.DEVICE_SERVER_KEY)
+                for key in self.ring.by_role(role)
+                if key.device_id
+            )
+        return self._known_devices
+
+    def _cloud_key(self, cloud: Endpoint) -> CloudKey | None:
         shown = self.shown.get(cloud, [])
         if shown:
             prints = {item.key.fingerprint for item in shown}
@@ -52,6 +73,17 @@ class Context:
         if len({key.fingerprint for key in private}) == 1:
             return CloudKey(private[0], "folder")
         return None
+
+    def cloud_ttls(self, cloud: Endpoint) -> set[int]:
+        """TTLs of the packets other than resets that came from this cloud in the whole capture."""
+        if self._ttls is None:
+            self._ttls = defaultdict(set)
+            for case in self.cases:
+                if isinstance(case.conversation, TcpConversation):
+                    facts = case.conversation.facts
+                    resets = {reset.ttl for reset in facts.rsts if reset.direction is Direction.DOWN}
+                    self._ttls[case.cloud] |= set(facts.down.ttls) - resets
+        return self._ttls.get(cloud, set())
 
     def same_device(self, case: Case) -> list[Case]:
         """Other sessions of the same device over the same transport: by id where it is known, else by address."""
@@ -67,6 +99,7 @@ class Context:
 
     def settle(self) -> None:
         """Once all sessions are registered: which cloud was seen using which key."""
+        self._cloud_keys.clear()
         for case in self.cases:
             if case.transport != "tcp" or case.decryption is None:
                 continue

@@ -10,7 +10,8 @@ from analyzer.diagnosis.address import address_findings
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.internet import internet_test
-from analyzer.model import Certainty, Code, Finding, Role
+from analyzer.diagnosis.middlebox import middlebox_reset
+from analyzer.model import Certainty, Code, Finding
 
 _LOOP = 3
 
@@ -84,12 +85,7 @@ def other_keys(case: Case, draft: Draft, context: Context) -> Finding | None:
     """The folder knows devices, but not this one."""
     if case.device_id is None or case.id_source not in ("identity", "hello", "certificate", "moved-record", "name"):
         return None
-    known = {
-        key.device_id
-        for role in (Role.DEVICE_PRIVATE, Role.CLOUD_COPY, Role.DEVICE_SERVER_KEY)
-        for key in context.ring.by_role(role)
-        if key.device_id
-    }
+    known = context.known_devices()
     if not known or case.device_id in known:
         return None
     return Finding(
@@ -144,4 +140,5 @@ RULES: tuple[Callable[[Case, Draft, Context], Finding | None], ...] = (
     family,
     split_identity,
     internet_test,
+    middlebox_reset,
 )

@@ -24,7 +24,7 @@ _LOCAL = tuple(
     ip_network(net) for net in ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "169.254.0.0/16", "fc00::/7")
 )
 #: Findings whose repair comes before the verdict's own.
-_FIRST = ("server-address-lost",)
+_FIRST = ("server-address-lost", "middlebox-reset")
 #: Verdicts about reaching an address: what helps is said of the address the device went to.
 _REACHING = frozenset(
     {
@@ -52,7 +52,7 @@ def remedies(case: Case, draft: Draft, context: Context, findings: Collection[st
         return tuple(missing_evidence(what, facts) for what in facts.missing)
     if draft.stage == "name-resolution":
         return finding_remedy("name-unresolved", facts)
-    if first and draft.code is Code.SERVER_KEY_MISMATCH:
+    if "server-address-lost" in findings and draft.code is Code.SERVER_KEY_MISMATCH:
         return tuple(dict.fromkeys(first))  # the same command puts back key and address
     found = [*first, *remedy(draft.code, facts)]
     if draft.code is Code.IDENTITY_REJECTED and facts.is_particle_cloud and facts.host == case.host:

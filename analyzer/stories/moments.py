@@ -7,16 +7,10 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from analyzer.case import FIRM_SOURCES
 from analyzer.model import Code, Session
 from dissectors.events import Fact, How, Status
 
-#: How a device's id is known when it follows from what the session itself holds; else it is a guess by address.
-FIRM = frozenset(
-    {
-        *("identity", "hello", "certificate", "moved-record", "name"),
-        *("device-key", "session-dump", "cloud-copy", "connection-id", "log"),
-    }
-)
 #: How long the firmware shows its LED between a failed handshake and its FIN (timers.toml, led-before-close).
 _LED_S, _SHORT_OF = 0.25, 0.02
 #: A UDP device's handshake timer, from the attempt's start: up to 1.4.0, and later (device-os dtls_message_channel.cpp).
@@ -40,7 +34,7 @@ class Moment:
     @property
     def id(self) -> str | None:
         """The device's id, when this session itself tells it."""
-        return self.session.device.id if self.session.device.id_source in FIRM else None
+        return self.session.device.id if self.session.device.id_source in FIRM_SOURCES else None
 
     @property
     def guessed_id(self) -> str | None:

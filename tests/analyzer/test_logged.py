@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -156,7 +158,8 @@ def test_a_log_without_any_capture(captures: Path):
 
 
 def test_neither_capture_nor_log_is_a_usage_error():
-    assert run("--quiet")[0] == 2
+    done = subprocess.run([sys.executable, "-m", "analyzer", "--quiet"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and "--log" in done.stderr and not done.stdout
 
 
 def test_a_log_that_is_not_there_cannot_be_read(tmp_path: Path):

@@ -61,7 +61,10 @@ def displaced(view: View) -> Draft | None:
         lead = close.mark.time_ns - other.start_ns
         if not (established(other) and view.case.start_ns < other.start_ns and 0 <= lead <= _DISPLACED_WITHIN_NS):
             continue
-        proven = view.case.id_source == "identity" and other.id_source == "identity"
+        told = other.transcript.step("identity")
+        # A clock that was set puts things in another order; the cloud knew of the other one before it closed this one.
+        in_order = told is not None and bool(told.frames) and told.frames[0] < min(close.mark.frames, default=0)
+        proven = in_order and view.case.id_source == "identity" and other.id_source == "identity"
         frames = (other.first_frame, *close.mark.frames)
         elsewhere = other.device.address != view.case.device.address
         return Draft(
