@@ -17,9 +17,11 @@ class Sum(Enum):
 
     RIGHT = "right"
     WRONG = "wrong"
-    #: None at all (UDP over IPv4 may leave it out), or the sum of the pseudo header alone, which is what capturing on the
-    #: sending host shows before the network card fills it in (Linux CHECKSUM_PARTIAL).
-    UNFILLED = "unfilled"
+    #: None at all: UDP over IPv4 may leave it out, and some hosts leave it to the network card.
+    ABSENT = "absent"
+    #: The sum of the pseudo header alone: what capturing on the sending host shows before the network card fills it in,
+    #: and on the receiving one after it joined segments (Linux CHECKSUM_PARTIAL, GRO).
+    PARTIAL = "partial"
     #: The packet was not captured as a whole.
     UNKNOWN = "unknown"
 
@@ -42,8 +44,8 @@ def verify(packet: Packet) -> Sum:
     elif len(header) != _UDP_HEADER:
         return Sum.UNKNOWN
     stored = header[place : place + 2]
-    if stored == b"\0\0":
-        return Sum.UNFILLED
+    if stored == b"\0\0" and packet.protocol == UDP:
+        return Sum.ABSENT
     if packet.protocol == UDP and int.from_bytes(header[4:6], "big") not in (0, length):
         return Sum.WRONG  # its own length and IP's do not agree: one of them was changed
     pseudo = int.from_bytes(packet.source + packet.destination, "big") + packet.protocol
@@ -51,15 +53,18 @@ def verify(packet: Packet) -> Sum:
     # In one's complement arithmetic a sum over 16-bit words is the number itself modulo 65535.
     if (int.from_bytes(body, "big") + pseudo + length) % 0xFFFF == 0:
         return Sum.RIGHT
+    if stored == b"\0\0":
+        return Sum.ABSENT
     field = int.from_bytes(stored, "big") % 0xFFFF
-    return Sum.UNFILLED if field in ((pseudo + length) % 0xFFFF, pseudo % 0xFFFF) else Sum.WRONG
+    return Sum.PARTIAL if field in ((pseudo + length) % 0xFFFF, pseudo % 0xFFFF) else Sum.WRONG
 
 
 def doubtful(packets: Iterable[Packet]) -> tuple[int, ...]:
     """Frames of one sender's packets that may have been changed on the way, ascending.
 
-    Those are the wrong ones, and the unfilled ones of a sender who fills in others: a host leaves all or none to its card.
+    Those are the wrong ones, and data without any of a sender who fills in others: a host leaves all or none to its card.
     """
-    found = [(packet.number, verify(packet)) for packet in packets]
-    bad = {Sum.WRONG, Sum.UNFILLED} if any(state is Sum.RIGHT for _, state in found) else {Sum.WRONG}
-    return tuple(sorted(number for number, state in found if state in bad))
+    found = [(packet.number, verify(packet), bool(packet.payload)) for packet in packets]
+    fills_in = any(state is Sum.RIGHT and data for _, state, data in found)
+    bad = {Sum.WRONG, Sum.ABSENT} if fills_in else {Sum.WRONG}
+    return tuple(sorted(number for number, state, _ in found if state in bad))

@@ -119,7 +119,7 @@ class TcpFacts:
     out_of_order: tuple[tuple[int, Direction], ...] = ()
     #: Overlapping segments that do not agree; the data that came first was used.
     conflicts: tuple[int, ...] = ()
-    #: Frames whose TCP checksum is wrong (not merely left to the network card).
+    #: Frames whose TCP checksum is wrong (not merely left to the network card), or missing where the sender fills in others.
     checksum_bad: tuple[int, ...] = ()
     icmp: tuple[IcmpNote, ...] = ()
     #: Only one side's packets are in the capture, although the other side must have answered.

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple
 
-from analyzer.conversations.checksum import wrong
+from analyzer.conversations.checksum import Sum, verify
 from analyzer.conversations.intervals import Intervals
 from analyzer.packet import ACK, FIN, RST, SYN, Packet
 
@@ -195,6 +195,9 @@ class Placement:
 
     def _place(self, sequences: list[int | None], acknowledgements: list[int | None]) -> None:
         suspects: list[tuple[int, Span, Sent]] = []
+        #: Per side: whether it fills in checksums of data, and data without one.
+        fills_in = [False, False]
+        absent: tuple[list[int], list[int]] = ([], [])
         for index, packet in enumerate(self._segments):
             me, other = self.sides[self._which[index]], self.sides[1 - self._which[index]]
             value, ack = sequences[index], acknowledgements[index]
@@ -212,7 +215,12 @@ class Placement:
             end = start + packet.length
             span = Span(start, start + len(packet.payload), end) if packet.length else None
             self.spans.append(span)
-            if wrong(packet):
+            state = verify(packet)
+            if packet.payload and state is Sum.RIGHT:
+                fills_in[self._which[index]] = True
+            elif packet.payload and state is Sum.ABSENT:
+                absent[self._which[index]].append(packet.number)
+            if state is Sum.WRONG:
                 self.checksum_bad.append(packet.number)
                 if span:
                     suspects.append((index, span, me))
@@ -222,6 +230,9 @@ class Placement:
             if span:
                 me.captured.add(max(start, 0), span.there)
                 me.ranges.add(max(start, 0), end)
+        for filled, frames in zip(fills_in, absent, strict=True):
+            self.checksum_bad += frames if filled else ()
+        self.checksum_bad.sort()
         needed = [entry for entry in suspects if not entry[2].captured.covers(max(entry[1].start, 0), entry[1].there)]
         self.unused = {index for index, *_ in suspects} - {index for index, *_ in needed}
         for _, span, me in needed:
