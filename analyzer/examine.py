@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Sequence
 from dataclasses import replace
 from ipaddress import ip_address
@@ -149,26 +149,39 @@ def name_devices(cases: list[Case], ring: KeyRing) -> None:
     }
     unseen = owners - {device for ids in seen.values() for device in ids}
     addresses = {case.device.address for case in cases}
+    nameless: dict[Endpoint, Counter[str]] = defaultdict(Counter)
+    for case in cases:
+        if case.device_id is None:
+            nameless[case.cloud][case.device.address] += 1
+    stored: dict[tuple[str, tuple[str, int] | None], list[str]] = defaultdict(list)
+    for transport in ("tcp", "udp") if nameless else ():
+        for device in unseen:
+            stored[transport, _stored(ring, device, transport)].append(device)
     for case in cases:
         if case.device_id is not None:
             continue
         ids = seen[case.device.address]
         if len(ids) == 1:
             case.device_id, case.id_source = next(iter(ids)), "address"
+            _count_out(nameless[case.cloud], case.device.address)
             continue
         if ids:
             continue
         if len(owners) == 1 and len(addresses) == 1:
             case.device_id, case.id_source = next(iter(owners)), "only-device-in-keys"
+            _count_out(nameless[case.cloud], case.device.address)
             continue
-        sent_here = [
-            device
-            for device in unseen
-            if _stored(ring, device, case.transport) == (case.cloud.address, case.cloud.port)
-        ]
-        nameless = {other.device.address for other in cases if other.device_id is None and other.cloud == case.cloud}
-        if len(sent_here) == 1 and len(nameless) == 1:
+        sent_here = stored.get((case.transport, (case.cloud.address, case.cloud.port)), ())
+        if len(sent_here) == 1 and len(nameless[case.cloud]) == 1:
             case.device_id, case.id_source = sent_here[0], "stored-address"
+            _count_out(nameless[case.cloud], case.device.address)
+
+
+def _count_out(addresses: Counter[str], address: str) -> None:
+    """A session from this address has its name now."""
+    addresses[address] -= 1
+    if not addresses[address]:
+        del addresses[address]
 
 
 def _stored(ring: KeyRing, device_id: str, transport: Literal["tcp", "udp"]) -> tuple[str, int] | None:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from analyzer.packet import ICMP, ICMPV6, TCP, UDP
@@ -69,6 +69,15 @@ def available() -> bool:
     return importlib.util.find_spec("numpy") is not None and not os.environ.get("ANALYZE_NO_INDEX")
 
 
+def _table(values: Iterable[int]) -> Array:
+    """Whether a 16-bit number is one of ``values``, as an array to look it up in."""
+    import numpy as np
+
+    table: Array = np.zeros(1 << 16, bool)
+    table[list(values)] = True
+    return table
+
+
 class Layout(NamedTuple):
     """Where in a record of a link type the EtherType (None: there is none) and the IP header are."""
 
@@ -91,13 +100,12 @@ LAYOUTS: dict[int, Layout] = {
 class Fields:
     """The headers of one block's records as arrays, one entry a record."""
 
-    def __init__(self, numbers: Numbers, layout: Layout, block: bytes, starts: list[int], lengths: Array) -> None:
+    def __init__(self, numbers: Numbers, layout: Layout, block: bytearray, at: Array, lengths: Array) -> None:
         import numpy as np
 
         self._np = np
         self.block = block
-        at = np.array(starts, np.int64)
-        self.bytes: Array = np.frombuffer(block + bytes(64), np.uint8)
+        self.bytes: Array = np.frombuffer(block, np.uint8)
         size = self.bytes.size
         #: Big-endian words and halves at any offset: overlapping views, so that a field is one look-up.
         self.word: Array = np.ndarray((size - 3,), ">u4", self.bytes.data, strides=(1,))
@@ -109,14 +117,14 @@ class Fields:
             self.odd: Array = ~(four | six)
         else:
             kind = self.half[at + layout.kind]
-            tagged = np.isin(kind, _TAGS)
+            tagged = (kind == _TAGS[0]) | (kind == _TAGS[1])
             kind = np.where(tagged, self.half[at + layout.kind + 4], kind)
             self.ip = self.ip + (tagged * 4)
             lengths = lengths - (tagged * 4)
             first = self.bytes[self.ip]
             four, six = (kind == _IPV4) & (first == 0x45), (kind == _IPV6) & ((first >> 4) == 6)
             is_ip = (kind == _IPV4) | (kind == _IPV6)
-            self.odd = np.isin(kind, _MAY_HOLD_IP) | (kind <= 1500) | (is_ip & ~(four | six))
+            self.odd = numbers.odd_kinds[kind] | (is_ip & ~(four | six))
         four &= lengths >= layout.ip + 40
         six &= lengths >= layout.ip + 60
         self.odd |= (lengths < layout.ip + 40) | (((first >> 4) == 6) & (lengths < layout.ip + 60) & ~four)
@@ -130,7 +138,6 @@ class Fields:
 
     def _read(self, chosen: Array, header: int, numbers: Numbers) -> None:
         """Protocol, transport header and flow of the IPv4 (``header`` 20) or IPv6 (40) records in ``chosen``."""
-        np = self._np
         if not chosen.size:
             return
         base = self.ip[chosen]
@@ -138,7 +145,7 @@ class Fields:
         plain = (number == TCP) | (number == UDP)
         if header == 20:
             whole = (self.half[base + 6] & 0x3FFF) == 0
-            self.odd[chosen] |= ~whole | np.isin(number, _KEPT_PROTOCOLS)
+            self.odd[chosen] |= ~whole | numbers.kept_protocols[number]
             plain &= whole
         else:
             self.odd[chosen] |= ~plain  # extension headers are not followed here
@@ -158,7 +165,23 @@ class Fields:
         size, at = (4, ip + 12) if self.four[item] else (16, ip + 8)
         a = block[at : at + size] + block[ports : ports + 2]
         b = block[at + size : at + 2 * size] + block[ports + 2 : ports + 4]
-        return (a + b, 0) if a <= b else (b + a, 1)
+        return (bytes(a + b), 0) if a <= b else (bytes(b + a), 1)
+
+    def keys(self, items: Array) -> list[tuple[bytes, int]]:
+        """`key` of each of ``items``."""
+        np = self._np
+        four = self.four[items]
+        if not four.all():
+            of_four = iter(self.keys(items[four]))
+            rows = zip(items.tolist(), four.tolist(), strict=True)
+            return [next(of_four) if plain else self.key(item) for item, plain in rows]
+        ip, ports = self.ip[items], self.word[self.transport[items]].astype(np.uint64)
+        source = self.word[ip + 12].astype(np.uint64) << np.uint64(16) | ports >> np.uint64(16)
+        target = self.word[ip + 16].astype(np.uint64) << np.uint64(16) | ports & np.uint64(0xFFFF)
+        both = np.stack((np.minimum(source, target), np.maximum(source, target)), axis=1).astype(">u8")
+        packed = both.view(np.uint8).reshape(-1, 2, 8)[:, :, 2:].tobytes()
+        sides = (source > target).tolist()
+        return [(packed[12 * row : 12 * row + 12], int(side)) for row, side in enumerate(sides)]
 
 
 class Numbers:
@@ -172,6 +195,11 @@ class Numbers:
         self._one, self._two, self._three = (
             np.uint64(int.from_bytes(salt[at : at + 8], "little") | 1) for at in (0, 8, 16)
         )
+
+        #: Look-up tables of what the headers say.
+        self.odd_kinds = _table((*_MAY_HOLD_IP, *range(1501)))
+        self.kept_protocols = _table(_KEPT_PROTOCOLS)
+        self.dtls_types, self.dtls_versions = _table(_DTLS_TYPES), _table(_DTLS_VERSIONS)
 
     def address(self, word: Array, at: Array) -> Array:
         """A number for each IPv6 address."""
@@ -199,6 +227,43 @@ class Numbers:
         return mixed
 
 
+class Settled:
+    """The numbers of flows that are settled.
+
+    A table in which a number has one place: one that comes later takes it over, and the flow that was there is asked
+    about again. So a look-up is one step for any number of flows.
+    """
+
+    #: Places at first and at most; a place is eight bytes.
+    _FEWEST, _MOST = 1 << 16, 1 << 21
+
+    def __init__(self) -> None:
+        import numpy as np
+
+        self._np = np
+        self._places: Array = np.zeros(self._FEWEST, np.uint64)
+        self._count = 0
+
+    def add(self, numbers: Array) -> None:
+        """Remembers ``numbers``."""
+        np = self._np
+        self._count += numbers.size
+        if 8 * self._count > self._places.size < self._MOST:
+            old = self._places[self._places != 0]
+            self._places = np.zeros(min(8 * self._places.size, self._MOST), np.uint64)
+            self._places[self._place(old)] = old
+        self._places[self._place(numbers)] = numbers
+
+    def has(self, numbers: Array) -> Array:
+        """Which of ``numbers`` are remembered."""
+        found: Array = self._places[self._place(numbers)] == numbers
+        return found
+
+    def _place(self, numbers: Array) -> Array:
+        place: Array = (numbers & self._np.uint64(self._places.size - 1)).astype(self._np.int64)
+        return place
+
+
 class Screen:
     """Decides block by block; remembers the flows that are settled."""
 
@@ -209,14 +274,18 @@ class Screen:
         self._layout = layout
         self._flows = flows
         self._numbers = Numbers()
-        self._known: Array = np.empty(0, np.uint64)
+        self._settled = Settled()
+        #: Whether a port is of interest, by protocol.
+        self._ports = {protocol: _table(flows.of_interest(protocol)) for protocol in (TCP, UDP)}
 
-    def wanted(self, block: bytes, starts: list[int], lengths: Array) -> Iterator[int]:
+    def wanted(self, block: bytearray, starts: Array, lengths: Array) -> Iterator[int]:
         """Indices of the records to decode, ascending. ``starts``: offsets of the captured bytes, ``lengths`` of them.
+
+        ``block`` goes on for 64 bytes behind the last record.
 
         Between two of them the caller has the packet taken in by the conversation table.
         """
-        if not starts:
+        if not starts.size:
             return
         np = self._np
         fields = Fields(self._numbers, self._layout, block, starts, lengths)
@@ -224,8 +293,8 @@ class Screen:
         syn, dtls = np.zeros(tcp.size, bool), np.zeros(tcp.size, bool)
         syn[tcp] = (fields.bytes[fields.transport[tcp] + 13] & _SYN) != 0
         body = fields.transport[udp] + 8
-        dtls[udp] = np.isin(fields.bytes[body], _DTLS_TYPES) & np.isin(fields.half[body + 1], _DTLS_VERSIONS)
-        known = self._is_known(fields.flow) & (tcp | udp)
+        dtls[udp] = self._numbers.dtls_types[fields.bytes[body]] & self._numbers.dtls_versions[fields.half[body + 1]]
+        known = self._settled.has(fields.flow) & (tcp | udp)
         fresh = (tcp | udp) & ~known
         certain = fields.odd | syn | dtls
         dull = self._dull_tcp(fields, tcp & fresh)
@@ -236,7 +305,7 @@ class Screen:
             passed = np.isin(fields.flow, fields.flow[rows]) & fresh
             passed[rows] = False
             keep &= ~passed | fields.odd
-            self._remember(fields.flow[rows])
+            self._settled.add(fields.flow[rows])
         yield from self._ask(fields, np.flatnonzero(keep), certain, dull)
 
     def _dull_tcp(self, fields: Fields, fresh: Array) -> dict[int, _Dull]:
@@ -250,32 +319,33 @@ class Screen:
         carries = length > (fields.bytes[transport + 12] >> 4).astype(np.int64) << 2
         opens, answers = (flags & (_SYN | _ACK)) == _SYN, (flags & (_SYN | _ACK)) == (_SYN | _ACK)
         quiet = self._quiet(fields, chosen, TCP)
-        flow = fields.flow[chosen]
-        names, first_at = np.unique(flow, return_index=True)
-        syns, syn_at, syn_count = np.unique(flow[opens & quiet], return_index=True, return_counts=True)
-        replies, reply_at, reply_count = np.unique(flow[answers], return_index=True, return_counts=True)
-        speakers, speech_at = np.unique(flow[carries], return_index=True)
-        common = syns[np.isin(syns, replies) & np.isin(syns, speakers)]
-        if not common.size:
+        if not chosen.size:
             return {}
-        at = [
-            places[which[np.searchsorted(owners, common)]]
-            for places, which, owners in (
-                (np.flatnonzero(opens & quiet), syn_at, syns),
-                (np.flatnonzero(answers), reply_at, replies),
-                (np.flatnonzero(carries), speech_at, speakers),
-            )
-        ]
-        opening, reply, speech = at
+        # One sort brings each flow's records together, in order; then a look at each group.
+        flow = fields.flow[chosen]
+        order = np.argsort(flow, kind="stable")
+        flow = flow[order]
+        begins = np.flatnonzero(np.concatenate(([True], flow[1:] != flow[:-1])))
+        place, beyond = np.arange(chosen.size), chosen.size
+
+        def first(which: Array) -> Array:
+            found: Array = np.minimum.reduceat(np.where(which, place, beyond)[order], begins)
+            return found
+
+        def count(which: Array) -> Array:
+            found: Array = np.add.reduceat(which[order].astype(np.int64), begins)
+            return found
+
+        opening, reply, speech = order[begins], first(answers), first(carries)
+        fitting = (opens & quiet)[opening] & (count(opens & quiet) == 1) & (count(answers) == 1)
+        fitting &= (opening < reply) & (reply < speech) & (speech < beyond)
+        opening, reply, speech = opening[fitting], reply[fitting], speech[fitting]
+        if not opening.size:
+            return {}
         ports = fields.word[transport]
         received = fields.word[transport[speech] + 8] - (fields.word[transport[reply] + 4] + np.uint32(1))
         sound = (
-            (first_at[np.searchsorted(names, common)] == opening)
-            & (syn_count[np.searchsorted(syns, common)] == 1)
-            & (reply_count[np.searchsorted(replies, common)] == 1)
-            & (opening < reply)
-            & (reply < speech)
-            & (ports[opening] == ports[speech])
+            (ports[opening] == ports[speech])
             & (ports[opening] != ports[reply])
             & ((fields.bytes[transport[speech] + 13] & (_SYN | _ACK)) == _ACK)
             & (received < _NONCE)
@@ -288,8 +358,8 @@ class Screen:
             strict=True,
         )
         dull: dict[int, _Dull] = {}
-        for item, sequence, other in found:
-            key, side = fields.key(item)
+        keys = fields.keys(chosen[opening[sound]])
+        for (item, sequence, other), (key, side) in zip(found, keys, strict=True):
             if not self._flows.knows(TCP, key):
                 dull[item] = key, side, sequence, other
         return dull
@@ -302,17 +372,14 @@ class Screen:
         numbers, first = np.unique(fields.flow[chosen], return_index=True)
         first = first[~np.isin(numbers, fields.flow[np.flatnonzero(fresh & dtls)])]
         dull: dict[int, _Dull] = {}
-        for item in chosen[first].tolist():
-            key, side = fields.key(item)
+        for item, (key, side) in zip(chosen[first].tolist(), fields.keys(chosen[first]), strict=True):
             if not self._flows.knows(UDP, key):
                 dull[item] = key, side, 0, 0
         return dull
 
     def _quiet(self, fields: Fields, chosen: Array, protocol: int) -> Array:
-        np = self._np
-        ports = list(self._flows.of_interest(protocol))
-        transport = fields.transport[chosen]
-        quiet: Array = ~(np.isin(fields.half[transport], ports) | np.isin(fields.half[transport + 2], ports))
+        interesting, transport = self._ports[protocol], fields.transport[chosen]
+        quiet: Array = ~(interesting[fields.half[transport]] | interesting[fields.half[transport + 2]])
         return quiet
 
     def _ask(self, fields: Fields, kept: Array, certain: Array, dull: dict[int, _Dull]) -> Iterator[int]:
@@ -352,18 +419,4 @@ class Screen:
                 settled.append(number)
             else:
                 left[number] = _ASKED_AGAIN
-        self._remember(self._np.array(settled, self._np.uint64))
-
-    def _remember(self, numbers: Array) -> None:
-        if numbers.size:
-            np = self._np
-            self._known = np.sort(np.concatenate((self._known, numbers)))
-
-    def _is_known(self, flow: Array) -> Array:
-        np = self._np
-        if not self._known.size:
-            return np.zeros(flow.size, bool)
-        place = np.searchsorted(self._known, flow)
-        place[place == self._known.size] = 0
-        found: Array = self._known[place] == flow
-        return found
+        self._settled.add(self._np.array(settled, self._np.uint64))

@@ -232,8 +232,9 @@ class Capture:
             kept, starts, captured, wire, times = block.data, block.starts, block.captured, block.wire, block.times
             first = block.number + 1
             for item in screen.wanted(kept, starts, captured):
-                start = starts[item]
-                yield first + item, int(times[item]), link, kept[start : start + int(captured[item])], int(wire[item])
+                start = int(starts[item])
+                data = bytes(kept[start : start + int(captured[item])])
+                yield first + item, int(times[item]), link, data, int(wire[item])
             if over:
                 self._limited(self._limits.packets or 0, self.packets + 1)
                 if self._file.seekable():

@@ -8,8 +8,11 @@ with the output of each step bounded, so a bomb costs time and not memory.
 from __future__ import annotations
 
 import hashlib
+import os
+import threading
 import zlib
 from typing import BinaryIO
+from weakref import WeakSet
 
 from analyzer.capture.records import Limits, Notes
 
@@ -26,6 +29,8 @@ class Source:
         self._notes = notes
         self._left = limits.expanded
         self._hash = hashlib.sha256()
+        #: Hashes what the caller is looking at meanwhile; OpenSSL works outside Python's lock.
+        self._hashing: threading.Thread | None = None
         #: Everything of the file has been read and hashed.
         self.drained = False
         self._stopped = False
@@ -55,13 +60,62 @@ class Source:
             return b""
         if not data:
             self.drained = True
+        self.settle()
         self._hash.update(data)
         return data
+
+    def fill(self, window: bytearray, start: int, end: int) -> int:
+        """Puts the next bytes into ``window[start:end]``; the offset behind them, less than ``end`` only when the input ends.
+
+        They stay as they are until the next call: they are hashed meanwhile.
+        """
+        self.settle()
+        at = start
+        while at < end:
+            if not self.gzip and not self._head:
+                return self._read_into(window, at, end)
+            data = self.more(1)
+            if not data:
+                break
+            taken = data[: end - at]
+            window[at : at + len(taken)] = taken
+            at += len(taken)
+            self._head = data[len(taken) :]
+        return at
+
+    def _read_into(self, window: bytearray, start: int, end: int) -> int:
+        with memoryview(window)[start:end] as view:
+            at = 0
+            while at < len(view) and not self.drained and not self._stopped:
+                try:
+                    taken = self._file.readinto(view[at:])  # type: ignore[attr-defined]  # every binary reader has it
+                except OSError as error:
+                    self._stopped = True
+                    self._notes.add("read-error", f"reading stopped: {error.strerror or error}")
+                    break
+                if not taken:
+                    self.drained = True
+                at += taken or 0
+        if at:
+            self._hashing = threading.Thread(target=_hash, args=(self._hash, memoryview(window)[start : start + at]))
+            self._hashing.start()
+            _at_work.add(self)
+        return start + at
+
+    def settle(self) -> None:
+        """Waits until everything handed out is hashed."""
+        if self._hashing is not None:
+            self._hashing.join()
+            self._hashing = None
+            _at_work.discard(self)
 
     def more(self, minimum: int) -> bytes:
         """At least ``minimum`` more bytes, usually a chunk; fewer only when the input ends."""
         parts: list[bytes] = []
         have = 0
+        if self.gzip and self._head:
+            parts, self._head = [self._head], b""
+            have = len(parts[0])
         while have < minimum:
             data = self._expanded() if self.gzip else self._plain()
             if not data:
@@ -127,7 +181,26 @@ class Source:
 
     def sha256(self) -> str | None:
         """Hex digest of the input as stored; None when it was not read to its end."""
+        self.settle()
         return self._hash.hexdigest() if self.drained else None
+
+
+def _hash(digest: hashlib._Hash, view: memoryview) -> None:
+    with view:
+        digest.update(view)
+
+
+#: Inputs being hashed: a process that forks waits for them, so that no child begins with half a hash and no thread.
+_at_work: WeakSet[Source] = WeakSet()
+
+
+def _settle_all() -> None:
+    for source in list(_at_work):
+        source.settle()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(before=_settle_all)
 
 
 def _salvage(expander: zlib._Decompress, packed: bytes) -> bytes:

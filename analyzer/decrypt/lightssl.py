@@ -8,8 +8,9 @@ signature block (233 bytes of FF). What fails these checks is refuted only when 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
 from analyzer.keys import Key, KeyRing, RsaKey, repair
 from analyzer.model import Attempt, Outcome, Proof, Role
@@ -85,8 +86,6 @@ class LightSslDecryption:
     session: SessionOpening | None = None
     #: Sound device keys that provably do not open the (complete) session key.
     session_refuted: list[Key] = field(default_factory=list)
-    #: Damaged device slots that were tried as the firmware would use them, and failed.
-    session_damaged: list[Key] = field(default_factory=list)
     #: Who signed: the key under which the signature block has its shape.
     signer: Key | None = None
     signature_refuted: list[Key] = field(default_factory=list)
@@ -123,6 +122,17 @@ def complete(step: Step | None) -> bool:
 
 def server_keys(ring: KeyRing) -> Iterable[Key]:
     """Every server public key at hand (each public half once), folder keys first, then the published ones."""
+    known = _server_keys.get(ring)
+    if known is None:
+        known = _server_keys[ring] = tuple(_collected(ring))
+    return known
+
+
+#: Rings have thousands of files with the same few server keys, and every session asks.
+_server_keys: WeakKeyDictionary[KeyRing, tuple[Key, ...]] = WeakKeyDictionary()
+
+
+def _collected(ring: KeyRing) -> Iterator[Key]:
     seen: set[str | None] = set()
     for role in (Role.DEVICE_SERVER_KEY, Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC):
         for key in ring.by_role(role, "rsa"):
@@ -290,7 +300,6 @@ def _open_session_key(transcript: Transcript, ring: KeyRing, device_id: str | No
                 opened.detail,
             )
         )
-    result.session_damaged = damaged
     for key in damaged:
         whole = repair(key.slot) if key.slot is not None else None
         if whole is None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
+from operator import attrgetter
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any model value in, plain JSON v
         return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
-    if is_dataclass(value):
+    if is_dataclass(value) and not isinstance(value, type):
         return {name: plain(getattr(value, name)) for name in _names(type(value)) if _told(value, name)}
     if isinstance(value, Path):
         return str(value)
@@ -42,7 +43,26 @@ def _told(value: Any, name: str) -> bool:  # noqa: ANN401
 
 def _dump(value: Any, indent: int | None = None) -> str:  # noqa: ANN401
     # ASCII only: control, bidirectional and zero-width characters from a capture arrive escaped.
-    return json.dumps(plain(value), ensure_ascii=True, indent=indent, allow_nan=False)
+    return json.dumps(value, ensure_ascii=True, indent=indent, allow_nan=False, default=_shallow)
+
+
+@cache
+def _getter(kind: Any) -> Callable[[Any], tuple[Any, ...]]:  # noqa: ANN401 - a dataclass
+    names = _names(kind)
+    return attrgetter(*names) if len(names) > 1 else lambda value: (getattr(value, names[0]),)
+
+
+def _shallow(value: Any) -> Any:  # noqa: ANN401 - what the encoder does not know, one level of it as what it does know
+    if is_dataclass(value) and not isinstance(value, type):
+        found = dict(zip(_names(type(value)), _getter(type(value))(value), strict=True))
+        if "secrets" in found and not _told(value, "secrets"):
+            del found["secrets"]
+        return found
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no place in a report")
 
 
 def format_json(report: Report) -> Iterator[str]:
