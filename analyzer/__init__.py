@@ -10,7 +10,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from analyzer.library import Options, Result, analyze_capture, analyze_captures, load_keys
+    from analyzer.library import Result, analyze_capture, analyze_captures, load_keys
+    from analyzer.pipeline import Options
 
 __version__ = "0.1.0"
 __all__ = ["Options", "Result", "__version__", "analyze_capture", "analyze_captures", "load_keys"]

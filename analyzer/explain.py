@@ -21,14 +21,17 @@ from analyzer.firmware.lines import LONGEST, Line, LineKind, known_lines, match_
 from analyzer.firmware.numbers import Number, Space, meanings, number, spaces
 from analyzer.firmware.remedies import remedy
 from analyzer.firmware.shows import device_shows
+from analyzer.firmware.timers import Timer, timers_near
 from analyzer.firmware.verdicts import Situation, finding_texts, situations, verdict_texts
 from analyzer.model import Code
 
-Kind = Literal["verdict", "finding", "number", "led", "log-line", "situation"]
+Kind = Literal["verdict", "finding", "number", "led", "log-line", "wait", "situation"]
 
 _NUMBER = re.compile(r"[-+]?\d{1,10}")
 _HEX = re.compile(r"[-+]?0[xX][0-9a-fA-F]{1,8}|[-+]?[0-9a-fA-F]{2,5}")
 _WORDY_NUMBER = re.compile(r"(?:code|error|errno|alert|status|number)\s*[:=#]?\s*([-+]?(?:0x)?[0-9a-f]{1,10})")
+_WAIT = re.compile(r"(\d{1,5}(?:\.\d{1,6})?) ?(ms|s|sec|seconds|min|minutes)")
+_UNITS = {"ms": 0.001, "min": 60.0, "minutes": 60.0}
 _NAME_PREFIX = re.compile(r"^(?:MBEDTLS_ERR_|SYSTEM_ERROR_|PROTOCOL_ERROR_|TLS_ALERT_)")
 _MOST_SITUATIONS = 4
 #: Marks a row of a detail as a line to type: it is shown as it is, never wrapped.
@@ -67,6 +70,9 @@ def explain(word: str) -> Explanation | None:
     numbers = tuple(_by_number(plain))
     if numbers:
         return Explanation(plain, numbers, _other_sign(plain))
+    waits = tuple(_by_wait(plain))
+    if waits:
+        return Explanation(plain, waits)
     collected: list[Meaning] = [*_by_name(plain), *_by_line(plain), *_by_led(plain), *_by_situation(plain)]
     unique = tuple(dict.fromkeys(collected))
     return Explanation(plain, unique) if unique else None
@@ -155,6 +161,21 @@ def _number(space: Space, item: Number) -> Meaning:
     return Meaning(
         "number", f"{space.shown(item.value)}  {item.name}", f"{item.text}", (("Kind", space.title), *details), verdicts
     )
+
+
+def _by_wait(plain: str) -> Iterator[Meaning]:
+    """Who waits that long: "20 s", "500 ms"."""
+    found = _WAIT.fullmatch(plain.lower())
+    if found:
+        seconds = float(found[1]) * _UNITS.get(found[2], 1.0)
+        yield from map(_wait, timers_near(seconds))
+
+
+def _wait(timer: Timer) -> Meaning:
+    details = [("Waits", ", ".join(f"{value:g} s" for value in timer.seconds))]
+    details += [("Transport", timer.transport.upper())] if timer.transport else []
+    details += [("Firmware", timer.eras)] if timer.eras else []
+    return Meaning("wait", timer.name, timer.text, (("Who", timer.who), *details, ("Source", timer.source)))
 
 
 def _by_name(plain: str) -> Iterator[Meaning]:

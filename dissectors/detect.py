@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from dissectors.events import Fact
 
 NONCE_SIZE = 40
-IDENTITY_SIZE = 256
 #: Longest text quoted from a foreign answer.
 QUOTED = 120
 _TEXT = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D}

@@ -30,17 +30,18 @@ def register(app: typer.Typer) -> None:
 
 def explain(
     words: Annotated[
-        list[str], typer.Argument(metavar="WORD", help="A verdict, a number, an LED pattern or a log line.")
+        list[str], typer.Argument(metavar="WORD", help="A verdict, a number, an LED pattern, a log line, a silence.")
     ],
     format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TEXT,
 ) -> None:
-    """Explain a verdict, a firmware error number, an LED pattern or a log line in plain words.
+    """Explain a verdict, a firmware error number, an LED pattern, a log line or a silence in plain words.
 
     \b
       analyze explain identity-rejected
       analyze explain -19
       analyze explain -4e00
       analyze explain "fast cyan, one red"
+      analyze explain "20 s"
       analyze explain "Unable to receive key -19"
     """
     from analyzer.explain import as_json, render_explanation, suggest

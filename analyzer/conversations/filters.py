@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 from analyzer.model import Endpoint
@@ -50,9 +49,3 @@ def display_filter(selection: Selection) -> str:
 def endpoint(address: bytes, port: int) -> Endpoint:
     """An end as text; ``address`` has 4 or 16 bytes."""
     return Endpoint(socket.inet_ntop(socket.AF_INET if len(address) == 4 else socket.AF_INET6, address), port)
-
-
-def one_stream(streams: Sequence[int | None]) -> int | None:
-    """The stream number that all agree on, or None."""
-    found = set(streams)
-    return found.pop() if len(found) == 1 else None

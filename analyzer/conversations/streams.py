@@ -15,7 +15,6 @@ _MASK = 0xFFFFFFFF
 _NONE = _MASK
 _BASE = (32, 64)
 _SET = (1 << 96, 1 << 97)
-BOTH_SET = _SET[0] | _SET[1]
 
 
 class Counter:

@@ -75,20 +75,6 @@ def families_named(name: str) -> frozenset[str]:
     return frozenset(family.name for family in families().values() if name in (family.name, *family.aliases))
 
 
-def family_of_client_hello(datagram_bytes: int) -> Family | None:
-    """The family whose ClientHello without cookie makes a datagram of that size, or None."""
-    return next((family for family in families().values() if datagram_bytes in family.client_hello), None)
-
-
-def families_of_hello(record_bytes: int, seed: Literal["big", "little"] | None = None) -> tuple[Family, ...]:
-    """The TCP families whose Hello record has that size on the wire (2 + 16k bytes) and that seed, when it is known."""
-    return tuple(
-        family
-        for family in families().values()
-        if record_bytes in family.hello and (seed is None or family.seed == seed)
-    )
-
-
 def known_host(name: str) -> KnownHost | None:
     """What ``name`` tells, or None for a name that is neither Particle's nor the internet test's."""
     plain = name.strip().rstrip(".").lower()[:256]

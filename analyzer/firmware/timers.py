@@ -54,12 +54,3 @@ def retry_wait_s(failures: int) -> float:
     1000 ms * 2^min(7, (n-1)/5), device-os system/src/system_utilities.cpp@v0.4.7-v6.2.0.
     """
     return float(1 << min(7, max(0, failures - 1) // 5))
-
-
-def failures_for_wait(wait_s: float) -> range | None:
-    """Which failure numbers lead to a wait of ``wait_s`` (30 % either way, for the attempt's own overhead); None if no
-    step of the ladder is near. The last step has no end: it reaches to a thousand."""
-    for step in range(8):
-        if 0.7 * (1 << step) <= wait_s <= 1.3 * (1 << step):
-            return range(5 * step + 1, 1001 if step == 7 else 5 * step + 6)
-    return None

@@ -186,3 +186,14 @@ def test_time_is_linear(filler):
 
     needed(10)
     assert needed(200_000) < 0.5
+
+
+@pytest.mark.parametrize("word", ["20 s", "20s", "20.4 s", "20 seconds", "20000 ms"])
+def test_a_silence_is_explained_by_who_waits_that_long(word):
+    found = explain(word)
+    assert found is not None and "device-receive" in [meaning.title for meaning in found.meanings]
+    assert "who" in render_explanation(found).lower() and "20 s" in render_explanation(found)
+
+
+def test_a_silence_nobody_keeps_is_not_explained():
+    assert explain("7777 s") is None

@@ -7,28 +7,11 @@ import pytest
 from analyzer.firmware.families import (
     families,
     families_named,
-    families_of_hello,
-    family_of_client_hello,
     known_host,
     platforms,
 )
 
 ID = "0a10aced202194944a042f01"
-
-
-@pytest.mark.parametrize(
-    ("size", "name"), [(107, "dtls-107"), (115, "dtls-115"), (111, "dtls-111"), (116, "dtls-116"), (112, "dtls-116")]
-)
-def test_the_client_hello_tells_the_generation(size, name):
-    # Sizes measured with each mbedTLS fork (dtls.md section 0).
-    assert family_of_client_hello(size).name == name
-    assert family_of_client_hello(200) is None
-
-
-def test_hello_size_and_seed_tell_the_tcp_family():
-    assert [family.name for family in families_of_hello(34)] == ["lightssl-v3"]
-    assert [family.name for family in families_of_hello(18, "little")] == ["lightssl"]
-    assert [family.name for family in families_of_hello(18, "big")] == ["core", "spark-protocol"]
 
 
 @pytest.mark.parametrize(

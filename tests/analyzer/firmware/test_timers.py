@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import pytest
-
-from analyzer.firmware.timers import failures_for_wait, retry_wait_s, timers, timers_near
+from analyzer.firmware.timers import retry_wait_s, timers, timers_near
 
 
 def test_the_retry_ladder_is_the_firmwares():
@@ -12,18 +10,6 @@ def test_the_retry_ladder_is_the_firmwares():
     expected = [1000 * (1 << min(7, (n - 1) // 5)) / 1000 for n in range(1, 60)]
     assert [retry_wait_s(n) for n in range(1, 60)] == expected
     assert retry_wait_s(1) == 1 and retry_wait_s(36) == 128 and retry_wait_s(10_000) == 128
-
-
-@pytest.mark.parametrize("failures", [1, 5, 6, 10, 11, 26, 30, 35])
-def test_a_wait_dates_the_streak(failures):
-    found = failures_for_wait(retry_wait_s(failures) * 1.05)
-    assert found is not None and failures in found
-
-
-def test_seed_002_waited_31_7_seconds_so_it_had_failed_26_to_30_times():
-    # Device log of thread 002: disconnected at 305117, connecting at 336866.
-    assert failures_for_wait((336866 - 305117) / 1000) == range(26, 31)
-    assert failures_for_wait(0.2) is None and failures_for_wait(500) is None
 
 
 def test_a_silence_names_the_timers_it_may_be():
