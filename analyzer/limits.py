@@ -98,7 +98,8 @@ def _number(name: str, text: str, *, may_be_zero: bool) -> int:
     unit = _UNITS.get(word[-1:], 1)
     digits = word[:-1] if word[-1:] in _UNITS else word
     if not (digits.isascii() and digits.isdigit() and len(digits) <= 15) or (int(digits) == 0 and not may_be_zero):
-        raise InputError(name, f"{text[:40]!r} is no limit", "a whole number, which may end in K, M or G")
+        problem = f"{name}={text[:40]!r} is no limit"
+        raise InputError("the environment", problem, "a whole number, which may end in K, M or G")
     return int(digits) * unit
 
 
