@@ -27,6 +27,38 @@ class CloudKey:
 
 
 @dataclass(slots=True)
+class Outcomes:
+    """How devices fare with one TCP cloud: the first frame of a session that came through, or was refused, by device."""
+
+    through: dict[str, int] = field(default_factory=dict)
+    refused: dict[str, int] = field(default_factory=dict)
+
+    @staticmethod
+    def name(case: Case) -> str:
+        """What tells devices apart here: the id, else the address."""
+        return case.device_id or case.device.address
+
+    def take(self, case: Case) -> None:
+        """Count a session in. A device that gets through once is no longer refused."""
+        name = self.name(case)
+        if _seen(case, "cloud-hello"):
+            self.through.setdefault(name, case.first_frame)
+            self.refused.pop(name, None)
+        elif name not in self.through and _refused(case):
+            self.refused.setdefault(name, case.first_frame)
+
+
+def _seen(case: Case, stage: str) -> bool:
+    step = case.transcript.step(stage)
+    return step is not None and step.status is Status.SEEN
+
+
+def _refused(case: Case) -> bool:
+    """Whether the cloud ended it on the device's 256 bytes."""
+    return case.ending.by == "cloud" and _seen(case, "identity") and not _seen(case, "session-key")
+
+
+@dataclass(slots=True)
 class Context:
     """The capture around one session."""
 
@@ -39,6 +71,7 @@ class Context:
     #: Cloud keys shown at work, by cloud address and port.
     shown: dict[Endpoint, list[CloudKey]] = field(default_factory=lambda: defaultdict(list))
     by_device: dict[str, list[Case]] = field(default_factory=lambda: defaultdict(list))
+    _outcomes: defaultdict[Endpoint, Outcomes] | None = None
     _ttls: defaultdict[Endpoint, set[int]] | None = None
     by_address: dict[str, list[Case]] = field(default_factory=lambda: defaultdict(list))
     #: What was asked before: every session of a capture asks the same few questions.
@@ -84,6 +117,20 @@ class Context:
                     resets = {reset.ttl for reset in facts.rsts if reset.direction is Direction.DOWN}
                     self._ttls[case.cloud] |= set(facts.down.ttls) - resets
         return self._ttls.get(cloud, set())
+
+    def own_keys(self, case: Case, role: Role, algorithm: str) -> list[Key]:
+        """`own_keys` for this session's device: the folder's only device is not it when it is seen elsewhere here."""
+        found = own_keys(self.ring, case.device_id, role, algorithm)
+        return [key for key in found if case.device_id is not None or not self.by_device.get(key.device_id or "")]
+
+    def outcomes(self, cloud: Endpoint) -> Outcomes:
+        """How the devices of this capture fare with this cloud (TCP)."""
+        if self._outcomes is None:
+            self._outcomes = defaultdict(Outcomes)
+            for case in self.cases:
+                if case.transport == "tcp":
+                    self._outcomes[case.cloud].take(case)
+        return self._outcomes[cloud]
 
     def same_device(self, case: Case) -> list[Case]:
         """Other sessions of the same device over the same transport: by id where it is known, else by address."""

@@ -7,7 +7,7 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from analyzer.case import Case
-from analyzer.diagnosis.context import Context, own_keys
+from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.draft import Draft
 from analyzer.firmware import RemedyContext, device_shows, finding_remedy, missing_evidence, remedy
 from analyzer.firmware.case import Transport
@@ -74,7 +74,7 @@ def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]
     algorithm = "rsa" if case.transport == "tcp" else "ec"
 
     def file(role: Role) -> str | None:
-        return next((key.file for key in own_keys(context.ring, case.device_id, role, algorithm)), None)
+        return next((key.file for key in context.own_keys(case, role, algorithm)), None)
 
     def cloud_file(role: Role) -> str | None:
         known = context.cloud_key(case.cloud) if case.transport == "tcp" else None
@@ -107,7 +107,7 @@ def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]
 def stored_slot(case: Case, context: Context) -> Key | None:
     """What the device has stored as its cloud's key, with the address behind it, when the folder has it."""
     algorithm = "rsa" if case.transport == "tcp" else "ec"
-    return next(iter(own_keys(context.ring, case.device_id, Role.DEVICE_SERVER_KEY, algorithm)), None)
+    return next(iter(context.own_keys(case, Role.DEVICE_SERVER_KEY, algorithm)), None)
 
 
 def custom_server(slot: Key | None) -> bool:
@@ -176,6 +176,6 @@ def _missing(case: Case, draft: Draft, context: Context, findings: Collection[st
     what, role = opener
     algorithm = "rsa" if case.transport == "tcp" else "ec"
     own = role not in (Role.CLOUD_PRIVATE,)
-    there = own_keys(context.ring, case.device_id, role, algorithm) if own else context.ring.by_role(role, algorithm)
+    there = context.own_keys(case, role, algorithm) if own else context.ring.by_role(role, algorithm)
     if not there and not (case.transport == "udp" and what == "cloud-private"):
         yield what

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analyzer.case import Case
-from analyzer.diagnosis.context import Context, own_keys
+from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.draft import Draft
 from analyzer.model import Certainty, Code, Evidence, Role
 from analyzer.names import summary
@@ -105,7 +105,7 @@ def _unusable(case: Case, context: Context) -> tuple[Code, str] | None:
         (Role.DEVICE_PRIVATE, Code.DEVICE_KEY_CORRUPT),
         (Role.DEVICE_SERVER_KEY, Code.SERVER_KEY_ERASED),
     ):
-        keys = own_keys(context.ring, case.device_id, role, "ec")
+        keys = context.own_keys(case, role, "ec")
         if keys and keys[0].status != "ok":
             return code, f"{keys[0].file}: {keys[0].problem}"
     return None

@@ -16,11 +16,12 @@ def judge(case: Case, context: Context) -> Draft:
     if isinstance(case.conversation, Unreached):
         return unreached.judge(case, case.conversation, context)
     if case.transport == "tcp":
+        from analyzer.diagnosis import neighbours
         from analyzer.diagnosis.lightssl import rules as lightssl
         from analyzer.diagnosis.lightssl.view import View
 
         draft = lightssl.judge(View(case, case.conversation, case.decryption, context))
-        return middlebox.explained(case, draft, context)
+        return neighbours.weighed(case, middlebox.explained(case, draft, context), context)
     if case.transport == "udp":
         from analyzer.diagnosis.dtls import rules as dtls
         from analyzer.diagnosis.dtls.view import View as DtlsView

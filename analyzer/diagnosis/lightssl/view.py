@@ -7,7 +7,7 @@ from functools import cached_property
 from analyzer.case import Case
 from analyzer.conversations import Chunk, Close, TcpConversation
 from analyzer.decrypt.lightssl import LightSslDecryption, server_keys
-from analyzer.diagnosis.context import CloudKey, Context, own_keys
+from analyzer.diagnosis.context import CloudKey, Context
 from analyzer.keys import Key
 from analyzer.model import Evidence, Role
 from dissectors.events import Direction, How, Status, Step
@@ -123,7 +123,7 @@ class View:
 
     def own(self, role: Role) -> list[Key]:
         """This device's keys of that role (usable or not)."""
-        return own_keys(self.ring, self.device_id, role, "rsa")
+        return self.context.own_keys(self.case, role, "rsa")
 
     @cached_property
     def device_private(self) -> Key | None:
@@ -173,12 +173,17 @@ class View:
 
     @cached_property
     def healthy_siblings(self) -> list[Case]:
-        """Other sessions of this device with this cloud that got through: they clear the keys."""
-        return [
+        """Other sessions of this device with this cloud that got through and clear the keys of this one.
+
+        Keys change, on either side: only a success before and one after this session clear them.
+        """
+        through = [
             other
             for other in self.context.same_device(self.case)
             if other.cloud == self.case.cloud and established(other)
         ]
+        around = {other.start_ns < self.case.start_ns for other in through}
+        return through if len(around) == 2 else []
 
 
 def established(case: Case) -> bool:
