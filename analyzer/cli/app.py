@@ -8,7 +8,7 @@ import typer
 from typer.core import TyperGroup
 
 from analyzer import __version__
-from analyzer.cli import annotate, batch, default, explain, fleet, keys, schema, watch, wireshark
+from analyzer.cli import annotate, batch, default, explain, fleet, keys, live, schema, watch, wireshark
 
 _OWN_OPTIONS = frozenset({"-h", "--help", "--version", "--install-completion", "--show-completion"})
 
@@ -61,5 +61,5 @@ def top(
 
 
 default.register(app)
-for command in (batch, fleet, watch, keys, explain, annotate, wireshark, schema):
+for command in (batch, fleet, watch, live, keys, explain, annotate, wireshark, schema):
     command.register(app)

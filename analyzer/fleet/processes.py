@@ -28,7 +28,8 @@ _TICK = 0.25
 _DIGEST = 32
 #: A worker that died of itself gets its capture again once: somebody else may have used up the memory.
 _TRIES = 2
-_WARM = 20.0
+#: Seconds a worker may take to start, which is not the fault of its first capture.
+_START_S = 60.0
 
 
 def run(paths: Sequence[str], setup: Setup, jobs: int) -> Iterator[Answer | Unchanged | None]:
@@ -51,11 +52,12 @@ class _Worker:
         self.process.start()
         theirs.close()
         self.held: deque[str] = deque()
-        self.since = time.monotonic() + _WARM  # starting is not the capture's fault
+        self.since = time.monotonic() + _START_S
+        self.ready = False
 
     def give(self, path: str) -> None:
-        if not self.held:
-            self.since = max(self.since, time.monotonic())
+        if not self.held and self.ready:
+            self.since = time.monotonic()
         self.held.append(path)
         with suppress(OSError):  # it is gone: its captures are seen to when its end is noticed
             self.pipe.send(path)
@@ -102,6 +104,9 @@ class _Crew:
             yield from self._lost(worker)
             return
         worker.since = time.monotonic()
+        if said is None:
+            worker.ready = True
+            return
         worker.held.popleft()
         if isinstance(said, Answer) and said.stopped == "memory":
             yield said
@@ -177,7 +182,8 @@ def _serve(pipe: Connection, now: Any, setup: Setup) -> None:  # noqa: ANN401 - 
     def begun(digest: bytes) -> None:
         now[:] = digest
 
-    with suppress(EOFError, OSError, BrokenPipeError):
+    with suppress(EOFError, OSError):
+        pipe.send(None)
         while True:
             path = pipe.recv()
             now[:] = bytes(_DIGEST)

@@ -76,6 +76,7 @@ def analyze(path: str, setup: Setup, begun: Callable[[bytes], None] = lambda dig
             "internal-error",
             f"a defect of the analyzer: {type(error).__name__} at {where}; please report it with this capture, redacted",
             sha256=name.hex() if name is not None else None,
+            stopped="crash",  # no result: tried again by the next run
         )
 
 
