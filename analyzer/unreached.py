@@ -42,10 +42,12 @@ class Unreached:
 
     @property
     def answered(self) -> bool:
+        """Whether the last look-up got an address."""
         return not self.lookups[-1].failed
 
     @property
     def tries(self) -> int:
+        """How often the name was asked for."""
         return sum(lookup.tries for lookup in self.lookups)
 
 

@@ -19,6 +19,7 @@ class Direction(StrEnum):
 
     @property
     def other(self) -> Direction:
+        """The way back."""
         return Direction.DOWN if self is Direction.UP else Direction.UP
 
 

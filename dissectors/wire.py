@@ -32,15 +32,19 @@ class Cursor:
         return int.from_bytes(self.take(length), "big")
 
     def u8(self) -> int:
+        """The next byte."""
         return self.uint(1)
 
     def u16(self) -> int:
+        """The next 16 bits as an unsigned big-endian integer."""
         return self.uint(2)
 
     def u24(self) -> int:
+        """The next 24 bits as an unsigned big-endian integer."""
         return self.uint(3)
 
     def u32(self) -> int:
+        """The next 32 bits as an unsigned big-endian integer."""
         return self.uint(4)
 
     def block(self, length_size: int) -> Cursor:

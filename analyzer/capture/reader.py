@@ -110,6 +110,7 @@ class Capture:
 
     @property
     def problems(self) -> list[Problem]:
+        """What was wrong with the file so far, in order."""
         return self._notes.problems
 
     @property

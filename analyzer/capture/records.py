@@ -56,6 +56,7 @@ class Notes:
     names: dict[bytes, str] = field(default_factory=dict)
 
     def add(self, code: str, message: str, frame: int | None = None) -> None:
+        """Note a problem."""
         self.problems.append(Problem(code, message, frame))
 
     def add_once(self, code: str, message: str, frame: int | None = None) -> None:
@@ -64,6 +65,7 @@ class Notes:
             self.add(code, message, frame)
 
     def add_link_type(self, link_type: int) -> None:
+        """Note a link type, once."""
         if link_type not in self.link_types:
             self.link_types.append(link_type)
 

@@ -21,6 +21,7 @@ class DefaultGroup(TyperGroup):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's context, which typer hides
+        """The words, with the default action's name in front where they name no sub-command."""
         if args and args[0] not in self.commands and args[0] not in _OWN_OPTIONS:
             args = [default.NAME, *args]
         return super().parse_args(ctx, args)

@@ -67,6 +67,8 @@ class Reset(NamedTuple):
 
 
 class Keepalive(NamedTuple):
+    """A segment that only asks whether the other side is there."""
+
     frame: int
     time_ns: int
     direction: Direction
@@ -130,6 +132,7 @@ class TcpFacts:
     down: SideFacts = SideFacts()
 
     def of(self, direction: Direction) -> SideFacts:
+        """The facts of one side: what it sent."""
         return self.up if direction is Direction.UP else self.down
 
 

@@ -39,8 +39,10 @@ class Options:
 
     @property
     def cloud_tcp(self) -> frozenset[int]:
+        """All TCP ports on which a cloud may listen."""
         return TCP_PORTS | self.tcp_ports
 
     @property
     def cloud_udp(self) -> frozenset[int]:
+        """All UDP ports on which a cloud may listen."""
         return UDP_PORTS | self.udp_ports

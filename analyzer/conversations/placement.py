@@ -57,6 +57,7 @@ class Sent:
         return self.ranges.ends[-1] if self.ranges.ends else 0
 
     def refer(self, sequence: int) -> None:
+        """From now on positions are counted from this sequence number."""
         self._reference = sequence
         self._unwrapped = 0
 

@@ -27,6 +27,7 @@ class Counter:
         self._exact = True
 
     def lose(self) -> None:
+        """From now on numbers are not exact, so none is given."""
         self._exact = False
 
     def new(self) -> int:

@@ -40,6 +40,7 @@ class OpenedRecord:
 
     @property
     def direction(self) -> Direction:
+        """Who sent it."""
         return self.record.direction
 
     @property
@@ -87,6 +88,7 @@ class DtlsDecryption:
 
     @property
     def shown_fingerprint(self) -> str | None:
+        """The fingerprint of the public key that the device shows, or None."""
         return fingerprint(self.shown_key) if self.shown_key is not None else None
 
 

@@ -75,10 +75,12 @@ class LogAttempt:
 
     @property
     def first_line(self) -> int:
+        """The number of its first line in the file, from 1."""
         return self.events[0].line
 
     @property
     def last_line(self) -> int:
+        """The number of its last line in the file."""
         return self.events[-1].line
 
     def time_of(self, stage: str, kind: LineKind = LineKind.REACHED) -> int | None:
@@ -86,6 +88,7 @@ class LogAttempt:
         return next((e.time_ms for e in self.events if e.stage == stage and e.kind is kind), None)
 
     def reached(self, stage: str) -> bool:
+        """Whether a line says that this stage was reached."""
         return any(e.stage == stage and e.kind in (LineKind.REACHED, LineKind.CONNECTED) for e in self.events)
 
     def failure(self) -> LogEvent | None:

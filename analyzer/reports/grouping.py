@@ -39,10 +39,12 @@ class Group:
 
     @property
     def first(self) -> Session:
+        """The session that is shown in full."""
         return self.sessions[0]
 
     @property
     def others(self) -> tuple[Session, ...]:
+        """The sessions of which only time and frames are shown."""
         return self.sessions[1:]
 
 

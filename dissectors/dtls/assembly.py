@@ -118,6 +118,7 @@ class Assembly:
 
     @property
     def complete(self) -> bool:
+        """Whether every byte of the message is there."""
         return self.body is not None
 
     def to_wire(self) -> bytes:
@@ -196,4 +197,5 @@ class Flight:
 
     @property
     def disputed(self) -> bool:
+        """Whether fragments of any message contradict each other."""
         return any(assembly.disputed for assembly in self.messages.values())

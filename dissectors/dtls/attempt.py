@@ -39,6 +39,7 @@ class Alert:
 
     @property
     def name(self) -> str:
+        """The alert's name, or ``alert 123``."""
         return alert_name(self.code)
 
 

@@ -96,6 +96,7 @@ class Ledger:
 
     @property
     def history(self) -> str:
+        """What was seen so far, a letter each."""
         return "".join(self._history)
 
     def note(self, text: str) -> None:
@@ -135,6 +136,7 @@ class Ledger:
         self.write(letter, direction)
 
     def repeated(self, repeat: Repeat) -> None:
+        """Note a message that came again; only so many are kept."""
         if len(self.repeats) < MAX_KEPT:
             self.repeats.append(repeat)
 

@@ -165,6 +165,7 @@ class Extension:
 
     @staticmethod
     def write_all(extensions: tuple[Extension, ...]) -> bytes:
+        """The extensions on the wire, their length in front; nothing for none."""
         if not extensions:
             return b""
         return _block(b"".join(e.kind.to_bytes(2, "big") + _block(e.data, 2) for e in extensions), 2)
@@ -201,12 +202,14 @@ class ClientHello:
 
     @property
     def offers_connection_id(self) -> bool:
+        """Whether the device offers connection ids, in either numbering."""
         return any(
             e.kind in (ExtensionKind.CONNECTION_ID, ExtensionKind.CONNECTION_ID_RFC9146) for e in self.extensions
         )
 
     @classmethod
     def from_wire(cls, body: bytes) -> ClientHello:
+        """The message in ``body``. Raises Truncated or Malformed."""
         cursor = Cursor(body)
         version, random = cursor.u16(), cursor.take(32)
         session_id, cookie = cursor.block(1).rest(), cursor.block(1).rest()
@@ -217,6 +220,7 @@ class ClientHello:
         return cls(random, session_id, cookie, suites, compressions, extensions, version)
 
     def to_wire(self) -> bytes:
+        """The body on the wire."""
         suites = b"".join(suite.to_bytes(2, "big") for suite in self.cipher_suites)
         head = self.version.to_bytes(2, "big") + self.random + _block(self.session_id, 1) + _block(self.cookie, 1)
         return head + _block(suites, 2) + _block(self.compressions, 1) + Extension.write_all(self.extensions)
@@ -231,12 +235,14 @@ class HelloVerifyRequest:
 
     @classmethod
     def from_wire(cls, body: bytes) -> HelloVerifyRequest:
+        """The message in ``body``. Raises Truncated or Malformed."""
         cursor = Cursor(body)
         version, cookie = cursor.u16(), cursor.block(1).rest()
         _done(cursor, "HelloVerifyRequest")
         return cls(cookie, version)
 
     def to_wire(self) -> bytes:
+        """The body on the wire."""
         return self.version.to_bytes(2, "big") + _block(self.cookie, 1)
 
 
@@ -266,6 +272,7 @@ class ServerHello:
 
     @classmethod
     def from_wire(cls, body: bytes) -> ServerHello:
+        """The message in ``body``. Raises Truncated or Malformed."""
         cursor = Cursor(body)
         version, random, session_id = cursor.u16(), cursor.take(32), cursor.block(1).rest()
         suite, compression = cursor.u16(), cursor.u8()
@@ -274,6 +281,7 @@ class ServerHello:
         return cls(random, session_id, suite, compression, extensions, version)
 
     def to_wire(self) -> bytes:
+        """The body on the wire."""
         head = self.version.to_bytes(2, "big") + self.random + _block(self.session_id, 1)
         head += self.cipher_suite.to_bytes(2, "big") + bytes((self.compression,))
         return head + Extension.write_all(self.extensions)
@@ -288,6 +296,7 @@ class Certificate:
 
     @classmethod
     def from_wire(cls, body: bytes) -> Certificate:
+        """The message in ``body``. Raises Truncated or Malformed."""
         cursor = Cursor(body)
         block = cursor.block(3)
         _done(cursor, "Certificate")
@@ -300,6 +309,7 @@ class Certificate:
         return cls(chain=tuple(chain))
 
     def to_wire(self) -> bytes:
+        """The body on the wire."""
         if self.public_key is not None:
             return _block(self.public_key, 3)
         return _block(b"".join(_block(certificate, 3) for certificate in self.chain), 3)
@@ -314,9 +324,11 @@ class Signed:
 
     @classmethod
     def read(cls, cursor: Cursor) -> Signed:
+        """What stands at the cursor. Raises Truncated or Malformed."""
         return cls(cursor.u16(), cursor.block(2).rest())
 
     def to_wire(self) -> bytes:
+        """The body on the wire."""
         return self.algorithm.to_bytes(2, "big") + _block(self.signature, 2)
 
 
@@ -335,6 +347,7 @@ class ServerKeyExchange:
 
     @classmethod
     def from_wire(cls, body: bytes) -> ServerKeyExchange:
+        """The message in ``body``. Raises Truncated or Malformed."""
         cursor = Cursor(body)
         if (curve_type := cursor.u8()) != 3:
             raise Malformed(f"curve type {curve_type} is not a named curve")
@@ -344,6 +357,7 @@ class ServerKeyExchange:
         return cls(group, point, signed)
 
     def to_wire(self) -> bytes:
+        """The body on the wire."""
         return self.parameters + self.signed.to_wire()
 
 
@@ -357,6 +371,7 @@ class CertificateRequest:
 
     @classmethod
     def from_wire(cls, body: bytes) -> CertificateRequest:
+        """The message in ``body``. Raises Truncated or Malformed."""
         cursor = Cursor(body)
         types = cursor.block(1).rest()
         algorithms, authorities = _u16s(cursor.block(2)), cursor.block(2).rest()
@@ -364,6 +379,7 @@ class CertificateRequest:
         return cls(types, algorithms, authorities)
 
     def to_wire(self) -> bytes:
+        """The body on the wire."""
         algorithms = b"".join(algorithm.to_bytes(2, "big") for algorithm in self.algorithms)
         return _block(self.types, 1) + _block(algorithms, 2) + _block(self.authorities, 2)
 
@@ -376,12 +392,14 @@ class ClientKeyExchange:
 
     @classmethod
     def from_wire(cls, body: bytes) -> ClientKeyExchange:
+        """The message in ``body``. Raises Truncated or Malformed."""
         cursor = Cursor(body)
         point = cursor.block(1).rest()
         _done(cursor, "ClientKeyExchange")
         return cls(point)
 
     def to_wire(self) -> bytes:
+        """The body on the wire."""
         return _block(self.point, 1)
 
 
@@ -393,12 +411,14 @@ class CertificateVerify:
 
     @classmethod
     def from_wire(cls, body: bytes) -> CertificateVerify:
+        """The message in ``body``. Raises Truncated or Malformed."""
         cursor = Cursor(body)
         signed = Signed.read(cursor)
         _done(cursor, "CertificateVerify")
         return cls(signed)
 
     def to_wire(self) -> bytes:
+        """The body on the wire."""
         return self.signed.to_wire()
 
 
@@ -410,10 +430,12 @@ class Finished:
 
     @classmethod
     def from_wire(cls, body: bytes) -> Finished:
+        """The message in ``body``. Raises Truncated or Malformed."""
         cursor = Cursor(body)
         verify_data = cursor.take(12)
         _done(cursor, "Finished")
         return cls(verify_data)
 
     def to_wire(self) -> bytes:
+        """The body on the wire."""
         return self.verify_data

@@ -50,6 +50,7 @@ class ContentType(IntEnum):
 
     @property
     def has_connection_id(self) -> bool:
+        """Whether a connection id stands in the header of such records."""
         return self in (ContentType.CID, ContentType.MOVED_CID)
 
 
@@ -86,6 +87,7 @@ class WireRecord:
 
     @property
     def protected(self) -> bool:
+        """Whether it is encrypted: any epoch but the first."""
         return self.epoch > 0
 
     @property

@@ -83,6 +83,7 @@ def hello_step(ledger: Ledger) -> Step | None:
 
 
 def verify_step(ledger: Ledger) -> Step | None:
+    """The cloud's HelloVerifyRequest, or None when none came."""
     message = ledger.verify.find(Kind.HELLO_VERIFY_REQUEST)
     if message is None:
         return None

@@ -58,10 +58,12 @@ class View:
 
     @cached_property
     def closes(self) -> tuple[Close, ...]:
+        """Every FIN and RST, in order of time."""
         return tuple(piece for piece in self.conversation.pieces if isinstance(piece, Close))
 
     @property
     def first_close(self) -> Close | None:
+        """The first FIN or RST, or None."""
         return self.closes[0] if self.closes else None
 
     @property
@@ -86,6 +88,7 @@ class View:
 
     @cached_property
     def last_payload_ns(self) -> int:
+        """When the last data came; the start when none did."""
         times = [piece.mark.time_ns for piece in self.conversation.pieces if not isinstance(piece, Close)]
         return max(times, default=self.conversation.start_ns)
 
@@ -119,6 +122,7 @@ class View:
 
     @property
     def device_id(self) -> str | None:
+        """The device's 24 hex digits, when they are known."""
         return self.case.device_id
 
     def own(self, role: Role) -> list[Key]:
@@ -127,18 +131,22 @@ class View:
 
     @cached_property
     def device_private(self) -> Key | None:
+        """The device's private key, from the key folder."""
         return next(iter(self.own(Role.DEVICE_PRIVATE)), None)
 
     @cached_property
     def cloud_copy(self) -> Key | None:
+        """The device public key that the cloud has on file, from the key folder."""
         return next((key for key in self.own(Role.CLOUD_COPY) if key.fingerprint), None)
 
     @cached_property
     def stored_server_key(self) -> Key | None:
+        """What the device has stored as the cloud's key, from the key folder."""
         return next(iter(self.own(Role.DEVICE_SERVER_KEY)), None)
 
     @cached_property
     def cloud_key(self) -> CloudKey | None:
+        """The key that this cloud holds, as far as the capture or the folder shows it."""
         return self.context.cloud_key(self.case.cloud)
 
     @property

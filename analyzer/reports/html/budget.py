@@ -35,11 +35,13 @@ class Budget:
         return taken
 
     def take_messages(self, wanted: int) -> int:
+        """How many of these messages may still be shown; they are counted."""
         taken = min(wanted, self.messages)
         self.messages -= taken
         return taken
 
     def take_rows(self, wanted: int) -> int:
+        """How many of these rows may still be shown; they are counted."""
         taken = min(wanted, self.rows)
         self.rows -= taken
         return taken
