@@ -29,7 +29,8 @@ def _frames(seen: Unreached) -> tuple[int, ...]:
 
 def _no_address(case: Case, seen: Unreached) -> Draft:
     codes = sorted({lookup.rcode for lookup in seen.lookups if lookup.rcode is not None})
-    span = (seen.lookups[-1].asked_ns - seen.lookups[0].asked_ns) / 1e9
+    last = seen.lookups[-1].last_asked_ns or seen.lookups[-1].asked_ns
+    span = (last - seen.lookups[0].asked_ns) / 1e9
     often = f"{seen.tries} times in {span:.0f} s" if seen.tries > 1 else "once"
     if codes:
         said = "; ".join(_SAID.get(code, f"DNS answers {code}") for code in codes)

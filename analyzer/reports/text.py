@@ -147,7 +147,7 @@ def _device(pen: Pen, session: Session) -> str:
 
 
 def _cloud(pen: Pen, session: Session) -> str:
-    return pen.plain(f"{session.cloud.address}:{session.cloud.port}")
+    return pen.plain(f"{session.cloud.address or 'unknown'}:{session.cloud.port}")
 
 
 def _headline(pen: Pen, verdict: Verdict) -> str:
