@@ -369,6 +369,11 @@ class Totals:
     verdicts: Mapping[str, int]
 
 
+#: The name of the report's JSON form, and of the program that writes it.
+SCHEMA_NAME = "handshake-report/1"
+TOOL_NAME = "particle-handshake-analyzer"
+
+
 @dataclass(frozen=True, slots=True)
 class Report:
     """The whole report; ``schema`` names its JSON form."""

@@ -25,10 +25,9 @@ from analyzer.examination import Examination
 from analyzer.examine import name_devices, resolve
 from analyzer.keys import KeyRing
 from analyzer.limits import Limits, Watch
-from analyzer.model import CaptureReport, InputProblem, KeyRow, Report, Session, Tool, Totals
+from analyzer.model import SCHEMA_NAME, TOOL_NAME, CaptureReport, InputProblem, KeyRow, Report, Session, Tool, Totals
 from analyzer.names import NameLog
 from analyzer.packet import Problem
-from analyzer.reports.schema import SCHEMA_NAME
 from analyzer.sessions import assemble
 from analyzer.stories import stories_across, tell
 from analyzer.times import rfc3339
@@ -36,8 +35,6 @@ from analyzer.unreached import lonely_tests, stored_hosts, unreached
 
 if TYPE_CHECKING:
     from analyzer.capture.tshark_reader import TsharkCapture
-
-TOOL_NAME = "particle-handshake-analyzer"
 
 
 @dataclass(frozen=True, slots=True)

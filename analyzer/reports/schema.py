@@ -10,9 +10,7 @@ from enum import Enum
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from analyzer import model
-from analyzer.model import Report
-
-SCHEMA_NAME = "handshake-report/1"
+from analyzer.model import SCHEMA_NAME, Report
 
 
 def report_schema() -> dict[str, Any]:

@@ -15,7 +15,7 @@ from importlib.resources import files
 
 from analyzer import __version__
 from analyzer.fleet.questions import Cluster, DeviceRow, Filter, Overview, State
-from analyzer.pipeline import TOOL_NAME
+from analyzer.model import TOOL_NAME
 from analyzer.reports.fleet.charts import attempts_chart, seconds_of, spans, timeline
 from analyzer.reports.fleet.text import cluster_text, headline, state_text
 from analyzer.reports.grouping import counted

@@ -10,9 +10,8 @@ from analyzer import __version__
 from analyzer.fleet.answer import capture_json
 from analyzer.fleet.questions import Filter, reports
 from analyzer.fleet.store import Store
-from analyzer.pipeline import TOOL_NAME
+from analyzer.model import SCHEMA_NAME, TOOL_NAME
 from analyzer.reports.json import plain
-from analyzer.reports.schema import SCHEMA_NAME
 
 
 def format_json(store: Store, only: Filter) -> Iterator[str]:
