@@ -4,6 +4,7 @@
     tests/benchmarks/run.py                        the gateway capture: 2,000,000 packets, 2,000 sessions, all peers
     tests/benchmarks/run.py --suite slope          more packets, more sessions: time and memory must follow
     tests/benchmarks/run.py --suite start          one small capture, `--help`: the cost of starting
+    tests/benchmarks/run.py --suite keys           10 to 10,000 keys in the folder
     tests/benchmarks/run.py --suite all
 
 Rounds are paired: each runs every peer once, one after the other, and a ratio is taken within its round. Shown are
@@ -61,6 +62,15 @@ from pathlib import Path
 from analyzer.capture import open_capture
 found = sum(1 for p in open_capture(Path(sys.argv[1]), name=sys.argv[1]))
 """
+INDEX = """
+import sys
+from pathlib import Path
+from analyzer.capture import open_capture
+from analyzer.conversations import Conversations, Options
+table = Conversations(Options())
+for packet in open_capture(Path(sys.argv[1]), name=sys.argv[1]).screened(table):
+    table.feed(packet)
+"""
 
 
 @dataclass(frozen=True)
@@ -81,7 +91,8 @@ class Site:
 
     @property
     def truth(self) -> dict[str, int]:
-        return json.loads((self.folder / "truth.json").read_text())["verdicts"]
+        verdicts: dict[str, int] = json.loads((self.folder / "truth.json").read_text())["verdicts"]
+        return verdicts
 
 
 @dataclass(frozen=True)
@@ -134,6 +145,7 @@ def gateway_peers(big: Site, small: Site) -> list[Peer]:
             big,
             "tcpdump",
         ),
+        Peer("analyzer index", "index alone: walk, screen, flow table", [python, "-c", INDEX, big.capture], big),
         Peer(
             "analyzer.capture", "reading alone: every packet to a `Packet`", [python, "-c", READING, big.capture], big
         ),
@@ -176,12 +188,23 @@ REFERENCES = ("tshark", "ssldump", "tcpdump")
 def table(peers: list[Peer], taken: dict[str, list[Measured]]) -> str:
     """The rows; each "x tool" says how many times as fast as that tool, per packet, within each round."""
     references = [peer for name in REFERENCES for peer in peers if peer.name == name]
-    heads = ["peer", "work", "packets", "wall s", "packets/s", "peak MB", *(f"x {peer.name}" for peer in references)]
+    heads = [
+        "peer",
+        "work",
+        "packets",
+        "wall s",
+        "CPU s",
+        "packets/s",
+        "peak MB",
+        *(f"x {peer.name}" for peer in references),
+    ]
     lines = ["| " + " | ".join(heads) + " |", "|---|---|" + "--:|" * (len(heads) - 2)]
     for peer in peers:
         runs = taken[peer.name]
         wall = median(run.wall for run in runs)
-        cells = [peer.name, peer.work, f"{peer.site.packets:,}", f"{wall:.2f}", f"{peer.site.packets / wall:,.0f}"]
+        cpu = median(run.cpu for run in runs)
+        cells = [peer.name, peer.work, f"{peer.site.packets:,}", f"{wall:.2f}", f"{cpu:.2f}"]
+        cells.append(f"{peer.site.packets / wall:,.0f}")
         cells.append(f"{max(run.peak for run in runs):,.0f}")
         for base in references:
             share = peer.site.packets / base.site.packets
@@ -271,7 +294,16 @@ def suite_start(options: argparse.Namespace) -> list[str]:
     return []
 
 
-SUITES = {"gateway": suite_gateway, "slope": suite_slope, "start": suite_start}
+def suite_keys(options: argparse.Namespace) -> list[str]:
+    """What more keys in the folder cost a session that names its device, and one that does not."""
+    command = [sys.executable, str(Path(__file__).with_name("keys.py"))]
+    print("\n### Keys in the folder\n", flush=True)
+    done = subprocess.run(command, text=True, stdout=subprocess.PIPE, check=False)
+    print(done.stdout.rstrip())
+    return ["keys.py found a wrong key, or none"] if done.returncode else []
+
+
+SUITES = {"gateway": suite_gateway, "slope": suite_slope, "start": suite_start, "keys": suite_keys}
 
 
 def main() -> int:

@@ -47,8 +47,8 @@ def test_ratios_are_per_packet_and_within_a_round(tmp_path: Path) -> None:
         "other": [Measured(2, 2, 50, 0), Measured(4, 4, 50, 0), Measured(1, 1, 50, 0)],
     }
     rows = table(peers, taken).splitlines()
-    assert rows[2] == "| tshark | filter | 1,000 | 10.00 | 100 | 300 | 1.00 |"
-    assert rows[3] == "| other | slow | 100 | 2.00 | 50 | 50 | 0.50 |"
+    assert rows[2] == "| tshark | filter | 1,000 | 10.00 | 10.00 | 100 | 300 | 1.00 |"
+    assert rows[3] == "| other | slow | 100 | 2.00 | 2.00 | 50 | 50 | 0.50 |"
 
 
 def test_wrong_verdicts_are_told(tmp_path: Path) -> None:
