@@ -35,7 +35,8 @@ COLUMNS = (
     "history",
     "filter",
 )
-_FORMULA = ("=", "+", "-", "@", "\t", "\r")
+#: The last four: what a spreadsheet with an East Asian locale takes for the first four.
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 
 
 def format_csv(report: Report) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from analyzer.model import CaptureReport, Report, Session
@@ -9,11 +10,13 @@ from analyzer.reports.ladder import frames_text, offset_text
 from analyzer.safe import printable
 
 _SPECIAL = str.maketrans({char: "\\" + char for char in "\\`*_{}[]<>()#+!|~&"})
+#: What begins a list or a rule; the other blocks begin with a character that is escaped everywhere.
+_BLOCK = re.compile(r"^(?:\d+(?=\.)|(?=[-=]))")
 
 
 def escape(text: str) -> str:
     """Text from outside as literal Markdown on one line."""
-    return printable(text).translate(_SPECIAL)
+    return _BLOCK.sub(r"\g<0>\\", printable(text).strip().translate(_SPECIAL))
 
 
 def format_markdown(report: Report) -> Iterator[str]:
@@ -33,7 +36,7 @@ def _capture(capture: CaptureReport) -> Iterator[str]:
     for session in capture.sessions:
         device = session.device.id or session.device.address
         yield (
-            f"| {session.id} | {escape(device)} | {escape(session.cloud.address)}:{session.cloud.port} | {session.verdict.code} "
+            f"| {escape(session.id)} | {escape(device)} | {escape(session.cloud.address)}:{session.cloud.port} | {session.verdict.code} "
             f"| {session.verdict.certainty} | {session.first_frame}-{session.last_frame} |\n"
         )
     yield "\n"
@@ -43,7 +46,7 @@ def _capture(capture: CaptureReport) -> Iterator[str]:
 
 def _session(session: Session) -> Iterator[str]:
     verdict = session.verdict
-    yield f"## {session.id}: {verdict.code} ({verdict.certainty})\n\n{escape(verdict.summary)}\n\n"
+    yield f"## {escape(session.id)}: {verdict.code} ({verdict.certainty})\n\n{escape(verdict.summary)}\n\n"
     for remedy in verdict.remedy:
         yield f"- {escape(remedy.text)}\n"
         if remedy.commands:
@@ -52,7 +55,7 @@ def _session(session: Session) -> Iterator[str]:
     for stage in session.stages:
         arrow = "→" if stage.direction == "device-to-cloud" else "←"
         size = f"{stage.bytes} B" if stage.bytes else ""
-        yield f"| {offset_text(stage.offset_s)} | {frames_text(stage.frames)} | {arrow} | {size} | {stage.stage} | {stage.status} |\n"
+        yield f"| {offset_text(stage.offset_s)} | {frames_text(stage.frames)} | {arrow} | {size} | {escape(stage.stage)} | {stage.status} |\n"
     yield "\n"
     if verdict.evidence:
         yield f"Why ({verdict.certainty}):\n\n"
@@ -65,5 +68,5 @@ def _session(session: Session) -> Iterator[str]:
     for text in verdict.would_settle:
         yield f"- would settle it: {escape(text)}\n"
     for finding in session.findings:
-        yield f"- {finding.code} ({finding.certainty}): {escape(finding.summary)}\n"
+        yield f"- {escape(finding.code)} ({finding.certainty}): {escape(finding.summary)}\n"
     yield "\n"
