@@ -8,6 +8,8 @@ const make = (tag, className, text) => {
   return node;
 };
 const collator = new Intl.Collator("en", { numeric: true });
+const id = /^[0-9a-f]{24}$/; // digits in an id are no number
+const compare = (a, b) => (id.test(a) && id.test(b) ? (a < b ? -1 : a > b ? 1 : 0) : collator.compare(a, b));
 
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
@@ -21,7 +23,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       for (const other of heads) other.removeAttribute("aria-sort");
       head.setAttribute("aria-sort", down ? "descending" : "ascending");
       const keyed = [...body.rows].map((row) => [row.cells[index].textContent.replaceAll(",", ""), row]);
-      keyed.sort((a, b) => (down ? -1 : 1) * collator.compare(a[0], b[0]));
+      keyed.sort((a, b) => (down ? -1 : 1) * compare(a[0], b[0]));
       body.append(...keyed.map((pair) => pair[1]));
     });
     head.replaceChildren(button);

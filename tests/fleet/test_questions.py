@@ -1,0 +1,199 @@
+"""What is asked of a store: states, causes, filters; on sessions whose story is known."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+import pytest
+
+from analyzer.fleet.answer import NOTHING_ASKED, Answer, FindingRow, SessionRow, network_of
+from analyzer.fleet.questions import Filter, State, cause_of, overview, sessions
+from analyzer.fleet.store import Store
+from analyzer.keys import KeyRing
+from analyzer.pipeline import Options
+from analyzer.reports.fleet.table import format_csv
+from analyzer.reports.fleet.text import cluster_text, format_text, state_text
+from analyzer.reports.writing import Style
+
+
+def session(number, device, day, verdict, **more) -> SessionRow:
+    values = {
+        "number": number, "device": device, "device_id": device, "id_source": "identity", "device_address": "10.1.2.3",
+        "network": "10.1.2.0/24", "transport": "tcp", "protocol": "lightssl", "cloud_address": "203.0.113.10",
+        "cloud_port": 5683, "cloud_host": None, "stored_server": None, "start_time": f"2026-11-{day:02}T08:00:00.000000Z",
+        "duration_s": 1.0, "verdict": verdict, "certainty": "proven", "stage": "identity",
+        "summary": f"{device}.der is another key", "history": "nI", "ended_by": "cloud", "ended_how": "fin", "family": None,
+    }  # fmt: skip
+    return SessionRow(**{**values, **more})
+
+
+def device(number: int) -> str:
+    return f"{number:024x}"
+
+
+@pytest.fixture
+def store():
+    """Four devices: never in, lost on the 5th, recovered on the 6th, well; and one whose captures end too early."""
+    rows = [
+        session(1, device(1), 1, "device-key-mismatch"),
+        session(2, device(1), 2, "device-key-mismatch"),
+        session(3, device(2), 3, "healthy"),
+        session(4, device(2), 5, "server-key-mismatch", device_address="10.9.9.9", network="10.9.9.0/24"),
+        session(5, device(2), 7, "server-key-mismatch"),
+        session(6, device(3), 2, "connect-refused", cloud_address="203.0.113.99"),
+        session(7, device(3), 6, "healthy"),
+        session(8, device(4), 6, "healthy", certainty="inferred"),
+        session(9, device(5), 6, "capture-incomplete", certainty="undetermined"),
+        session(10, device(1), 3, "identity-rejected", cloud_host="device.spark.io", stored_server="203.0.113.10"),
+        session(11, device(2), 8, "capture-incomplete", certainty="undetermined"),
+    ]
+    finding = FindingRow(
+        10, "server-address-lost", "proven", f"asks for device.spark.io although {device(1)}.server.pub.der says ..."
+    )
+    with Store(None) as opened:
+        opened.begin(KeyRing(), Options())
+        opened.add(
+            Answer(
+                "/c/a.pcap",
+                "a" * 64,
+                "ok",
+                None,
+                "pcap",
+                10,
+                100,
+                None,
+                None,
+                b"",
+                tuple(rows),
+                (finding,),
+                uses=NOTHING_ASKED,
+            )
+        )
+        opened.add(
+            Answer("/c/b.pcap", "b" * 64, "failed", "no capture", None, 0, 0, None, None, b"", uses=NOTHING_ASKED)
+        )
+        opened.flush()
+        yield opened
+
+
+def test_states_and_since_when(store):
+    found = {row.device: (row.state, row.since[:10]) for row in overview(store, Filter()).devices}
+    assert found == {
+        device(1): (State.NEVER, "2026-11-01"),
+        device(2): (State.LOST, "2026-11-05"),
+        device(3): (State.RECOVERED, "2026-11-06"),
+        device(4): (State.WELL, "2026-11-06"),
+        device(5): (State.UNCLEAR, "2026-11-06"),
+    }
+
+
+def test_counts_days_and_splits(store):
+    view = overview(store, Filter())
+    assert (view.captures, view.captures_failed, view.sessions) == (2, 1, 11)
+    assert dict(view.verdicts)["server-key-mismatch"] == 2
+    assert view.first_bad_day == "2026-11-01"
+    assert ("2026-11-06", 3, 0) in view.days
+    assert ("203.0.113.99", 1, 1) in view.by_cloud
+    assert ("10.9.9.0/24", 1, 1) in view.by_network
+
+
+def test_one_cause_of_many_devices_is_one_cluster():
+    with Store(None) as store:
+        store.begin(KeyRing(), Options())
+        rows = [
+            session(
+                number,
+                device(number),
+                1,
+                "identity-rejected",
+                cloud_host="device.spark.io",
+                stored_server="203.0.113.10",
+            )
+            for number in range(1, 42)
+        ]
+        findings = [
+            FindingRow(number, "server-address-lost", "proven", f"{device(number)}.server.pub.der says so")
+            for number in range(1, 42)
+        ]
+        store.add(Answer("/a", "a" * 64, "ok", None, "pcap", 1, 1, None, None, b"", tuple(rows), tuple(findings)))
+        store.flush()
+        clusters = {cluster.code: cluster for cluster in overview(store, Filter()).clusters}
+    lost = clusters["server-address-lost"]
+    assert cluster_text(lost) == "41 devices ask for device.spark.io although their stored server is 203.0.113.10"
+    assert lost.networks == (("10.1.2.0/24", 41),)
+    assert len(clusters["identity-rejected"].devices) == 41, "one sentence for all, whatever their files are called"
+
+
+@pytest.mark.parametrize(
+    ("only", "numbers"),
+    [
+        (Filter(device=device(2)), {3, 4, 5, 11}),
+        (Filter(device="10.9.9.9"), {4}),
+        (Filter(verdict="healthy"), {3, 7, 8}),
+        (Filter(certainty="undetermined"), {9, 11}),
+        (Filter(since="2026-11-07"), {5, 11}),
+        (Filter(until="2026-11-02"), {1}),
+        (Filter(network="10.9.9.0/24"), {4}),
+        (Filter(cloud="203.0.113.99"), {6}),
+        (Filter(cloud="device.spark.io"), {10}),
+        (Filter(verdict="healthy", since="2026-11-04", certainty="proven"), {7}),
+        (Filter(device="'; DROP TABLE sessions; --"), set()),
+    ],
+)
+def test_filters(store, only, numbers):
+    assert {row.number for _, row in sessions(store, only)} == numbers
+
+
+def test_the_text_says_the_states(store):
+    text = "".join(format_text(overview(store, Filter()), Style()))
+    assert "2 captures, 11 sessions, 5 devices, 1 not readable" in text
+    assert "lost at 2026-11-05" in text
+    assert "/c/b.pcap: no capture" in text
+    one = "".join(format_text(overview(store, Filter(device=device(2))), Style()))
+    assert "Timeline of" in one
+    assert one.count("server-key-mismatch (proven)  /c/a.pcap") == 2
+
+
+def test_csv_is_one_line_per_session_and_no_formula(store):
+    store.db.execute("UPDATE sessions SET cloud_host = '=HYPERLINK(1)' WHERE number = 1")
+    rows = list(csv.DictReader(io.StringIO("".join(format_csv(store, Filter())))))
+    assert len(rows) == 11
+    assert rows[0]["cloud_host"] == "'=HYPERLINK(1)"
+
+
+def test_parquet_reads_back(store, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet", reason="the extra `parquet` is not installed")
+    from analyzer.reports.fleet.table import write_parquet
+
+    write_parquet(store, Filter(), tmp_path / "f.parquet")
+    table = parquet.read_table(tmp_path / "f.parquet")
+    assert table.num_rows == 11
+    assert table.column("verdict").to_pylist()[3] == "server-key-mismatch"
+    assert table.column("start").to_pylist()[0].isoformat() == "2026-11-01T08:00:00+00:00"
+
+
+def test_what_a_cause_leaves_out():
+    text = "default_key.pem opens 0102030405060708090a0b0c.pub.pem (SHA256:0123456789abcdef) after 0.25 s, 256 bytes"
+    assert cause_of(text) == "default_key.pem opens its key file (SHA256:...) after N s, 256 bytes"
+
+
+@pytest.mark.parametrize(
+    ("address", "network"), [("10.1.2.3", "10.1.2.0/24"), ("2001:db8:1:2:3::4", "2001:db8:1:2::/64"), ("junk", "junk")]
+)
+def test_networks(address, network):
+    assert network_of(address) == network
+
+
+def test_a_store_that_is_not_there_is_exit_3_and_a_word_that_is_no_verdict_exit_2(analyze, tmp_path):
+    assert analyze("fleet", tmp_path / "no.sqlite").returncode == 3
+    with Store(tmp_path / "f.sqlite"):
+        pass
+    assert analyze("fleet", tmp_path / "f.sqlite", "--verdict", "nonsense").returncode == 2
+    assert json.loads(analyze("fleet", tmp_path / "f.sqlite", "--format", "json").stdout)["captures"] == []
+
+
+def test_state_text_has_the_day(store):
+    lost = next(row for row in overview(store, Filter()).devices if row.state is State.LOST)
+    assert state_text(lost) == "lost at 2026-11-05"

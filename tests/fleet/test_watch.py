@@ -1,0 +1,114 @@
+"""A drop folder: captures are taken when they are complete, and none is lost."""
+
+from __future__ import annotations
+
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from analyzer.fleet.questions import captures as rows
+from analyzer.fleet.store import Store
+from analyzer.watching import Arrivals
+
+ROOT = Path(__file__).parents[2]
+
+
+class Clock:
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def test_a_file_counts_once_it_is_closed_or_quiet_for_long_enough(tmp_path):
+    clock = Clock()
+    arrivals = Arrivals(tmp_path, settled_s=3.0, clock=clock)
+    growing, closed = tmp_path / "growing.pcap", tmp_path / "closed.pcap"
+    growing.write_bytes(b"1")
+    closed.write_bytes(b"1")
+    arrivals.changed(str(growing))
+    arrivals.changed(str(closed))
+    arrivals.closed(str(closed))
+    assert arrivals.ready() == [str(closed)]
+    for _ in range(5):
+        clock.now += 2.0
+        growing.write_bytes(growing.read_bytes() + b"1")
+        assert arrivals.ready() == []
+    clock.now += 2.9
+    assert arrivals.ready() == []
+    clock.now += 0.2
+    assert arrivals.ready() == [str(growing)]
+    clock.now += 60
+    assert arrivals.ready() == []
+    arrivals.changed(str(growing))
+    arrivals.ready()
+    clock.now += 3.1
+    assert arrivals.ready() == [str(growing)], "what changes after it was taken comes again"
+
+
+def test_what_is_no_capture_or_is_gone_does_not_come(tmp_path):
+    arrivals = Arrivals(tmp_path, settled_s=0.0)
+    for name in ("notes.txt", ".capture.pcap.partial", ".hidden.pcap", "gone.pcap"):
+        arrivals.changed(str(tmp_path / name))
+        arrivals.closed(str(tmp_path / name))
+    assert arrivals.ready() == []
+
+
+def wait_for(store: Path, names: set[str]) -> None:
+    deadline = time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if store.exists():
+            with Store(store) as opened:
+                if {Path(row.path).name for row in rows(opened)} >= names:
+                    return
+        time.sleep(0.3)
+    raise AssertionError(f"{names} did not come")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_what_is_there_what_comes_and_what_came_meanwhile(captures, tmp_path, number):
+    pytest.importorskip("watchdog", reason="the extra `watch` is not installed")
+    case = captures / "tcp-02a-cloud-wrong-devkey-brewskey"
+    drop, store = tmp_path / "drop", tmp_path / "f.sqlite"
+    drop.mkdir()
+    command = [
+        sys.executable,
+        "-m",
+        "analyzer",
+        "watch",
+        str(drop),
+        "--keys",
+        str(case / "keys"),
+        "--store",
+        str(store),
+        "--settle",
+        "0.5",
+    ]
+
+    def start():
+        return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
+
+    def stop(process) -> str:
+        process.send_signal(number)
+        told, _ = process.communicate(timeout=30)
+        assert process.returncode == (0 if number == signal.SIGINT else 143)
+        return told
+
+    shutil.copy(case / "capture.pcap", drop / "before.pcap")
+    process = start()
+    wait_for(store, {"before.pcap"})
+    (drop / "new").mkdir()
+    time.sleep(0.5)
+    shutil.copy(case / "capture.pcap", drop / "new" / "during.pcap")
+    wait_for(store, {"before.pcap", "during.pcap"})
+    told = stop(process)
+    assert told.count("device-key-mismatch (proven)") == 4
+    shutil.copy(captures / "dtls-01-good" / "capture.pcap", drop / "after.pcap")
+    process = start()
+    wait_for(store, {"before.pcap", "during.pcap", "after.pcap"})
+    stop(process)
