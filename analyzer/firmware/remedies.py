@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from analyzer.firmware.case import Filler, RemedyContext, Transport
@@ -51,6 +51,7 @@ def plan(code: Code, transport: Transport) -> tuple[str, ...]:
     return strings(table("remedies")["verdicts"][code.value], transport)
 
 
+@lru_cache(maxsize=1024)
 def remedy(code: Code, context: RemedyContext) -> tuple[Remedy, ...]:
     """What to do about ``code`` in this case, in order; empty for a healthy session.
 
@@ -61,6 +62,7 @@ def remedy(code: Code, context: RemedyContext) -> tuple[Remedy, ...]:
     return tuple(dict.fromkeys([*_carried_out(plan(code, context.transport), context), *absent]))
 
 
+@lru_cache(maxsize=1024)
 def finding_remedy(finding: str, context: RemedyContext) -> tuple[Remedy, ...]:
     """What to do about a finding, such as ``server-address-lost``; empty when there is nothing to do or it is unknown."""
     return tuple(_carried_out(strings(table("remedies")["findings"], finding), context))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any
 
 from analyzer.firmware.case import Transport
@@ -49,6 +49,7 @@ def picture_of(code: Code, transport: Transport, how: How | None = None) -> Pict
     return pictures()[choice]
 
 
+@lru_cache(maxsize=1024)
 def device_shows(
     code: Code, transport: Transport, *, family: str | None = None, how: How | None = None
 ) -> tuple[str, ...]:
