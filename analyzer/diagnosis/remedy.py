@@ -32,6 +32,12 @@ _REACHING = frozenset(
         *(Code.NO_NONCE, Code.CLOSED_BEFORE_NONCE),
     }
 )
+#: A byte changed on the way: replacing keys would make a fault of what is none.
+_NO_KEY_TO_REPAIR = Remedy(
+    "Leave the keys alone: they fit, and the device tries again by itself. If it happens again, look at the path: "
+    "a router or access point that rewrites packets, failing memory, a modem or VPN in between (checksums recomputed there "
+    "hide the damage)."
+)
 #: What a finding says is missing (names of evidence.toml).
 _MISSING = {"one-direction-only": "one-direction", "mid-session-start": "mid-session"}
 #: The key that opens what an open verdict is about.
@@ -46,6 +52,8 @@ _OPENERS = {
 
 def remedies(case: Case, draft: Draft, context: Context, findings: Collection[str] = ()) -> tuple[Remedy, ...]:
     """The repair for this verdict, with this session's ids and files in the commands; ``findings`` are codes found."""
+    if any(finding.code == "corrupted-in-transit" for finding in draft.findings):
+        return (_NO_KEY_TO_REPAIR,)
     facts = _facts(case, draft, context, findings)
     first = [item for code in _FIRST if code in findings for item in finding_remedy(code, facts)]
     if draft.code is Code.CAPTURE_INCOMPLETE and facts.missing:

@@ -85,3 +85,9 @@ def test_a_bit_of_the_session_key_or_its_signature(offset: int, bit: int) -> Non
     found = [finding for finding in session.findings if finding.code == "corrupted-in-transit"]
     assert len(found) == 1
     assert f"byte {offset} " in found[0].summary
+
+
+def test_nobody_is_told_to_change_a_key_that_fits() -> None:
+    remedies = _cut_and_flipped("session-key", 60, 3).verdict.remedy
+    assert [remedy.commands for remedy in remedies] == [()]
+    assert "Leave the keys alone" in remedies[0].text
