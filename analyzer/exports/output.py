@@ -7,6 +7,7 @@ import os
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
+from stat import S_ISREG
 from typing import BinaryIO
 
 from analyzer.errors import InputError
@@ -21,6 +22,14 @@ def new_file(output: Path, source: Path, *, private: bool = False) -> Iterator[B
     """
     if _same(output, source):
         raise InputError(str(output), "is the capture that is read", "name another output file")
+    if output.exists() and not output.is_file():
+        # A device or a pipe is written to, not replaced.
+        try:
+            with output.open("wb") as file:
+                yield file
+        except OSError as error:
+            raise InputError(str(output), f"cannot be written: {error.strerror or error}") from error
+        return
     temporary = output.with_name(f".{output.name}.{secrets.token_hex(4)}.tmp")
     try:
         handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600 if private else 0o666)
@@ -38,7 +47,7 @@ def new_file(output: Path, source: Path, *, private: bool = False) -> Iterator[B
 
 def make_private(file: BinaryIO) -> None:
     """From here on only its owner may read the file (where the system knows such modes)."""
-    if hasattr(os, "fchmod"):
+    if hasattr(os, "fchmod") and S_ISREG(os.fstat(file.fileno()).st_mode):
         os.fchmod(file.fileno(), 0o600)
 
 

@@ -1,7 +1,8 @@
 """A capture that can be shown to anybody: the same fault, without addresses, ids, names, secrets or other traffic.
 
 How it works. The first pass finds the conversations of the report's sessions and plans what has to change in them; the
-second writes their packets, ICMP errors about them and the look-ups of their names to a new file, and nothing else.
+second writes their packets, ICMP errors about them, the look-ups of their names and the firmware's internet tests to a
+new file, and nothing else.
 Lengths, times, order, checksums (right or wrong), TTLs and sequence numbers stay. Pseudonyms depend on the salt alone,
 so the files of one case go together; without the salt nothing can be turned back. Not kept: interface names, comments,
 secrets and name blocks, MAC makers, VLAN ids, tunnels (what was inside comes out), whatever follows the IP packet.
@@ -25,10 +26,10 @@ from analyzer.conversations import TcpConversation, UdpConversation
 from analyzer.exports.output import new_file
 from analyzer.exports.pcapng_writer import PcapngWriter
 from analyzer.exports.redaction import datagrams, ip, links, streams
-from analyzer.exports.redaction.packets import DNS_PORT, End, FlowKey, Flows, Rewriter
+from analyzer.exports.redaction.packets import FlowKey, Flows, Rewriter
+from analyzer.exports.redaction.preludes import DNS_PORT, End, Preludes, Wanted
 from analyzer.exports.redaction.pseudonyms import Pseudonyms
 from analyzer.model import CaptureReport, Session
-from analyzer.names import particle_name
 from analyzer.packet import TCP, UDP, Packet
 
 _APPLICATION = "particle-handshake-analyzer"
@@ -75,15 +76,15 @@ def _flows(report: CaptureReport, source: Path, pseudonyms: Pseudonyms) -> tuple
     """What to keep and how; the digits of the capture's times; its last time."""
     sessions: dict[FlowKey, list[Session]] = {}
     for session in report.sessions:
-        sessions.setdefault(_key(session), []).append(session)
-    hosts = {session.cloud.host.lower() for session in report.sessions if session.cloud.host}
-    flows = Flows(
-        wanted_name=lambda name: name.lower() in hosts or particle_name(name) is not None,
-        askers=frozenset(ip_address(session.device.address).packed for session in report.sessions),
-    )
+        if session.cloud.address and session.device.port:  # a session that is a look-up only has neither
+            sessions.setdefault(_key(session), []).append(session)
+    hosts = frozenset(session.cloud.host.lower() for session in report.sessions if session.cloud.host)
+    askers = frozenset(ip_address(session.device.address).packed for session in report.sessions)
+    flows, preludes = Flows(Wanted(hosts, askers)), Preludes()
     segments: dict[FlowKey, dict[int, Packet]] = {key: {} for key in sessions}
     table = conversations.Conversations(
-        conversations.Options(tcp_ports=_cloud_ports(report, "tcp"), udp_ports=_cloud_ports(report, "udp"))
+        conversations.Options(tcp_ports=_cloud_ports(report, "tcp"), udp_ports=_cloud_ports(report, "udp")),
+        on_other=preludes.observe,
     )
     capture = open_capture(source, name=str(source))
     for packet in capture:
@@ -95,6 +96,8 @@ def _flows(report: CaptureReport, source: Path, pseudonyms: Pseudonyms) -> tuple
             segments.get(key, {}).clear()
     for conversation in table.finish():
         _plan(conversation, sessions, segments, flows, pseudonyms)
+    flows.name_streams = dict(preludes.streams(flows.wanted, pseudonyms))
+    flows.probe_frames = preludes.probe_frames(askers)
     datagrams.settle(
         plan for plans in flows.plans.values() for plan in plans if isinstance(plan, datagrams.DatagramPlan)
     )

@@ -15,10 +15,11 @@ _A, _NS, _CNAME, _SOA, _PTR, _MX, _AAAA, _SRV, _OPT = 1, 2, 5, 6, 12, 15, 28, 33
 #: Bytes of rdata in front of the name it holds.
 _NAMED = {_NS: 0, _CNAME: 0, _PTR: 0, _MX: 2, _SRV: 6}
 _PUBLIC = frozenset(
-    {b"particle", b"spark", b"device", b"udp", b"udp-mesh", b"tcp", b"staging", b"api"}
+    {b"particle", b"spark", b"device", b"udp", b"udp-mesh", b"tcp", b"staging", b"api", b"pool", b"ntp"}
     | {b"io", b"com", b"net", b"org", b"local", b"lan", b"home", b"arpa", b"example", b"test", b"invalid"}
 )
-_VERSION = re.compile(rb"v\d{1,2}", re.IGNORECASE)
+#: A firmware's major version, the number of a time server.
+_VERSION = re.compile(rb"v\d{1,2}|\d", re.IGNORECASE)
 _DEVICE_ID = re.compile(rb"[0-9a-f]{24}", re.IGNORECASE)
 _MAX_RECORDS = 512
 _MAX_LABELS = 128

@@ -1,24 +1,23 @@
 """IP packets rewritten: pseudonyms in the headers, redacted payloads, checksums as right as they were.
 
-Only packets of the sessions to keep come out: their flows, ICMP errors about them, and the look-ups of their names. The
-flows carry plans (`streams`, `datagrams`) that say what becomes of payloads.
+Only packets of the sessions to keep come out: their flows, ICMP errors about them, the look-ups of their names and the
+firmware's internet tests (`preludes`). Flows carry plans (`streams`, `datagrams`) that say what becomes of payloads.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from struct import Struct
 
 from analyzer.exports.redaction import checksum, dns
 from analyzer.exports.redaction.datagrams import DatagramPlan
 from analyzer.exports.redaction.ip import Ip, read
+from analyzer.exports.redaction.preludes import DNS_PORT, End, NameStream, Wanted, probe
 from analyzer.exports.redaction.pseudonyms import Pseudonyms
 from analyzer.exports.redaction.streams import StreamPlan
 from analyzer.packet import ICMP, ICMPV6, SYN, TCP, UDP
 
-DNS_PORT = 53
 _PORTS = Struct("!HH")
 _UDP_HEADER = 8
 #: TCP options that name nobody: end, no-op, MSS, window scale, SACK permitted, SACK, time stamps.
@@ -28,17 +27,17 @@ _NOP = 1
 _QUOTING = {ICMP: frozenset({3, 4, 5, 11, 12}), ICMPV6: frozenset({1, 2, 3, 4})}
 _QUOTE = 8
 
-End = tuple[bytes, int]
 FlowKey = tuple[int, frozenset[End]]
 
 
 @dataclass(slots=True)
 class Flows:
-    """What to keep: plans by flow, the names whose look-ups stay, and the addresses that ask."""
+    """What to keep: plans by flow, look-ups that are wanted, and frames of internet tests."""
 
+    wanted: Wanted
     plans: dict[FlowKey, list[StreamPlan | DatagramPlan]] = field(default_factory=lambda: defaultdict(list))
-    wanted_name: Callable[[str], bool] = field(default=lambda name: False)
-    askers: frozenset[bytes] = frozenset()
+    name_streams: dict[frozenset[End], NameStream] = field(default_factory=dict)
+    probe_frames: frozenset[int] = frozenset()
 
     def plan(self, protocol: int, one: End, other: End, frame: int | None) -> StreamPlan | DatagramPlan | None:
         """The plan for a packet between these ends; any of the flow's when ``frame`` is None."""
@@ -74,7 +73,14 @@ class Rewriter:
     def _tcp(self, packet: Ip, segment: bytes, length: int, frame: int | None) -> bytes | None:
         source, destination = self._ends(packet, segment)
         plan = self.flows.plan(TCP, source, destination, frame)
-        if not isinstance(plan, StreamPlan):
+        names = self.flows.name_streams.get(frozenset((source, destination)))
+        if isinstance(plan, StreamPlan):
+            payload = plan.payload
+        elif names is not None:
+            payload = names.payload
+        elif frame in self.flows.probe_frames:
+            payload = _nothing
+        else:
             return None
         header = min((segment[12] >> 4) << 2, len(segment)) if len(segment) > 12 else len(segment)
         header = header if header >= 20 else len(segment)
@@ -83,7 +89,7 @@ class Rewriter:
             new = new[:20] + _plain_options(new[20:])
         if len(segment) > header:
             sequence, syn = int.from_bytes(segment[4:8], "big"), bool(segment[13] & SYN)
-            new += plan.payload(source, sequence, syn, segment[header:])
+            new += payload(source, sequence, syn, segment[header:])
         return self._summed(packet, segment, new, 16, length)
 
     def _udp(self, packet: Ip, segment: bytes, length: int, frame: int | None) -> bytes | None:
@@ -94,6 +100,8 @@ class Rewriter:
         plan = self.flows.plan(UDP, source, destination, frame)
         if isinstance(plan, DatagramPlan):
             new = plan.payload(payload, end - _UDP_HEADER)
+        elif frame in self.flows.probe_frames:
+            new = probe(payload)
         else:
             looked_up = self._dns(payload, source, destination)
             if looked_up is None:
@@ -107,9 +115,8 @@ class Rewriter:
         """A look-up that belongs to a session, redacted; None for anything else."""
         if DNS_PORT not in (source[1], destination[1]):
             return None
-        name = dns.question(payload)
         client = destination[0] if source[1] == DNS_PORT else source[0]
-        if name is None or client not in self.flows.askers or not self.flows.wanted_name(name):
+        if not self.flows.wanted(dns.question(payload), client):
             return None
         return dns.redacted(payload, self.pseudonyms)
 
@@ -172,6 +179,11 @@ class Rewriter:
         if quoted.protocol == UDP:
             return self._udp(quoted, segment, quoted.payload_length, None)
         return None
+
+
+def _nothing(source: End, sequence: int, syn: bool, data: bytes) -> bytes:
+    """The payload of a TCP connection that should have none."""
+    return bytes(len(data))
 
 
 def _plain_options(options: bytes) -> bytes:

@@ -22,8 +22,8 @@ _WHOLE = (
     *("10.0.0.0/8", "100.64.0.0/10", "169.254.0.0/16", "172.16.0.0/12", "192.168.0.0/16"),
     *("2000::/3", "fc00::/7", "fe80::/64", "::ffff:0:0/96", "64:ff9b::/96"),
 )
-#: Addresses that name nobody: this host, loopback, groups, broadcast.
-_FIXED = ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4", "::/127", "ff00::/8")
+#: Addresses that name nobody: this host, loopback, groups, broadcast, and the one the firmware's internet test goes to.
+_FIXED = ("0.0.0.0/8", "8.8.8.8/32", "127.0.0.0/8", "224.0.0.0/4", "240.0.0.0/4", "::/127", "ff00::/8")
 _BROADCAST = b"\xff" * 6
 #: Order of the group of P-256 (SEC 2, section 2.4.2).
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
