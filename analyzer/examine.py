@@ -194,10 +194,13 @@ def _stored(ring: KeyRing, device_id: str, transport: Literal["tcp", "udp"]) -> 
 
 def resolve(cases: list[Case], lookups: Sequence[Lookup]) -> None:
     """Give every session the look-up that led to it: its name, its row, and the device id when the name carries one."""
-    for case in cases:
-        lookup = leading_to(
-            lookups, ip_address(case.device.address).packed, ip_address(case.cloud.address).packed, case.start_ns
-        )
+    leading: dict[tuple[bytes, bytes], list[Lookup]] = defaultdict(list)
+    for seen in lookups:
+        for address in set(seen.addresses):
+            leading[seen.client, address].append(seen)
+    for case in cases if leading else ():
+        client, cloud = ip_address(case.device.address).packed, ip_address(case.cloud.address).packed
+        lookup = leading_to(leading.get((client, cloud), ()), client, cloud, case.start_ns)
         if lookup is None:
             continue
         case.host = lookup.name
