@@ -17,7 +17,7 @@ from dissectors.dtls.attempt import DtlsAttempt
 from dissectors.dtls.crypto import RecordKeys, Secret
 from dissectors.dtls.persist import SessionPersist
 from dissectors.dtls.record import WireRecord
-from dissectors.events import Record, Status
+from dissectors.events import Direction, Record, Status
 
 #: Records of a flow tried before a secret is given up: one may be damaged or belong to another session.
 _TRIED_RECORDS = 4
@@ -43,16 +43,20 @@ class Held:
 
     def opens(self, records: Iterable[Record]) -> bool:
         """Whether one of the first whole records verifies."""
-        tried = 0
-        for record in records:
-            if record.status is not Status.SEEN:
-                continue
-            if self.keys.open(record.direction, WireRecord.from_parts(record.header, record.fragment)) is not None:
-                return True
-            tried += 1
-            if tried == _TRIED_RECORDS:
-                break
-        return False
+        return self.fits(first_whole(records))
+
+    def fits(self, records: Iterable[tuple[Direction, WireRecord]]) -> bool:
+        """Whether one of these verifies."""
+        return any(self.keys.open(direction, record) is not None for direction, record in records)
+
+
+def first_whole(records: Iterable[Record]) -> tuple[tuple[Direction, WireRecord], ...]:
+    """The first records that are whole, ready to be tried with any number of secrets."""
+    whole = (record for record in records if record.status is Status.SEEN)
+    return tuple(
+        (record.direction, WireRecord.from_parts(record.header, record.fragment))
+        for record in islice(whole, _TRIED_RECORDS)
+    )
 
 
 class Vault:
@@ -113,9 +117,11 @@ class Vault:
 
         likely = list(reversed(self._held.values()))
         likely.sort(key=unlikely)
-        return next((held for held in likely[:_TRIED_SECRETS] if held.opens(records)), None)
+        first = first_whole(records)
+        return next((held for held in likely[:_TRIED_SECRETS] if held.fits(first)), None)
 
     def opens_elsewhere(self, record: Record, but: Held) -> Held | None:
         """Another session's secret that opens this record: it is a latecomer, not damaged."""
         others = (held for held in reversed(self._held.values()) if held is not but)
-        return next((held for held in islice(others, _TRIED_ELSEWHERE) if held.opens((record,))), None)
+        first = first_whole((record,))
+        return next((held for held in islice(others, _TRIED_ELSEWHERE) if held.fits(first)), None)
