@@ -49,9 +49,7 @@ class TsharkCapture:
                 raise InputError(name, "is a folder" if source.is_dir() else "no such file")
             self._path = source
         else:
-            with tempfile.NamedTemporaryFile(prefix="analyze-", suffix=".pcap", delete=False) as kept:  # mode 0600
-                shutil.copyfileobj(source, kept)
-            self._path = self._copy = Path(kept.name)
+            self._path = self._copy = _kept(source, name)
         self.format: str | None = None
         self.problems: list[Problem] = []
         self.packets = self.bytes = 0
@@ -169,6 +167,20 @@ class TsharkCapture:
         self.bytes += int(frame.length)
         self.first_ns = time_ns if self.first_ns is None else min(self.first_ns, time_ns)
         self.last_ns = time_ns if self.last_ns is None else max(self.last_ns, time_ns)
+
+
+def _kept(source: BinaryIO, name: str) -> Path:
+    """A stream as a file, which tshark needs; readable by its owner only."""
+    with tempfile.NamedTemporaryFile(prefix="analyze-", suffix=".pcap", delete=False) as kept:  # mode 0600
+        try:
+            shutil.copyfileobj(source, kept)
+        except OSError as error:
+            Path(kept.name).unlink(missing_ok=True)
+            raise InputError(name, f"cannot be copied for tshark: {error.strerror or error}") from error
+        except BaseException:
+            Path(kept.name).unlink(missing_ok=True)
+            raise
+    return Path(kept.name)
 
 
 @cache

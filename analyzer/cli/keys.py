@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -44,11 +43,11 @@ def keys(
     """
     from analyzer.cli.keyfolder import load
     from analyzer.reports.keys import run_keys_report
-    from analyzer.reports.writing import write_file
+    from analyzer.reports.writing import write_file, write_out
 
     pieces, status = run_keys_report(load(paths, passphrase_file), format.value, verbose=verbose)
     if output is None:
-        sys.stdout.writelines(pieces)
+        write_out(pieces)
     else:
         write_file(output, pieces)
     raise typer.Exit(status)

@@ -6,8 +6,10 @@ import os
 import shutil
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from stat import S_IMODE, S_ISREG
 from typing import TextIO
 
 from analyzer.errors import InputError
@@ -77,19 +79,44 @@ def write(report: Report, format: str, output: Path | None, style: Style) -> Non
     """Write the report to ``output`` (replaced only when all of it is written) or to standard output."""
     pieces = chunks(report, format, style)
     if output is None:
-        sys.stdout.writelines(pieces)
-        sys.stdout.flush()
+        write_out(pieces)
     else:
         write_file(output, pieces)
 
 
+def write_out(pieces: Iterable[str]) -> None:
+    """Write text to standard output. Raises InputError when that is full or gone."""
+    try:
+        sys.stdout.writelines(pieces)
+        sys.stdout.flush()
+    except OSError as error:
+        with suppress(OSError, ValueError):
+            # What is still buffered would fail once more when the interpreter ends.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise InputError("standard output", f"cannot be written: {error.strerror or error}") from error
+
+
 def write_file(path: Path, pieces: Iterable[str]) -> None:
-    """Write text to ``path`` by way of a temporary file beside it. Raises InputError when that cannot be done."""
+    """Write text to ``path`` by way of a temporary file beside it, readable by its owner only.
+
+    An output that is there keeps its mode; one that is no regular file (a device, a pipe) is written to, not replaced.
+    Raises InputError when it cannot be written.
+    """
     partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
     try:
-        with partial.open("w", encoding="utf-8", newline="") as stream:
+        before = path.stat().st_mode if path.exists() else None
+        if before is not None and not S_ISREG(before):
+            with path.open("w", encoding="utf-8", newline="") as stream:
+                stream.writelines(pieces)
+            return
+        handle = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | getattr(os, "O_NOFOLLOW", 0), 0o600)
+        with os.fdopen(handle, "w", encoding="utf-8", newline="") as stream:
             stream.writelines(pieces)
+        if before is not None:
+            partial.chmod(S_IMODE(before))
         partial.replace(path)
     except OSError as error:
-        partial.unlink(missing_ok=True)
         raise InputError(str(path), f"cannot be written: {error.strerror or error}") from error
+    finally:
+        with suppress(OSError):
+            partial.unlink(missing_ok=True)

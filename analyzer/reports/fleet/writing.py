@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 from analyzer.errors import InputError
 from analyzer.fleet.questions import Filter, overview
 from analyzer.fleet.store import Store
-from analyzer.reports.writing import Style, write_file
+from analyzer.reports.writing import Style, write_file, write_out
 
 
 def chunks(store: Store, format: str, only: Filter, style: Style) -> Iterator[str]:
@@ -44,7 +43,6 @@ def write(store: Store, format: str, output: Path | None, only: Filter, style: S
             raise InputError("--format parquet", "needs a file", "say where: --output FILE")
         write_parquet(store, only, output)
     elif output is None:
-        sys.stdout.writelines(chunks(store, format, only, style))
-        sys.stdout.flush()
+        write_out(chunks(store, format, only, style))
     else:
         write_file(output, chunks(store, format, only, style))
