@@ -10,6 +10,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from dissectors.alerts import ALERTS
 from dissectors.events import Fact
 
 NONCE_SIZE = 40
@@ -18,7 +19,6 @@ QUOTED = 120
 _TEXT = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D}
 _HTTP_METHODS = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"OPTIONS ", b"CONNECT ", b"DELETE ", b"PATCH ", b"PRI * HTTP/2")
 _TLS_TYPES = {20: "change cipher spec", 21: "alert", 22: "handshake", 23: "application data"}
-_TLS_ALERTS = {0: "close_notify", 10: "unexpected_message", 40: "handshake_failure", 70: "protocol_version"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +115,7 @@ def _tls(data: bytes) -> Answer | None:
         what = _TLS_TYPES[data[0]]
         facts: dict[str, Fact] = {"record": what, "version": f"3.{data[2]}"}
         if data[0] == 21 and length == 2 and len(data) >= 7:
-            facts["alert"] = _TLS_ALERTS.get(data[6], str(data[6]))
+            facts["alert"] = ALERTS.get(data[6], str(data[6]))
             what = f"alert {facts['alert']}"
         elif data[0] == 22 and len(data) > 5:
             hello = {1: "ClientHello", 2: "ServerHello"}.get(data[5])

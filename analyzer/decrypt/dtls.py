@@ -13,9 +13,10 @@ from analyzer.decrypt.signers import proves_possession, server_keys, signed_exch
 from analyzer.decrypt.vault import Held, Vault
 from analyzer.keys import Key, KeyRing, fingerprint
 from analyzer.model import Attempt, Outcome, Proof, Role
+from dissectors.alerts import FATAL, alert_name
 from dissectors.dtls.attempt import DtlsAttempt
 from dissectors.dtls.crypto import content_type_name, verify_data
-from dissectors.dtls.messages import FATAL, Finished, alert_name
+from dissectors.dtls.messages import Finished
 from dissectors.dtls.record import ContentType, WireRecord
 from dissectors.errors import WireError
 from dissectors.events import Direction, Record, Status

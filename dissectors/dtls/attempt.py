@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from dissectors.alerts import alert_name
 from dissectors.dtls.messages import (
     Certificate,
     CertificateRequest,
@@ -12,7 +13,6 @@ from dissectors.dtls.messages import (
     ClientHello,
     ServerHello,
     ServerKeyExchange,
-    alert_name,
 )
 from dissectors.dtls.profile import Generation, Profile
 from dissectors.events import Direction, Mark, Transcript

@@ -53,47 +53,6 @@ class ExtensionKind(IntEnum):
 RAW_PUBLIC_KEY: Final = 2
 #: A SubjectPublicKeyInfo of a P-256 key up to its 65-byte point (RFC 5480).
 SPKI_P256_PREFIX: Final = bytes.fromhex("3059301306072a8648ce3d020106082a8648ce3d030107034200")
-#: Names of alerts (RFC 5246 section 7.2, RFC 4279, RFC 6066, RFC 7301).
-ALERTS: Final = {
-    0: "close_notify",
-    10: "unexpected_message",
-    20: "bad_record_mac",
-    21: "decryption_failed",
-    22: "record_overflow",
-    30: "decompression_failure",
-    40: "handshake_failure",
-    41: "no_certificate",
-    42: "bad_certificate",
-    43: "unsupported_certificate",
-    44: "certificate_revoked",
-    45: "certificate_expired",
-    46: "certificate_unknown",
-    47: "illegal_parameter",
-    48: "unknown_ca",
-    49: "access_denied",
-    50: "decode_error",
-    51: "decrypt_error",
-    60: "export_restriction",
-    70: "protocol_version",
-    71: "insufficient_security",
-    80: "internal_error",
-    86: "inappropriate_fallback",
-    90: "user_canceled",
-    100: "no_renegotiation",
-    109: "missing_extension",
-    110: "unsupported_extension",
-    112: "unrecognized_name",
-    115: "unknown_psk_identity",
-    116: "certificate_required",
-    120: "no_application_protocol",
-}
-WARNING: Final = 1
-FATAL: Final = 2
-
-
-def alert_name(code: int) -> str:
-    """The alert's name, or ``alert 123``."""
-    return ALERTS.get(code, f"alert {code}")
 
 
 def _done(cursor: Cursor, what: str) -> None:

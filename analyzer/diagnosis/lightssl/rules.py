@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from analyzer.diagnosis.draft import Draft
-from analyzer.diagnosis.lightssl import identity, opening, session, sessionkey
+from analyzer.diagnosis.lightssl import identity, opening, session, sessionkey, unopened
 from analyzer.diagnosis.lightssl.view import View
 from analyzer.model import Certainty, Code, Evidence
 
@@ -40,9 +40,9 @@ STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
             identity.erased_server_key,
             identity.wrong_nonce,
             identity.opened,
-            identity.not_opened,
-            identity.silent_cloud,
-            identity.rejected,
+            unopened.not_opened,
+            unopened.silent_cloud,
+            unopened.rejected,
         ),
     ),
     ("nonce", (opening.no_identity,)),

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from dissectors.alerts import alert_name
 from dissectors.dtls import messages as m
 from dissectors.dtls.record import read_datagram
 from dissectors.errors import Malformed, Truncated, WireError
@@ -147,7 +148,7 @@ def test_fragments_stay_inside_their_message_and_their_record(length, offset, si
 
 
 def test_alerts_have_their_names():
-    assert [m.alert_name(code) for code in (0, 40, 42, 51, 70, 213)] == [
+    assert [alert_name(code) for code in (0, 40, 42, 51, 70, 213)] == [
         "close_notify",
         "handshake_failure",
         "bad_certificate",

@@ -1,0 +1,190 @@
+"""Rules for the device's 256 bytes where no key in hand opens them, and for silence behind them.
+
+Six different faults share the picture "40 down, 256 up, closed by the cloud"; only opening the 256 bytes tells them apart
+(`identity`). Here is what can be said without.
+"""
+
+from __future__ import annotations
+
+from analyzer.case import Case
+from analyzer.diagnosis.draft import Draft
+from analyzer.diagnosis.lightssl import transit
+from analyzer.diagnosis.lightssl.incomplete import too_short
+from analyzer.diagnosis.lightssl.view import View, name
+from analyzer.keys import Key
+from analyzer.model import Certainty, Code, Evidence, Finding
+from dissectors.events import Direction
+
+#: How long a cloud may take for the session key before its silence counts (spark-protocol and Brewskey answer in
+#: milliseconds; the device gives up after 20 s: dev:communication/src all tags).
+_ANSWER_WATCH = 5.0
+
+_CAUSES = (
+    Code.SERVER_KEY_MISMATCH,
+    Code.DEVICE_KEY_MISMATCH,
+    Code.DEVICE_UNKNOWN,
+    Code.DEVICE_KEY_CORRUPT,
+    Code.SERVER_FAULT,
+)
+
+
+def not_opened(view: View) -> Draft | None:
+    """No key opens the identity although the cloud's own key is in hand."""
+    here = view.cloud_key
+    refuted = view.decryption.identity_refuted
+    if here is None or all(key.fingerprint != here.key.fingerprint for key in refuted):
+        return None
+    frames = view.frames("nonce", "identity")
+    evidence = [
+        Evidence(
+            f"the 256 bytes do not open with {name(here.key)}, the key of the cloud at {view.case.cloud}",
+            view.frames("identity"),
+        )
+    ]
+    if here.why == "session":
+        evidence.append(
+            Evidence("that this cloud holds that key is shown by another session of this capture", here.frames)
+        )
+    stored = view.stored_server_key
+    summary = "The server public key stored in the device is not this cloud's: the cloud cannot open what the device encrypts for somebody else."
+    if stored is not None and stored.fingerprint is not None and stored.fingerprint != here.key.fingerprint:
+        evidence += [
+            Evidence(f"what the device has stored as the cloud's key, {name(stored)}, is another key"),
+            view.close_evidence(),
+        ]
+        return Draft(Code.SERVER_KEY_MISMATCH, Certainty.PROVEN, "identity", frames, summary, tuple(evidence))
+    if stored is not None and stored.fingerprint == here.key.fingerprint:
+        return _changed_in_transit(view, here.key, evidence)
+    alike = [
+        other
+        for other in view.context.same_device(view.case)
+        if other.cloud == view.case.cloud and _refuted(other, here.key)
+    ]
+    if alike:
+        evidence.append(
+            Evidence(
+                f"the same in {len(alike)} more sessions of this device: not a byte that changed on the way",
+                tuple(sorted(other.first_frame for other in alike))[:8],
+            )
+        )
+    elif transit.could_be_transit(view, here.key):
+        return _changed_in_transit(view, here.key, evidence)
+    else:
+        evidence.append(
+            Evidence(
+                "no single changed bit explains it, and the TCP checksum of the segment holds: not damage on the way",
+                view.frames("identity"),
+            )
+        )
+    evidence.append(view.close_evidence())
+    return Draft(Code.SERVER_KEY_MISMATCH, Certainty.PROVEN, "identity", frames, summary, tuple(evidence))
+
+
+def _refuted(case: Case, key: Key) -> bool:
+    return any(other.fingerprint == key.fingerprint for other in case.decryption.identity_refuted)
+
+
+def _changed_in_transit(view: View, key: Key, evidence: list[Evidence]) -> Draft:
+    flip = transit.identity_flip(view, key)
+    findings: tuple[Finding, ...] = ()
+    if flip is not None:
+        summary = f"The device's 256 bytes were changed on the way ({flip}): with that byte put back they open and echo the nonce. No key is wrong."
+        findings = (Finding("corrupted-in-transit", Certainty.PROVEN, f"identity: {flip}", view.frames("identity")),)
+        evidence.append(Evidence(f"{flip}: put back, the message opens and echoes the nonce", view.frames("identity")))
+    else:
+        summary = "The 256 bytes do not open although the device stores the right server key: they were changed on the way, or the device holds another key than its file."
+    return Draft(
+        Code.IDENTITY_REJECTED,
+        Certainty.INFERRED if flip else Certainty.UNDETERMINED,
+        "identity",
+        view.frames("nonce", "identity"),
+        summary,
+        (*evidence, view.close_evidence()),
+        alternatives=() if flip else (Code.SERVER_KEY_MISMATCH, Code.SERVER_FAULT),
+        would_settle=("further attempts of the same device: a wrong key fails every time, damage on the way does not",),
+        findings=findings,
+    )
+
+
+def silent_cloud(view: View) -> Draft | None:
+    """The cloud took the 256 bytes and never answers."""
+    if view.closer is Direction.DOWN:
+        return None
+    frames = view.frames("nonce", "identity")
+    if view.first_close is None and view.watched_s < _ANSWER_WATCH:
+        return too_short(view, "session-key", "the device identified itself")
+    evidence = [Evidence("the device's 256 bytes", view.frames("identity")), *_delivery(view), view.close_evidence()]
+    return Draft(
+        Code.NO_SESSION_KEY,
+        Certainty.INFERRED,
+        "session-key",
+        frames,
+        f"The cloud takes the device's identity and falls silent: no session key in {view.watched_s:.0f} s.",
+        tuple(evidence),
+        alternatives=(Code.SERVER_FAULT, Code.SERVER_KEY_MISMATCH, Code.DEVICE_UNKNOWN),
+        would_settle=(
+            "the cloud's private key: it opens the 256 bytes and tells whether they were right",
+            "the server's log at that moment",
+        ),
+    )
+
+
+def _delivery(view: View) -> list[Evidence]:
+    if view.conversation.facts.up.acked >= 256:
+        return [Evidence("they are acknowledged by TCP: they arrived", view.frames("identity"))]
+    return [Evidence("they are not acknowledged by TCP: they may never have arrived", view.frames("identity"))]
+
+
+def rejected(view: View) -> Draft | None:
+    """Closed after the identity, and nothing in hand says why."""
+    evidence = [Evidence("the device identified itself", view.frames("identity")), view.close_evidence()]
+    causes: tuple[Code, ...] = _CAUSES
+    if view.healthy_siblings:
+        other = view.healthy_siblings[0]
+        causes = (Code.SERVER_FAULT,)
+        evidence.append(
+            Evidence(
+                "the same device gets through with this cloud elsewhere in the capture: its keys are right",
+                (other.first_frame,),
+            )
+        )
+    elif view.decryption.identity is not None:
+        causes = (Code.DEVICE_KEY_MISMATCH, Code.DEVICE_UNKNOWN, Code.SERVER_FAULT)
+        evidence.insert(
+            1,
+            Evidence(
+                "the identity opens and echoes the nonce: the server key on the device is right",
+                view.frames("identity"),
+            ),
+        )
+    files = _files_alone(view)
+    evidence += files
+    settle = [
+        "the cloud's private key (default_key.pem on a custom server): it opens the 256 bytes and tells which",
+        "the server's log line at that moment",
+    ]
+    if not view.whole("identity"):
+        settle.insert(
+            0, "a capture with whole packets (no snap length, nothing lost): parts of the 256 bytes are missing here"
+        )
+    return Draft(
+        Code.IDENTITY_REJECTED,
+        Certainty.UNDETERMINED,
+        "identity",
+        view.frames("nonce", "identity"),
+        "The cloud ended the connection right after the device identified itself, and the evidence in hand cannot say why.",
+        tuple(evidence),
+        alternatives=causes,
+        would_settle=tuple(settle),
+    )
+
+
+def _files_alone(view: View) -> list[Evidence]:
+    """What the files say among themselves when none of them opens the message."""
+    found = []
+    private, copy = view.device_private, view.cloud_copy
+    if private is not None and private.status != "ok":
+        found.append(Evidence(f"the device's key file {private.file} is not usable: {private.problem}"))
+    elif private is not None and copy is not None and private.fingerprint != copy.fingerprint:
+        found.append(Evidence(f"the cloud's {copy.file} is not the pair of the device's {private.file}"))
+    return found
