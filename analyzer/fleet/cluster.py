@@ -83,8 +83,9 @@ def _run(address: str, paths: Sequence[str], setup: Setup) -> Iterator[Answer | 
     import dask
 
     dask.config.set({"distributed.scheduler.allowed-failures": _DEATHS})
+    connect: Any = distributed.Client  # untyped
     try:
-        client = distributed.Client(address, timeout=_CONNECT_S, set_as_default=False)
+        client = connect(address, timeout=_CONNECT_S, set_as_default=False)
     except (OSError, TimeoutError, ValueError) as error:
         raise InputError(address, "no Dask scheduler answers there", "start one: dask scheduler") from error
     name = f"analyze-{secrets.token_hex(8)}"

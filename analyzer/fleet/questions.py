@@ -12,7 +12,8 @@ from analyzer.fleet.answer import SESSION_COLUMNS, SessionRow
 from analyzer.fleet.store import Store
 
 _NUMBERS = re.compile(r"\b\d+(?:\.\d+)?(?= (?:s|ms|times)\b)")
-_ID = re.compile(r"\b[0-9a-fA-F]{24}[\w.~-]*")
+_FILE = re.compile(r"\b[0-9a-fA-F]{24}[\w~-]*(?:\.\w[\w~-]*)+")
+_ID = re.compile(r"\b[0-9a-fA-F]{24}\b")
 _PRINT = re.compile(r"SHA256:[0-9a-f]{16,64}")
 
 
@@ -216,7 +217,7 @@ def overview(store: Store, only: Filter) -> Overview:
 
 def cause_of(summary: str) -> str:
     """A sentence about one device as one about any: ids, key files, prints and measures are taken out."""
-    return _NUMBERS.sub("N", _PRINT.sub("SHA256:...", _ID.sub("its key file", summary)))
+    return _NUMBERS.sub("N", _PRINT.sub("SHA256:...", _ID.sub("ID", _FILE.sub("its key file", summary))))
 
 
 def _most(counts: Counter[str]) -> tuple[tuple[str, int], ...]:

@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import random
+import resource
 import shutil
 import signal
 import sqlite3
@@ -88,17 +89,22 @@ def exported(store: Path) -> str:
     return digest.hexdigest()
 
 
-def tshark_rate(files: list[Path]) -> float:
-    """Files per second of one `tshark -T json` each, one after the other."""
+def tshark_rate(files: list[Path]) -> tuple[float, float]:
+    """Files per second of one `tshark -T json` each, one after the other, and seconds of CPU of one."""
     tshark = shutil.which("tshark")
     if tshark is None:
         raise SystemExit("tshark is not installed")
-    begun = time.perf_counter()
+    begun, cpu = time.perf_counter(), _children_cpu()
     for file in files:
         subprocess.run(
             [tshark, "-r", str(file), "-T", "json"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=True
         )
-    return len(files) / (time.perf_counter() - begun)
+    return len(files) / (time.perf_counter() - begun), (_children_cpu() - cpu) / len(files)
+
+
+def _children_cpu() -> float:
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
 
 
 def killed(folder: Path, store: Path, jobs: int, kills: int, whole_s: float) -> int:
@@ -186,16 +192,21 @@ def main() -> int:
         old.unlink()
 
     print("| what | measured |\n|---|---|")
-    before = tshark_rate(sample[:half])
+    before, cpu_before = tshark_rate(sample[:half])
     run = measure(batch(folder, store, asked.jobs))
-    after = tshark_rate(sample[half:])
+    after, cpu_after = tshark_rate(sample[half:])
     rate, peer = len(files) / run.wall, (before + after) / 2
     print(f"| captures | {len(files):,}, {sum(file.stat().st_size for file in files) / 1e6:.1f} MB |")
     print(
         f"| analyze batch, {asked.jobs} processes | {run.wall:.1f} s, {rate:.1f} captures/s, {run.cpu:.1f} s of CPU, peak {run.peak:.0f} MB, exit {run.status} |"
     )
     print(f"| tshark -T json per file | {before:.2f} and {after:.2f} files/s (before, after) |")
-    print(f"| ratio | {rate / peer:.0f} |", flush=True)
+    print(f"| ratio | {rate / peer:.0f} |")
+    ours, theirs = run.cpu / len(files), (cpu_before + cpu_after) / 2
+    print(
+        f"| CPU of one capture | {1e3 * ours:.1f} ms, tshark {1e3 * theirs:.0f} ms: {theirs / ours:.0f} times |",
+        flush=True,
+    )
     again = measure(batch(folder, store, asked.jobs))
     print(f"| the same again: nothing to do | {again.wall:.1f} s |")
     found = verdicts_in(store)

@@ -175,6 +175,7 @@ def test_parquet_reads_back(store, tmp_path):
 
 
 def test_what_a_cause_leaves_out():
+    assert cause_of("no key for device 0102030405060708090A0B0C.") == "no key for device ID."
     text = "default_key.pem opens 0102030405060708090a0b0c.pub.pem (SHA256:0123456789abcdef) after 0.25 s, 256 bytes"
     assert cause_of(text) == "default_key.pem opens its key file (SHA256:...) after N s, 256 bytes"
 
