@@ -49,6 +49,11 @@ class Examination:
         self._close()
         self._ring = ring
 
+    def expect_many(self) -> None:
+        """Start the helpers now: a process is as large as what it is forked from, and that is small before the reading."""
+        if len(self._ring) and self._helpers():
+            self._started().submit(_nothing).result()
+
     def take(self, conversation: TcpConversation) -> None:
         """Examine this one, now or soon."""
         self._taken += 1
@@ -78,22 +83,26 @@ class Examination:
             self._workers = 0 if alone else min(self._jobs or cores, cores) - 1
         return self._workers
 
-    def _keep(self, case: Case | None) -> None:
-        if case is not None:
-            self._done.append(case)
-
-    def _flush(self) -> None:
+    def _started(self) -> ProcessPoolExecutor:
         global _shared_ring  # noqa: PLW0603 - what a forked worker inherits without its being copied
-        if not self._batch:
-            return
         if self._pool is None:
             import multiprocessing
             from concurrent.futures import ProcessPoolExecutor
 
             _shared_ring = self._ring
             self._pool = ProcessPoolExecutor(self._helpers(), multiprocessing.get_context("fork"))
+        return self._pool
+
+    def _keep(self, case: Case | None) -> None:
+        if case is not None:
+            self._done.append(case)
+
+    def _flush(self) -> None:
+        if not self._batch:
+            return
+        pool = self._started()
         batch, self._batch = self._batch, []
-        self._sent.append((batch, self._pool.submit(_examine, batch)))
+        self._sent.append((batch, pool.submit(_examine, batch)))
 
     def _collect(self, allowed: int) -> None:
         """Take results back until at most ``allowed`` batches are out."""
@@ -114,6 +123,10 @@ class Examination:
             self._pool.shutdown()
             self._pool = None
         _shared_ring = None
+
+
+def _nothing() -> None:
+    """The first work of a pool, which starts it."""
 
 
 def _result(future: Future[list[Case | None]]) -> list[Case | None] | None:

@@ -36,6 +36,9 @@ from analyzer.unreached import lonely_tests, stored_hosts, unreached
 if TYPE_CHECKING:
     from analyzer.capture.tshark_reader import TsharkCapture
 
+#: A capture of so many bytes may hold sessions enough for helpers.
+_MANY_SESSIONS = 64 << 20
+
 
 @dataclass(frozen=True, slots=True)
 class Options:
@@ -183,6 +186,8 @@ def _cases(
     cases: list[Case] = []
     secrets = 0
     examination = Examination(ring, options.jobs)
+    if isinstance(capture, Capture) and capture.stored_bytes >= _MANY_SESSIONS:
+        examination.expect_many()
 
     def examine(conversation: TcpConversation | UdpConversation) -> None:
         nonlocal ring, secrets

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import stat
 from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
@@ -107,6 +109,15 @@ class Capture:
     def status(self) -> Literal["ok", "partial"]:
         """Partial: something in the file was not used. (What cannot be opened at all is an `InputError`.)"""
         return "partial" if any(problem.code in FATAL for problem in self._notes.problems) else "ok"
+
+    @property
+    def stored_bytes(self) -> int:
+        """Size of the file as stored; 0 for a pipe."""
+        try:
+            status = os.fstat(self._file.fileno())
+        except (OSError, AttributeError):  # no file behind it (io.UnsupportedOperation is an OSError)
+            return 0
+        return status.st_size if stat.S_ISREG(status.st_mode) else 0
 
     @property
     def problems(self) -> list[Problem]:
