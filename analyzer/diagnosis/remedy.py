@@ -74,7 +74,9 @@ def shown_by_device(case: Case, draft: Draft) -> tuple[str, ...]:
     """LED pattern and log lines that go with this verdict."""
     family = getattr(case.decryption, "family", None)
     # What the device logs tells an end that the other side made from one that it made itself, by waiting or on purpose.
-    how = How.TIMEOUT if case.ending.by == "device" else case.ending.how
+    # Once the session key is there, the device has its answer: who closes later, or how, is not what it logs.
+    answered = draft.stage == "session-key" and draft.code in (Code.DEVICE_KEY_MISMATCH, Code.DEVICE_KEY_CORRUPT)
+    how = How.TIMEOUT if answered or case.ending.by == "device" else case.ending.how
     return device_shows(draft.code, case.transport, family=family, how=how)
 
 
