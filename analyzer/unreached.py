@@ -6,6 +6,7 @@ A forwarder that repeats a device's question towards the internet is not a secon
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
@@ -109,6 +110,11 @@ def _leading_nowhere(cases: Sequence[Case], lookups: Sequence[Lookup]) -> Iterat
     for case in cases:
         starts[case.device.address].append(case.start_ns)
         starts[case.cloud.address].append(case.start_ns)
+    for times in starts.values():
+        times.sort()
+    asked: dict[str, list[tuple[int, bytes, bool]]] = defaultdict(list)
+    for lookup in lookups:
+        asked[lookup.name.lower()].append((lookup.asked_ns, lookup.client, lookup.failed))
     for lookup in lookups:
         since = lookup.asked_ns - 1_000_000_000
         if _any_within(starts[_text(lookup.client)], since, lookup.asked_ns + _SOON_NS):
@@ -116,33 +122,24 @@ def _leading_nowhere(cases: Sequence[Case], lookups: Sequence[Lookup]) -> Iterat
         given = [_text(address) for address in lookup.addresses]
         if any(_any_within(starts[address], since, lookup.asked_ns + BELONGS_NS) for address in given):
             continue
-        if lookup.failed and _answered_beside(lookup, lookups):
-            continue
-        if not _is_forwarded(lookup, lookups):
+        near = _near(asked[lookup.name.lower()], lookup.asked_ns)
+        if lookup.failed and any(client == lookup.client and not failed for _, client, failed in near):
+            continue  # asked for A and AAAA: one answer with an address is enough
+        if not any(client != lookup.client and 0 < lookup.asked_ns - at <= _FORWARDED_NS for at, client, _ in near):
             yield lookup
 
 
-def _any_within(times: Iterable[int], since: int, until: int) -> bool:
-    return any(since <= time <= until for time in times)
+def _any_within(times: Sequence[int], since: int, until: int) -> bool:
+    """Whether one of these times, ascending, lies in between."""
+    place = bisect_left(times, since)
+    return place < len(times) and times[place] <= until
 
 
-def _answered_beside(lookup: Lookup, lookups: Sequence[Lookup]) -> bool:
-    return any(
-        other.client == lookup.client
-        and other.name.lower() == lookup.name.lower()
-        and not other.failed
-        and abs(other.asked_ns - lookup.asked_ns) <= _TOGETHER_NS
-        for other in lookups
-    )
-
-
-def _is_forwarded(lookup: Lookup, lookups: Sequence[Lookup]) -> bool:
-    return any(
-        other.client != lookup.client
-        and other.name.lower() == lookup.name.lower()
-        and 0 < lookup.asked_ns - other.asked_ns <= _FORWARDED_NS
-        for other in lookups
-    )
+def _near(asked: list[tuple[int, bytes, bool]], at_ns: int) -> list[tuple[int, bytes, bool]]:
+    """The questions (time, client, whether it failed) around this time, of a list in order of time."""
+    first = bisect_left(asked, (at_ns - _TOGETHER_NS, b"", False))
+    last = bisect_left(asked, (at_ns + _TOGETHER_NS, b"", False))
+    return asked[first:last][:_MOST_LOOKUPS]
 
 
 def _case(name: str, lookups: list[Lookup], devices: set[str], watched_s: float) -> Case:

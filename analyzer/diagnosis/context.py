@@ -71,6 +71,8 @@ class Context:
     #: Cloud keys shown at work, by cloud address and port.
     shown: dict[Endpoint, list[CloudKey]] = field(default_factory=lambda: defaultdict(list))
     by_device: dict[str, list[Case]] = field(default_factory=lambda: defaultdict(list))
+    _probes: defaultdict[bytes, list[Probe]] | None = None
+    _starts: dict[str, list[int]] = field(default_factory=dict)
     _outcomes: defaultdict[Endpoint, Outcomes] | None = None
     _ttls: defaultdict[Endpoint, set[int]] | None = None
     by_address: dict[str, list[Case]] = field(default_factory=lambda: defaultdict(list))
@@ -122,6 +124,20 @@ class Context:
         """`own_keys` for this session's device: the folder's only device is not it when it is seen elsewhere here."""
         found = own_keys(self.ring, case.device_id, role, algorithm)
         return [key for key in found if case.device_id is not None or not self.by_device.get(key.device_id or "")]
+
+    def probes_of(self, client: bytes) -> list[Probe]:
+        """The internet tests of one client, in order of time."""
+        if self._probes is None:
+            self._probes = defaultdict(list)
+            for probe in self.probes:
+                self._probes[probe.client].append(probe)
+        return self._probes.get(client, [])
+
+    def starts_at(self, address: str) -> list[int]:
+        """When the sessions of one device address begin (ns), ascending."""
+        if address not in self._starts:
+            self._starts[address] = sorted(case.start_ns for case in self.by_address.get(address, ()))
+        return self._starts[address]
 
     def outcomes(self, cloud: Endpoint) -> Outcomes:
         """How the devices of this capture fare with this cloud (TCP)."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from ipaddress import ip_address
 
 from analyzer.case import Case
@@ -12,6 +13,7 @@ from analyzer.names import Probe
 
 #: The test follows a failure at once; a connection attempt is over after 8 s, a UDP handshake after 45 s (ns).
 _WITHIN_NS = 60_000_000_000
+_LOOKED_AT = 16
 #: A capture that watches less than this after a test cannot call it unanswered (ns).
 _WATCH_NS = 3_000_000_000
 
@@ -40,13 +42,20 @@ def internet_test(case: Case, draft: Draft, context: Context) -> Finding | None:
 
 def _of(case: Case, context: Context) -> Probe | None:
     """The first test of this device between this attempt and its next one."""
-    client = ip_address(case.device.address).packed
-    following = [other.start_ns for other in context.by_address[case.device.address] if other.start_ns > case.start_ns]
-    until = min([*following, case.end_ns + _WITHIN_NS])
-    for probe in context.probes:
-        if probe.client == client and case.start_ns <= probe.time_ns <= until:
-            # Other programs ask for the time too: only a question that follows a failed attempt at once is this test.
-            if probe.kind == "ntp" and probe.time_ns - case.end_ns > _WITHIN_NS // 2:
-                continue
+    probes = context.probes_of(ip_address(case.device.address).packed)
+    place = bisect_left(probes, case.start_ns, key=_time)
+    if place == len(probes):
+        return None
+    starts = context.starts_at(case.device.address)
+    after = bisect_right(starts, case.start_ns)
+    until = min([*starts[after : after + 1], case.end_ns + _WITHIN_NS])
+    for probe in probes[place : place + _LOOKED_AT]:
+        # Other programs ask for the time too: only a question that follows a failed attempt at once is this test.
+        late = probe.kind == "ntp" and probe.time_ns - case.end_ns > _WITHIN_NS // 2
+        if probe.time_ns <= until and not late:
             return probe
     return None
+
+
+def _time(probe: Probe) -> int:
+    return probe.time_ns

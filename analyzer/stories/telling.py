@@ -11,8 +11,6 @@ from analyzer.stories.backoff import Run, failing_for, runs
 from analyzer.stories.devices import Group, grouped
 from analyzer.stories.moments import Moment, facts, moments
 
-#: Pauses listed per story; the count of attempts says how many there were.
-_CADENCE = 500
 #: A range of failure numbers that goes beyond this has no end.
 _ENDLESS = 900
 #: Up to this number of a run's first failure, the streak may as well have begun with it.
@@ -50,7 +48,7 @@ def _story(group: Group, captures: int = 1) -> Story:
     ladder = _ladder(streak)
     good, bad = _turning_point(members)
     changed = _changed(good, bad) if good and bad else ()
-    cadence = tuple(round(later.start_s - earlier.start_s, 3) for earlier, later in pairwise(members[: _CADENCE + 1]))
+    cadence = tuple(round(later.start_s - earlier.start_s, 3) for earlier, later in pairwise(members))
     return Story(
         device=group.device,
         sessions=tuple(moment.name for moment in members),

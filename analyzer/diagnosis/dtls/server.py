@@ -14,7 +14,7 @@ UP, DOWN = Direction.UP, Direction.DOWN
 _DECRYPT_ERROR = 51
 _UNEXPECTED = 10
 _STAGE = "server-key-exchange"
-_SLOT_DUMP = "a dump of the device's server-key slot (particle keys save, or offset 3298 of the DCT): does it verify this signature?"
+_SLOT_DUMP = "a dump of the device's server-key slot (dfu-util, offset 3298 of the DCT): does it verify this signature?"
 
 
 def wrong_server_key(view: View) -> Draft | None:
