@@ -73,23 +73,20 @@ def _story(group: Group, captures: int = 1) -> Story:
 
 def _streak(members: Sequence[Moment]) -> list[Moment]:
     """The failed attempts at the end of the story, without those whose fate the capture does not tell."""
-    streak: list[Moment] = []
-    for moment in reversed(members):
-        if moment.good:
-            break
-        streak.insert(0, moment)
-    while streak and streak[0].good is None:
-        del streak[0]
-    return streak
+    begin = len(members)
+    while begin and not members[begin - 1].good:
+        begin -= 1
+    while begin < len(members) and members[begin].good is None:
+        begin += 1
+    return list(members[begin:])
 
 
 def _ladder(streak: Sequence[Moment]) -> tuple[Run, ...]:
     """Runs of attempts of which none came as far as a session: a session sets the firmware's count to nought."""
-    attempts: list[Moment] = []
-    for moment in reversed(streak):
-        if moment.connected:
-            break
-        attempts.insert(0, moment)
+    begin = len(streak)
+    while begin and not streak[begin - 1].connected:
+        begin -= 1
+    attempts = streak[begin:]
     if len(attempts) < 2:
         return ()
     guesses = [moment.failed_s for moment in attempts]
