@@ -154,7 +154,14 @@ def _size(stage: Stage) -> str:
     known = STAGE.get(stage.stage)
     expected = known.size if known is not None else None
     if stage.stage == "connect":
-        return "" if stage.status is Status.ABSENT else "SYN, SYN-ACK, ACK" if stage.status is Status.SEEN else "SYN"
+        # Without frames it is a log that tells of it: no packet was seen.
+        return (
+            ""
+            if stage.status is Status.ABSENT or not stage.frames
+            else "SYN, SYN-ACK, ACK"
+            if stage.status is Status.SEEN
+            else "SYN"
+        )
     if stage.status is Status.ABSENT:
         return f"{expected} B" if expected else ""
     if stage.stage == "session":

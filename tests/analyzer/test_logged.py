@@ -19,6 +19,8 @@ from analyzer.model import CaptureReport, Certainty, Code, Report
 from analyzer.pipeline import Options, analyze_capture, analyze_logs, analyze_paths
 from analyzer.reports.json import plain
 from analyzer.reports.schema import report_schema
+from analyzer.reports.text import format_text
+from analyzer.reports.writing import Style
 from dissectors.events import How, Status
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "devicelogs"
@@ -229,3 +231,10 @@ def test_no_private_key_that_a_log_prints_reaches_the_report(captures: Path):
     )
     found = json.dumps(plain(report(captures, case.name, keys=True)))
     assert secret[:40] not in found and "secret-in-log" in found
+
+
+def test_a_log_alone_shows_no_packets(captures: Path) -> None:
+    report = analyze_logs([captures / "dtls-05b-device-key-broken-der" / "device.log"], load_keys([]))
+    shown = "".join(format_text(report, Style()))
+    assert "connect" in shown
+    assert "SYN" not in shown, "nobody saw a SYN, and over UDP there is none"
