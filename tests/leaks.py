@@ -120,12 +120,12 @@ def plant(folder: Path) -> tuple[Path, tuple[Secret, ...]]:
 
 
 @cache
-def _windows() -> tuple[dict[bytes, str], dict[bytes, str], dict[bytes, str]]:
+def _windows(wanted: tuple[Secret, ...]) -> tuple[dict[bytes, str], dict[bytes, str], dict[bytes, str]]:
     """Every piece that gives a secret away: raw bytes, base64 text, decimal digits; each with the secret's name."""
     raw: dict[bytes, str] = {}
     coded: dict[bytes, str] = {}
     decimal: dict[bytes, str] = {}
-    for secret in secrets():
+    for secret in wanted:
         for start in range(len(secret.data) - RUN + 1):
             raw.setdefault(secret.data[start : start + RUN], secret.name)
         for shift in range(3):
@@ -140,8 +140,9 @@ def _windows() -> tuple[dict[bytes, str], dict[bytes, str], dict[bytes, str]]:
 
 def find_leaks(wanted: Iterable[Secret], *outputs: str | bytes) -> list[str]:
     """The names of the secrets that show in ``outputs``, with the form they show in; empty when nothing got out."""
+    wanted = tuple(wanted)
     names = {secret.name for secret in wanted}
-    raw, coded, decimal = _windows()
+    raw, coded, decimal = _windows(wanted)
     found: dict[str, None] = {}
     for output in outputs:
         data = output.encode("utf-8", "surrogateescape") if isinstance(output, str) else output

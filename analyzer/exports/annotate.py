@@ -51,14 +51,15 @@ def annotate(
     """Write ``source`` with the remarks of ``report`` (a report on that capture) to ``output``.
 
     ``secrets`` are TLS key logs for Wireshark to decrypt DTLS with; ``plaintexts`` are decrypted CoAP messages to add.
-    With either, only the owner may read the file. Raises :class:`InputError` when ``source`` is no capture, cannot be
+    With either, or with decrypted messages among the remarks, only the owner may read the file. Raises :class:`InputError` when ``source`` is no capture, cannot be
     read, or is the same file as ``output``.
     """
     try:
         file = source.open("rb", buffering=0)
     except OSError as error:
         raise InputError(str(source), f"cannot be read: {error.strerror or error}") from error
-    with file, new_file(output, source, private=bool(secrets or plaintexts)) as out:
+    decrypted = any(session.messages for session in report.sessions)
+    with file, new_file(output, source, private=bool(secrets or plaintexts or decrypted)) as out:
         notes = Notes()
         stream = Source(file, notes, Limits())
         head = stream.more(_HEAD)
