@@ -24,6 +24,7 @@ class Meter:
         self._recent: list[tuple[float, int]] = [(self._began, 0)]
 
     def __call__(self, progress: Progress) -> None:
+        """Show this, when it is time to show something again."""
         now = time.monotonic()
         if now - self._shown < self._every:
             return

@@ -15,7 +15,9 @@ from analyzer.fleet.work import Setup
 class Workers(Protocol):
     """Who does the work: answers in any order, each path once, and None when there is nothing new to tell."""
 
-    def __call__(self, paths: Sequence[str], setup: Setup) -> Iterator[Answer | Unchanged | None]: ...
+    def __call__(self, paths: Sequence[str], setup: Setup) -> Iterator[Answer | Unchanged | None]:
+        """The answers on ``paths`` as they come."""
+        ...
 
 
 @dataclass(frozen=True, slots=True)

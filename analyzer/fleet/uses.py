@@ -77,6 +77,7 @@ class TracedRing(KeyRing):
 
     @property
     def keys(self) -> tuple[Key, ...]:  # type: ignore[override]
+        """All keys of the ring."""
         found: tuple[Key, ...] = self.__dict__["keys"]
         self._note("keys", lambda: found)
         return found
@@ -85,21 +86,25 @@ class TracedRing(KeyRing):
         return len(self.keys)
 
     def by_role(self, role: Role, algorithm: str | None = None) -> list[Key]:
+        """As the ring's; which keys there were is noted."""
         found = super().by_role(role, algorithm)
         self._note(f"role {role.value} {algorithm}", lambda: found)
         return found
 
     def for_device(self, device_id: str | None, role: Role | None = None, algorithm: str | None = None) -> list[Key]:
+        """As the ring's; which keys there were is noted."""
         if device_id:
             self._note(f"device {device_id.lower()}", lambda: KeyRing.for_device(self, device_id))
         return super().for_device(device_id, role, algorithm)
 
     def by_fingerprint(self, fingerprint: str) -> list[Key]:
+        """As the ring's; which keys there were is noted."""
         found = super().by_fingerprint(fingerprint)
         self._note(f"fingerprint {fingerprint}", lambda: found)
         return found
 
     def trial_order(self, role: Role, algorithm: str | None = None, *, likely: Iterable[str] = ()) -> list[Key]:
+        """As the ring's; which keys there were is noted."""
         likely = tuple(likely)
         self.by_role(role, algorithm)
         for name in likely:
@@ -109,11 +114,13 @@ class TracedRing(KeyRing):
 
     @property
     def session_secrets(self) -> dict[bytes, SessionSecret]:
+        """As the ring's; which secrets there were is noted."""
         found: dict[bytes, SessionSecret] = self.__dict__["_base"].session_secrets
         self._note("secrets", lambda: (found[name] for name in sorted(found)))
         return found
 
     def with_secrets(self, blocks: Any, file: str = "capture (secrets block)") -> KeyRing:  # noqa: ANN401
+        """As the ring's; what is added is not noted, because it comes from the capture itself."""
         base: KeyRing = self.__dict__["_base"]
         more = base.with_secrets(blocks, file)
         if blocks:

@@ -38,6 +38,7 @@ class Moment:
 
     @property
     def guessed_id(self) -> str | None:
+        """The device's id, however it came to be known."""
         return self.session.device.id
 
     @property

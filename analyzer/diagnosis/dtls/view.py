@@ -206,6 +206,7 @@ class View:
 
     @property
     def device_id(self) -> str | None:
+        """The device's 24 hex digits, when they are known."""
         return self.case.device_id
 
     @property

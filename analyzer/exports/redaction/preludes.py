@@ -34,6 +34,7 @@ class Wanted:
     askers: frozenset[bytes]
 
     def __call__(self, name: str | None, client: bytes) -> bool:
+        """Whether the look-up of ``name`` by ``client`` is kept."""
         if name is None:
             return False
         lower = name.lower()
