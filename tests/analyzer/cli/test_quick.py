@@ -114,7 +114,7 @@ def test_defaults_are_those_of_the_contract() -> None:
 
 
 def test_a_small_capture_does_not_import_what_it_does_not_need() -> None:
-    capture = ROOT / "captures" / "synth-healthy-photon" / "capture.pcap"
+    capture = ROOT / "captures" / "tcp-02a-cloud-wrong-devkey-brewskey" / "capture.pcap"  # without look-ups
     heavy = (
         "typer click pydantic rich numpy dns scapy tomli multiprocessing analyzer.devicelog dissectors.dtls.handshake"
     )
