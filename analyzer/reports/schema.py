@@ -50,7 +50,8 @@ def _of(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN4
                 "type": "object",
                 **_described(hint),
                 "properties": {field.name: _of(hints[field.name], definitions) for field in fields(hint)},
-                "required": [field.name for field in fields(hint)],
+                # Secrets are written only when they were asked for (`analyzer.reports.json`).
+                "required": [field.name for field in fields(hint) if field.name != "secrets"],
             }
             if hint is Report:
                 definitions[hint.__name__]["properties"]["schema"] = {"const": SCHEMA_NAME}
