@@ -38,4 +38,6 @@ def chromium() -> str:
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--update-expected", action="store_true", help="rewrite the expected reports of the golden captures")
+    parser.addoption(
+        "--update-expected", action="store_true", help="rewrite the expected reports of the golden captures"
+    )

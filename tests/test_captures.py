@@ -23,7 +23,11 @@ _RANK = ("undetermined", "inferred", "proven")
 
 
 def _analyze(case: Path, spec: dict[str, Any], mode: str, capture: str) -> dict[str, Any]:
-    keys = [path for path in (case / "keys", case / spec.get("secrets", "sslkeys.log")) if path.exists()] if mode == "with_keys" else []
+    keys = (
+        [path for path in (case / "keys", case / spec.get("secrets", "sslkeys.log")) if path.exists()]
+        if mode == "with_keys"
+        else []
+    )
     report = analyze_paths([str(case / capture)], load_keys(keys))
     result: dict[str, Any] = plain(report)
     for item in result["captures"]:
@@ -68,10 +72,16 @@ def test_verdicts_hold_against_the_truth(case: Path, mode: str) -> None:
             if len(wanted) > 1 and "certainty" in row:
                 assert verdict["certainty"] == row["certainty"], verdict
             if verdict["certainty"] == "proven":
-                allowed = {code for entry in (*truth.get("with_keys", ()), *truth.get("without_keys", ())) for code in entry["verdicts"]}
+                allowed = {
+                    code
+                    for entry in (*truth.get("with_keys", ()), *truth.get("without_keys", ()))
+                    for code in entry["verdicts"]
+                }
                 assert verdict["code"] in allowed, "wrongly proven"
         if len(wanted) == 1 and "certainty" in wanted[0]:
-            assert any(session["verdict"]["certainty"] == wanted[0]["certainty"] for session in sessions), sessions[0]["verdict"]
+            assert any(session["verdict"]["certainty"] == wanted[0]["certainty"] for session in sessions), sessions[0][
+                "verdict"
+            ]
         if mode == "with_keys":
             if "must" in truth:
                 assert truth["must"] in {session["verdict"]["code"] for session in sessions}
@@ -87,6 +97,8 @@ def test_a_key_never_weakens_what_is_known_without_it() -> None:
             with_keys, without = (_analyze(case, spec, mode, spec["capture"]) for mode in MODES)
         except InputError:
             continue
-        for first, second in zip(with_keys["captures"][0]["sessions"], without["captures"][0]["sessions"], strict=False):
+        for first, second in zip(
+            with_keys["captures"][0]["sessions"], without["captures"][0]["sessions"], strict=False
+        ):
             if second["verdict"]["code"] == "healthy" and first["verdict"]["code"] == "healthy":
                 assert _RANK.index(first["verdict"]["certainty"]) >= _RANK.index(second["verdict"]["certainty"])

@@ -15,7 +15,14 @@ from analyzer.pipeline import analyze_capture
 
 CAPTURES = Path(__file__).resolve().parent.parent / "captures"
 #: Small cases of different faults.
-CASES = ("synth-healthy-core", "synth-device-key-mismatch-brewskey", "synth-server-key-mismatch", "synth-server-signature-mismatch", "synth-record-corrupt", "seed-001")
+CASES = (
+    "synth-healthy-core",
+    "synth-device-key-mismatch-brewskey",
+    "synth-server-key-mismatch",
+    "synth-server-signature-mismatch",
+    "synth-record-corrupt",
+    "seed-001",
+)
 
 
 def _ring(case: str) -> KeyRing:
@@ -33,7 +40,9 @@ def _strengths(report: CaptureReport | None) -> dict[Code, Certainty]:
     found: dict[Code, Certainty] = {}
     for session in report.sessions if report else ():
         verdict = session.verdict
-        found[verdict.code] = max(found.get(verdict.code, Certainty.UNDETERMINED), verdict.certainty, key=lambda item: item.rank)
+        found[verdict.code] = max(
+            found.get(verdict.code, Certainty.UNDETERMINED), verdict.certainty, key=lambda item: item.rank
+        )
     return found
 
 
