@@ -12,6 +12,9 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from analyzer import model
 from analyzer.model import SCHEMA_NAME, Report
 
+#: Written only when `--show-secrets` asked for them.
+_ON_REQUEST = ("secrets", "secrets_shown")
+
 
 def report_schema() -> dict[str, Any]:
     """JSON Schema (draft 2020-12) of ``handshake-report/1``. Unknown further members are allowed: the report grows."""
@@ -51,7 +54,7 @@ def _of(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN4
                 **_described(hint),
                 "properties": {field.name: _of(hints[field.name], definitions) for field in fields(hint)},
                 # Secrets are written only when they were asked for (`analyzer.reports.json`).
-                "required": [field.name for field in fields(hint) if field.name != "secrets"],
+                "required": [field.name for field in fields(hint) if field.name not in _ON_REQUEST],
             }
             if hint is Report:
                 definitions[hint.__name__]["properties"]["schema"] = {"const": SCHEMA_NAME}
