@@ -176,6 +176,7 @@ def walk(command: Any = None, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def limits() -> str:
     """What the program holds at the most, from the places where it is set."""
+    from analyzer import limits as settings
     from analyzer.capture.records import Limits
     from analyzer.conversations import Options
     from analyzer.fleet.work import Limits as Work
@@ -202,7 +203,16 @@ def limits() -> str:
             f"{work.seconds:.0f} s and {work.megabytes:,} MB (`--time-limit`, `--memory-limit`)",
         ),
     )
-    return "".join(["| what | at the most |\n|---|---|\n", *(f"| {what} | {most} |\n" for what, most in rows)])
+    table = ["| what | at the most |\n|---|---|\n", *(f"| {what} | {most} |\n" for what, most in rows)]
+    table.append(
+        "\nFor one capture, set by variables (K, M, G are powers of 1024). `*`: the report's status is then `partial`, the exit\n"
+        "status 3.\n\n| variable | default | in `problems` | what happens |\n|---|---|---|---|\n"
+    )
+    pattern = r"^(ANALYZE_\w+|\(fixed\)) +(\S+) +([\w-]+(?: \*)?) +(.+)$"
+    for name, default, code, text in re.findall(pattern, settings.__doc__ or "", re.MULTILINE):
+        mark = "\\*" if code.endswith("*") else ""
+        table.append(f"| `{name}` | {default} | `{code.removesuffix(' *')}`{mark} | {text} |\n")
+    return "".join(table)
 
 
 def performance() -> str:
