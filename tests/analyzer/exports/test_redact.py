@@ -88,6 +88,8 @@ def identifiers(source: Path, case: Path | None, report: CaptureReport) -> Itera
     """(what it is, its bytes) of everything in the original that names somebody."""
     for session in report.sessions:
         for address in (session.device.address, session.cloud.address):
+            if not address:
+                continue  # a name that led nowhere has no cloud address
             packed = ip_address(address).packed
             if PSEUDONYMS.address(packed) != packed:
                 yield "address", packed
