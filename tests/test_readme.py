@@ -97,7 +97,7 @@ def test_every_command_and_option_is_in_the_readme_or_its_help_has_an_example(pa
     for word in set(
         re.findall(
             r"(?<![\w-])--[a-z][a-z-]+",
-            " ".join((code for code in re.findall(r"`([^`\n]+)`", prose) if not code.startswith("tests/"))),
+            " ".join(code for code in re.findall(r"`([^`\n]+)`", prose) if not code.startswith("tests/")),
         )
     ):
         known = {option for command in COMMANDS.values() for parameter in command.params for option in parameter.opts}
