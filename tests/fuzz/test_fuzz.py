@@ -22,7 +22,7 @@ def test_nothing_but_results_and_refusals(target: object) -> None:
 
 @pytest.mark.parametrize("path", _cases()[::3], ids=lambda path: path.parent.name)
 def test_no_mutation_proves_more_than_the_intact_capture(path: Path) -> None:
-    _, bad = fuzz_captures((str(path), 2, 11))
+    _, bad = fuzz_captures(path, 2, 11)
     assert not bad, (bad[0][0], bad[0][1].hex()[:3000])
 
 
