@@ -135,8 +135,8 @@ class RsaKey:
         except ValueError:
             return None
 
-    def may_open(self, ciphertext: bytes, lengths: Collection[int]) -> bool:
-        """A quick look: False when ``ciphertext`` certainly holds no PKCS#1 v1.5 message of one of these lengths.
+    def may_open(self, ciphertext: bytes, lengths: Collection[int], beginning: bytes = b"") -> bool:
+        """A quick look: False when ``ciphertext`` certainly holds no PKCS#1 v1.5 message of one of these lengths that begins so.
 
         True only means that the exact look (:meth:`raw_private` and the padding) is worth its time: OpenSSL answers a
         wrong key with junk of a random length, about one in a hundred of the wanted one. A damaged key is always True.
@@ -149,9 +149,10 @@ class RsaKey:
         if len(ciphertext) != private.key_size // 8:
             return False
         try:
-            return len(private.decrypt(ciphertext, padding.PKCS1v15())) in lengths
+            message = private.decrypt(ciphertext, padding.PKCS1v15())
         except ValueError:  # OpenSSL before 3.2 tells a wrong key by an error
             return False
+        return len(message) in lengths and message.startswith(beginning)
 
     def _library_key(self) -> library.RSAPrivateKey | None:
         """The key for OpenSSL, or None when it is not sound. Kept outside of this object, which stays picklable."""

@@ -1,4 +1,17 @@
-"""Could a byte that changed on the way explain it? A flipped byte looks like a wrong key, so a wrong key is not proven before this is excluded."""
+"""Could a byte that changed on the way explain it? A flipped byte looks like a wrong key, so a wrong key is not proven before this is excluded.
+
+What it costs, and why it is not cheaper. Each of the 2,048 bits of an identity is put back and the result decrypted: half
+a second of OpenSSL where nothing else settles it. What settles it before: the stored server key in the folder, or a
+second session of the device that fails alike (a wrong key fails every time). What does not:
+
+* A right TCP checksum. It excludes a flipped bit only where nobody recomputed it behind the damage, and a NAT, a proxy
+  or the sender's own memory do: such a session would be called a wrong key, *proven*.
+* Arithmetic. (c + 2^i)^d has no relation to c^d, the exponent is the same but every base is another; residue symbols
+  are cheap but those of the plaintext are unknown, for 300 bits or more of it are random padding; modulo one prime alone
+  those bits leave every candidate possible. So each takes a private operation.
+* Sessions in other captures. An address in two captures need not be the same device, and what a report says must not
+  depend on which captures were analysed with it.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +40,7 @@ def identity_flip(view: View, key: Key) -> str | None:
         return None
 
     def opens(candidate: bytes) -> bool:
-        if not rsa.may_open(candidate, IDENTITY_SIZES):
+        if not rsa.may_open(candidate, IDENTITY_SIZES, nonce):
             return False
         opened = crypto.open_identity(candidate, rsa.raw_private, rsa.n)
         return isinstance(opened, IdentityPlaintext) and opened.nonce == nonce
