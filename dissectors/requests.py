@@ -88,7 +88,7 @@ def _event(message: Message, direction: Direction) -> MessageSummary:
         data = quote(message.payload, DATA_SHOWN)
         facts["data"] = data
         summary = f"{what} event {name}: {data}" if data else f"{what} event {name}"
-        if name.endswith("device/key/error") and data.isdigit():
+        if name.endswith("device/key/error") and data.isdecimal():
             problems = tuple(text for bit, text in _KEY_ERRORS.items() if int(data) & bit)
             facts["key_errors"] = problems
             summary += f" ({', '.join(problems)})" if problems else ""

@@ -92,7 +92,7 @@ def ports_of(words: Sequence[str]) -> tuple[tuple[str, int], ...]:
     ports = []
     for word in words:
         transport, _, number = word.partition("/")
-        if transport not in ("tcp", "udp") or not number.isdigit() or not 0 < int(number) < 65536:
+        if transport not in ("tcp", "udp") or not number.isdecimal() or len(number) > 5 or not 0 < int(number) < 65536:
             raise UsageError(f"--port {word}: expected tcp/N or udp/N")
         ports.append((transport, int(number)))
     return tuple(ports)

@@ -92,6 +92,7 @@ def test_system_events_are_repeated_but_not_the_claim_code() -> None:
         ("5", ("server key was blank", "server address was blank")),
         ("10", ("server key was corrupt", "server address was corrupt")),
         ("x", None),
+        ("²", None),
     ],
 )
 def test_key_errors_are_decoded(mask: str, problems: tuple[str, ...] | None) -> None:

@@ -49,7 +49,7 @@ PARSER_LIMIT, CAPTURE_LIMIT = 2.0, 30.0
 #: KiB one process may come to.
 MEMORY_LIMIT = 1 << 20
 #: Seconds and mutations after which a round is over, and its executions of a target of cost 1.
-ROUND, MUTATIONS, EXECUTIONS = 2.0, 60, 8000
+ROUND, MUTATIONS, EXECUTIONS = 0.6, 60, 8000
 #: One mutated capture in so many is also written in every format.
 WRITTEN = 25
 FORMATS = ("text", "json", "jsonl", "csv", "html", "markdown")
@@ -218,6 +218,7 @@ def _jobs(executions: int, captures: int, done: Counter[tuple[str, str]], totals
 
 def _signalled() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
 
 
 def recorded(path: Path) -> list[dict[str, object]]:
@@ -287,6 +288,7 @@ def main() -> int:
         done.update({("target", target.name): options.seed for target in TARGETS})
         done.update({("capture", str(path.relative_to(CAPTURES))): options.seed for path in _cases()})
     violations = 0
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # the pool is ended on the way out
     start = time.monotonic()
     with Pool(options.jobs, initializer=_signalled) as pool:
         waiting: list = []  # type: ignore[type-arg]

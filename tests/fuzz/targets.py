@@ -7,24 +7,37 @@ from __future__ import annotations
 
 import io
 import struct
+import tempfile
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
 from analyzer.capture import open_capture, quoted
 from analyzer.capture.decode import Decoder
 from analyzer.capture.records import Notes
+from analyzer.capture.tunnels import inside
 from analyzer.conversations import Conversations
 from analyzer.devicelog import judge_log, read_log
 from analyzer.errors import InputError
 from analyzer.explain import explain
-from analyzer.keys import images, repair, rsa, sessions, texts
+from analyzer.exports.annotate import annotate
+from analyzer.exports.redact import redact
+from analyzer.keys import der, images, load_keys, repair, rsa, sessions, texts
+from analyzer.keys.address import read as read_address
 from analyzer.keys.contents import read_contents
 from analyzer.keys.names import hint
+from analyzer.keys.protected import open_der, open_pem
 from analyzer.keys.roles import Claim
+from analyzer.keys.structure import classify
+from analyzer.model import CaptureReport
 from analyzer.names import NameLog
 from analyzer.packet import ACK, FIN, RST, SYN, TCP, UDP, Packet
+from analyzer.pipeline import Options, analyze_capture
 from analyzer.reports.csv import inert
 from analyzer.reports.markdown import escape
 from analyzer.safe import printable
@@ -34,6 +47,7 @@ from dissectors.dtls.handshake import Dtls
 from dissectors.dtls.persist import find_sessions
 from dissectors.errors import WireError
 from dissectors.events import Direction, How, Mark
+from dissectors.hello import Hello
 from dissectors.lightssl.cipher import RecordCipher, open_records
 from dissectors.lightssl.handshake import LightSsl
 from dissectors.lightssl.messages import Credentials, IdentityPlaintext, SessionKeyMessage
@@ -332,13 +346,193 @@ def _udp() -> list[bytes]:
     return _payloads(UDP)
 
 
+_ETHERNET_HEADER = 14
+#: Link type and a header of it before an IPv4 packet.
+_LINKS = {
+    "ethernet": (1, bytes(12) + b"\x08\0"),
+    "vlan-mpls": (1, bytes(12) + bytes.fromhex("88a80001810000028847000101ff")),
+    "null": (0, b"\x02\0\0\0"),
+    "ppp": (9, b"\xff\x03\0\x21"),
+    "raw": (101, b""),
+    "sll": (113, bytes(14) + b"\x08\0"),
+    "sll2": (276, b"\x08\0" + bytes(18)),
+    "pppoe": (51, bytes.fromhex("110000010020") + b"\0\x21"),
+    "radiotap": (127, bytes.fromhex("000008000000000008020000") + bytes(20) + bytes.fromhex("aaaa030000000800")),
+    "802.11": (105, bytes.fromhex("08020000") + bytes(20) + bytes.fromhex("aaaa030000000800")),
+}
+
+
+@cache
+def _ip_packets() -> list[bytes]:
+    """IP packets out of Ethernet captures, the usual ones first."""
+    return [item[_ETHERNET_HEADER:] for item in _packets() if item[12:14] in (b"\x08\0", b"\x86\xdd")] or [b"\x45"]
+
+
+def _behind(header: bytes) -> Seeds:
+    return lambda: [header + item for item in _ip_packets()[::4]]
+
+
+def _fragments(data: bytes) -> None:
+    """Bytes as instructions: fragments of a few IPv4 and IPv6 datagrams, in any order, overlapping as they like."""
+    decoder = Decoder(Notes(), 8)
+    at = number = 0
+    while at + 6 <= len(data):
+        kind, ident, offset, size = struct.unpack_from("!BBHH", data, at)
+        at += 6
+        payload = data[at : at + (size & 0x3FF)]
+        at += len(payload)
+        number += 1
+        ends = bytes((10, 0, 0, ident & 1)), bytes((10, 0, 0, 2))
+        if kind & 1:
+            head = struct.pack("!IHBB", 6 << 28, 8 + len(payload), 44, 64) + ends[0] * 4 + ends[1] * 4
+            head += struct.pack("!BBHI", 17 if kind & 2 else 6, 0, offset & 0xFFF9, ident & 7)
+        else:
+            head = struct.pack(
+                "!BBHHHBBH", 0x45, 0, 20 + len(payload), ident & 7, offset & 0x3FFF, 64, 17 if kind & 2 else 6, 0
+            )
+            head += ends[0] + ends[1]
+        packet = decoder.decode(number, number * 1000, 101, head + payload, len(head) + len(payload))
+        if packet is not None:
+            quoted(packet)
+
+
+def _fragment_seeds() -> list[bytes]:
+    whole = (_udp() + _tcp())[:200]
+    found = []
+    for item in whole:
+        udp = struct.pack("!HHHH", 5684, 5684, 8 + len(item), 0) + item
+        pieces = [udp[at : at + 64] for at in range(0, len(udp), 64)]
+        found.append(
+            b"".join(
+                struct.pack("!BBHH", 2, 1, (number * 8) | (0x2000 if number + 1 < len(pieces) else 0), len(piece))
+                + piece
+                for number, piece in enumerate(pieces)
+            )
+        )
+    return found
+
+
+def _tunnel(data: bytes) -> None:
+    decoder = Decoder(Notes())
+    for port in (4789, 6081, 8472):
+        outer = Packet(1, 1, UDP, b"\x0a\0\0\1", b"\x0a\0\0\2", 5000, port, data, len(data))
+        found = inside(outer, decoder)
+        if found is not None:
+            inside(found, decoder)
+    for protocol in (4, 41, 47):
+        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(data), 1, 0, 64, protocol, 0) + b"\x0a\0\0\1\x0a\0\0\2"
+        decoder.decode(1, 1, 101, head + data, len(head) + len(data))
+
+
+def _tunnel_seeds() -> list[bytes]:
+    packets, framed = _ip_packets()[::6], _packets()[::6]
+    return [
+        *(bytes.fromhex("0800000000000100") + item for item in framed),
+        *(bytes.fromhex("0000655800000100") + item for item in framed),
+        *(bytes.fromhex("00000800") + item for item in packets),
+        *packets,
+    ]
+
+
+def _requests(data: bytes) -> None:
+    """Every message both ways, whatever its letter: the table of requests, with answers to them."""
+    namer = particle.Namer()
+    for direction in Direction:
+        for code in (1, 2, 3, 0x45):
+            for letter in b"ehkvdtucs":
+                message = bytes((0x41, code, 1, 2, data[0] if data else 0, 0xB1, letter)) + data[1:]
+                namer.name(message, direction)
+                particle.describe_bytes(message, direction)
+
+
+#: Messages whose data the table of requests looks into.
+_EVENTS = tuple(
+    bytes.fromhex("50020001b145") + b"".join(bytes((len(part),)) + part for part in path.split(b"/")) + b"\xff" + text
+    for path, text in (
+        (b"spark/device/key/error", b"5"),
+        (b"spark/device/reset", b"panic"),
+        (b"spark/flash/status", b"success"),
+    )
+)
+
+
+def _keys_toml(data: bytes) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "keys.toml").write_bytes(data)
+        (Path(folder) / "a.der").write_bytes(b"\xff" * 300)
+        load_keys([Path(folder)]).rows()
+
+
+def _toml_seeds() -> list[bytes]:
+    return [
+        b'[files]\n"a.der" = "device-private"\n"*.bin" = { role = "device-server-key", device = "300047001147343332373737" }\n',
+        b'[[key]]\nfile = "a.der"\nrole = "cloud-copy"\ndevice = "300047001147343332373737"\n[roles]\ncloud-private = ["a.der"]\n',
+        b"a = " + b"9" * 5000,
+        *(path.read_bytes() for path in sorted(CAPTURES.glob("**/keys.toml"))[:50]),
+    ]
+
+
+def _der(data: bytes) -> None:
+    with suppress(WireError):
+        classify(data)
+    with suppress(WireError):
+        found = der.element(data)
+        for item in der.children(data, found):
+            if item.tag == der.INTEGER:
+                der.integer(data, item)
+            der.content(data, item)
+    der.declared_size(data)
+    read_address(data, "tcp")
+    read_address(data, "udp")
+
+
+def _encrypted(data: bytes) -> None:
+    open_pem(data, (b"secret",))
+    open_der(data, (b"secret",))
+
+
+@cache
+def _encrypted_seeds() -> list[bytes]:
+    key = ec.generate_private_key(ec.SECP256R1())
+    kinds = serialization.Encoding, serialization.PrivateFormat
+    return [
+        key.private_bytes(encoding, layout, serialization.BestAvailableEncryption(b"secret"))
+        for encoding in (kinds[0].PEM, kinds[0].DER)
+        for layout in (kinds[1].PKCS8, kinds[1].TraditionalOpenSSL)
+        if (encoding, layout) != (kinds[0].DER, kinds[1].TraditionalOpenSSL)
+    ]
+
+
+def annotated(report: CaptureReport, source: Path, output: Path) -> None:
+    """Write an annotated copy."""
+    annotate(report, source, output)
+
+
+def redacted(report: CaptureReport, source: Path, output: Path) -> None:
+    """Write a redacted copy."""
+    redact(report, source, output, salt=b"s" * 16)
+
+
+def _exported(write: Callable[[CaptureReport, Path, Path], None]) -> Callable[[bytes], None]:
+    def run(data: bytes) -> None:
+        with tempfile.TemporaryDirectory() as folder:
+            source, output = Path(folder) / "in.pcap", Path(folder) / "out.pcapng"
+            source.write_bytes(data)
+            write(analyze_capture(source, load_keys([]), Options(jobs=1)), source, output)
+            for _ in open_capture(output, name="out"):  # what was written can be read again
+                pass
+
+    return run
+
+
 TARGETS: tuple[Target, ...] = (
     Target("pcap", _capture, lambda: _captures(".pcap", 6000), (InputError,), 12),
     Target("pcapng", _capture, lambda: _captures(".pcapng", 12_000), (InputError,), 12),
     Target("gzip", _capture, lambda: _captures(".gz", 30_000), (InputError,), 12),
     Target("index", _screened, lambda: _captures(".pcap", 6000), (InputError,), 40),
-    *(Target(f"link-{name}", _link(number), _packets) for name, number in
-      (("ethernet", 1), ("null", 0), ("ppp", 9), ("raw", 101), ("sll", 113), ("sll2", 276), ("pppoe", 51))),
+    *(Target(f"link-{name}", _link(number), _behind(header)) for name, (number, header) in _LINKS.items()),
+    Target("ip-fragments", _fragments, _fragment_seeds, (), 4),
+    Target("tunnels", _tunnel, _tunnel_seeds),
     Target("tcp-reassembly", _segments, lambda: _framed(_tcp()), (), 8),
     Target("udp-conversations", _datagrams, lambda: _framed(_udp()), (), 4),
     Target("lightssl-machine", _lightssl, lambda: _framed(_tcp()), (), 6),
@@ -348,9 +542,16 @@ TARGETS: tuple[Target, ...] = (
     Target("dtls-messages", _handshake_bodies, lambda: [item[25:] for item in _udp()], (), 2),
     Target("dtls-machine", _dtls, lambda: _framed(_udp()), (), 10),
     Target("coap", lambda data: void(coap.parse(data)), _udp),
-    Target("particle", _namer, _udp, (), 3),
+    Target("particle", _namer, lambda: [*_EVENTS, *_udp()], (), 3),
     Target("describe", lambda data: void(description.summarise(data)), lambda: [b'{"f":["a"],"v":{"b":2},"p":6,"m":[{"s":1}]}']),
     Target("foreign", lambda data: void(detect.foreign(data)), lambda: [*_tcp(), b"HTTP/1.1 302 Found\r\nLocation: http://x\r\n\r\n<title>a</title>"]),
+    Target("hello", lambda data: void(Hello.from_wire(data)), lambda: [bytes(12), bytes(range(60)), *_udp()], (WireError,)),
+    Target("requests", _requests, lambda: [*_EVENTS, *_udp()], (), 20),
+    Target("keys-toml", _keys_toml, _toml_seeds, (), 40),
+    Target("der", _der, _keys, (), 4),
+    Target("encrypted-key", _encrypted, _encrypted_seeds, (), 40),
+    Target("annotate", _exported(annotated), lambda: [*_captures(".pcap", 3000), *_captures(".pcapng", 6000)], (InputError,), 100),
+    Target("redact", _exported(redacted), lambda: [*_captures(".pcap", 3000), *_captures(".pcapng", 6000)], (InputError,), 100),
     Target("key-file", _key_file, _keys, (), 20),
     Target("flash-image", lambda data: void(images.blobs(data)), lambda: [*_keys(".bin", ".der"), bytes(4096)], (), 8),
     Target("device-slot", _slot, lambda: _keys(".der"), (), 10),

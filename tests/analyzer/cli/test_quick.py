@@ -108,7 +108,7 @@ def test_defaults_are_those_of_the_contract() -> None:
     assert request == Request(paths=["./a.pcap"])
     assert (Request().format, Request().engine) == (Format.TEXT, Engine.AUTO)
     assert capturing.ports_of(["tcp/5683", "udp/1"]) == (("tcp", 5683), ("udp", 1))
-    for word in ("tcp", "tcp/0", "tcp/65536", "sctp/1", "tcp/x"):
+    for word in ("tcp", "tcp/0", "tcp/65536", "sctp/1", "tcp/x", "tcp/²", "tcp/" + "9" * 5000):
         with pytest.raises(UsageError, match=word):
             capturing.ports_of([word])
 

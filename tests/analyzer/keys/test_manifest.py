@@ -68,8 +68,9 @@ def test_manifest_against_the_content_is_reported_not_believed(tmp_path):
         "[[key]]\nrole = 'cloud-copy'",
         '"a.pem" = { device = "12" }',
         "a = " + "[" * 5000,
+        "a = " + "9" * 5000,
     ],
-    ids=["syntax", "role", "no file", "id", "deep"],
+    ids=["syntax", "role", "no file", "id", "deep", "long number"],
 )
 def test_bad_manifest_is_a_finding_and_stops_nothing(tmp_path, manifest):
     ring = load(tmp_path, manifest, a_dot_pem=KEY.public_pem)
