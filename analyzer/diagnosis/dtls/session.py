@@ -8,6 +8,7 @@ from analyzer.diagnosis.dtls.device import doubts, what_fits
 from analyzer.diagnosis.dtls.opening import MINUTE, cut_short, too_short
 from analyzer.diagnosis.dtls.view import View, established
 from analyzer.model import Certainty, Code, Evidence
+from dissectors.dtls.record import WireRecord
 from dissectors.events import Direction, Record, Status
 
 UP, DOWN = Direction.UP, Direction.DOWN
@@ -17,6 +18,10 @@ HELLO_WATCH = 4.0
 #: Three transmissions without an answer take at least 4 + 8 s.
 _DROPPED_WATCH = 12.0
 _DROPPED_RECORDS = 3
+#: Records that do not verify which are named.
+_LISTED = 8
+#: Bytes of a record that does not verify in which a change no checksum sees is looked for.
+_LOOKED_AT = 256
 _DISPLACED_WITHIN_NS = 5_000_000_000
 
 
@@ -30,7 +35,8 @@ def corrupt_record(view: View) -> Draft | None:
     who = "device" if directions == {UP} else "cloud" if directions == {DOWN} else "device and the cloud"
     frames = tuple(frame for item in bad for frame in item.record.frames)
     many = f"{len(bad)} records" if len(bad) > 1 else "A record"
-    sure = any(_bracketed(view, item) for item in bad)
+    unseen = [item for item in bad[:_LISTED] if _changed_unseen(view, item)]
+    sure = any(_bracketed(view, item) for item in bad if item not in unseen)
     return Draft(
         Code.RECORD_CORRUPT,
         Certainty.PROVEN if sure else Certainty.INFERRED,
@@ -47,11 +53,34 @@ def corrupt_record(view: View) -> Draft | None:
                     f"record {sequence_of(item.record)} of the {_who(item.record)}: the authentication tag does not verify",
                     item.record.frames,
                 )
-                for item in bad[:8]
+                for item in bad[:_LISTED]
+            ),
+            *(
+                Evidence(
+                    "it verifies with two bytes of 0xff as 0x00 (or back), which no checksum tells apart",
+                    item.record.frames,
+                )
+                for item in unseen
             ),
         ),
         would_settle=() if sure else ("a longer capture of this session",),
     )
+
+
+def _changed_unseen(view: View, bad: OpenedRecord) -> bool:
+    """Whether a change that the UDP checksum is blind to (0xffff is 0 to it, RFC 1071) explains the record: then nothing
+    vouches for the bytes, and it may as well be the capture that is damaged."""
+    held, whole = view.decryption.held, bad.record.fragment
+    if held is None:
+        return False
+    for value, other in ((b"\xff\xff", bytes(2)), (bytes(2), b"\xff\xff")):
+        at = whole.find(value)
+        while at >= 0:
+            changed = WireRecord.from_parts(bad.record.header, whole[:at] + other + whole[at + 2 :])
+            if held.keys.open(bad.direction, changed) is not None:
+                return True
+            at = whole.find(value, at + 1) if at < _LOOKED_AT else -1
+    return False
 
 
 def _bracketed(view: View, bad: OpenedRecord) -> bool:

@@ -112,14 +112,30 @@ def _corrupt(view: View, bad: OpenedRecord) -> Draft:
     sure = session.hmac is True or len(good) >= 2
     who = "device" if bad.record.direction is Direction.UP else "cloud"
     frames = bad.record.frames
+    changed = tuple(sorted(set(view.conversation.facts.checksum_bad) & set(_vector(view, bad))))
+    why = (
+        "the TCP checksum of the record before is wrong, which this one is decrypted with: it changed after it was sent"
+    )
     return Draft(
         Code.RECORD_CORRUPT,
-        Certainty.PROVEN if sure else Certainty.INFERRED,
+        Certainty.PROVEN if sure and not changed else Certainty.INFERRED,
         "session",
         frames,
         f"The session key is right, but record {bad.record.index + 1} of the {who} does not decrypt: it was damaged on the way, or the two sides lost step.",
-        (*_keys_fit(view), Evidence(f"{bad.error}", frames), view.close_evidence()),
+        (
+            *_keys_fit(view),
+            Evidence(f"{bad.error}", frames),
+            *((Evidence(why, changed),) if changed else ()),
+            view.close_evidence(),
+        ),
     )
+
+
+def _vector(view: View, bad: OpenedRecord) -> tuple[int, ...]:
+    """Frames of the record before ``bad``: the initialisation vector is its first 16 bytes."""
+    records = (item.record for item in view.decryption.records)
+    before = [item for item in records if item.direction is bad.record.direction and item.index < bad.record.index]
+    return before[-1].frames if before else ()
 
 
 def _keys_fit(view: View) -> list[Evidence]:
