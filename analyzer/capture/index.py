@@ -15,6 +15,7 @@ from __future__ import annotations
 import importlib.util
 import os
 from collections.abc import Iterable, Iterator
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from analyzer.packet import ICMP, ICMPV6, TCP, UDP
@@ -66,7 +67,13 @@ class Flows(Protocol):
 
 def available() -> bool:
     """Whether numpy is there; without it captures are read record by record, with the same result."""
-    return importlib.util.find_spec("numpy") is not None and not os.environ.get("ANALYZE_NO_INDEX")
+    return _has_numpy() and not os.environ.get("ANALYZE_NO_INDEX")
+
+
+@cache
+def _has_numpy() -> bool:
+    """Asked for every capture; the answer takes a look at every folder of the path."""
+    return importlib.util.find_spec("numpy") is not None
 
 
 def _table(values: Iterable[int]) -> Array:

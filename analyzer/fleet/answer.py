@@ -10,7 +10,7 @@ from typing import Literal
 
 from analyzer.keys import KeyRing
 from analyzer.model import CaptureReport, InputProblem, Session
-from analyzer.reports.json import plain
+from analyzer.reports.json import compact
 
 #: Deflated JSON; the name because a field of :class:`Answer` is called ``bytes``.
 Blob = bytes
@@ -106,7 +106,7 @@ def answer_of(
     limit: float | None = None,
 ) -> Answer:
     """The answer that holds ``report``; ``ring`` tells where each device is supposed to go."""
-    text = json.dumps(plain(replace(report, path="")), ensure_ascii=True, allow_nan=False)
+    text = compact(replace(report, path=""))
     return Answer(
         path=report.path,
         sha256=report.sha256 or sha256,

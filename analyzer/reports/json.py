@@ -41,6 +41,11 @@ def _told(value: Any, name: str) -> bool:  # noqa: ANN401
     return name != "secrets" or bool(value.secrets)
 
 
+def compact(value: Any) -> str:  # noqa: ANN401 - any model value
+    """A model value as one line of JSON: that of :func:`plain`, in less than half the time."""
+    return _dump(value)
+
+
 def _dump(value: Any, indent: int | None = None) -> str:  # noqa: ANN401
     # ASCII only: control, bidirectional and zero-width characters from a capture arrive escaped.
     return json.dumps(value, ensure_ascii=True, indent=indent, allow_nan=False, default=_shallow)
