@@ -2,7 +2,7 @@
 """Measures `analyze batch` over thousands of small captures, beside `tshark -T json` once per file; prints Markdown.
 
     tests/benchmarks/fleet.py                      5,000 captures: rate, peak memory, ratio to tshark
-    tests/benchmarks/fleet.py --kills 30           also: kill -9 at random moments, continued, compared byte for byte
+    tests/benchmarks/fleet.py --kills 30           also: kill -9 at random moments, each further on, continued, compared byte for byte
     tests/benchmarks/fleet.py --page DIR           also: the HTML report of the run and of 10,000 devices, with pictures
 
 The captures are those of `population.py`: every session of a fleet of both transports in a file of its own, addresses,
@@ -19,13 +19,13 @@ import os
 import random
 import resource
 import shutil
-import signal
 import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import closing
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parent.parent.parent
@@ -33,10 +33,13 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 from captures.synth import capfile  # noqa: E402 - the path must be set first
+from tests.benchmarks.kills import kill_again_and_again  # noqa: E402 - as above
 from tests.benchmarks.measure import measure  # noqa: E402 - as above
 from tests.benchmarks.population import Population  # noqa: E402 - as above
 
 DAYS = 30
+#: What a killed and continued run is compared in: every stored report, and every column.
+FORMATS = ("json", "csv")
 
 
 def make(folder: Path, count: int, leave_out: str) -> Counter[str]:
@@ -76,10 +79,10 @@ def verdicts_in(store: Path) -> Counter[str]:
         return Counter(dict(db.execute("SELECT verdict, count(*) FROM sessions GROUP BY verdict")))
 
 
-def exported(store: Path) -> str:
-    """The digest of the store's JSON report."""
+def exported(store: Path, form: str) -> str:
+    """The digest of the store's report in that format."""
     process = subprocess.Popen(
-        [sys.executable, "-m", "analyzer", "fleet", str(store), "--format", "json"], stdout=subprocess.PIPE
+        [sys.executable, "-m", "analyzer", "fleet", str(store), "--format", form], stdout=subprocess.PIPE
     )
     digest = hashlib.sha256()
     assert process.stdout is not None
@@ -107,24 +110,14 @@ def _children_cpu() -> float:
     return used.ru_utime + used.ru_stime
 
 
-def killed(folder: Path, store: Path, jobs: int, kills: int, whole_s: float) -> int:
-    """Runs that are killed at random moments until there were ``kills``, then one to the end; how many captures were seen twice by no run."""
-    rng = random.Random(8)
-    landed = 0
-    # A whole run is spread over the kills, so that each one meets work; start-up is waited for.
-    share = max(0.3, 0.8 * whole_s / kills)
-    while landed < kills:
-        process = subprocess.Popen(
-            batch(folder, store, jobs), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, start_new_session=True
-        )
-        time.sleep(1.0 + 2 * share * rng.random())
-        if process.poll() is not None:
-            break
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        landed += 1
+def killed(folder: Path, store: Path, jobs: int, kills: int, total: int) -> list[int]:
+    """A run killed ``kills`` times, each time further on, and then left to its end; the captures done at each kill."""
+    counts = kill_again_and_again(batch(folder, store, jobs), store, total, kills)
     subprocess.run(batch(folder, store, jobs), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False)
-    return landed
+    with closing(sqlite3.connect(store)) as db:
+        if db.execute("PRAGMA integrity_check").fetchone() != ("ok",):
+            raise SystemExit(f"{store} is corrupt")
+    return counts
 
 
 def page_of_many(store: Path, output: Path, devices: int = 10_000) -> None:
@@ -216,10 +209,14 @@ def main() -> int:
         flush=True,
     )
     if asked.kills:
-        landed = killed(folder, folder / "killed.sqlite", asked.jobs, asked.kills, run.wall)
-        same = exported(store) == exported(folder / "killed.sqlite")
+        counts = killed(folder, folder / "killed.sqlite", asked.jobs, asked.kills, len(files))
+        same = all(exported(store, form) == exported(folder / "killed.sqlite", form) for form in FORMATS)
         status |= not same
-        print(f"| kill -9, {landed} times | {'byte-identical' if same else 'DIFFERS'} |", flush=True)
+        print(
+            f"| kill -9, {len(counts)} times, with {', '.join(map(str, counts))} captures done"
+            f" | {'byte-identical' if same else 'DIFFERS'} ({', '.join(FORMATS)}) |",
+            flush=True,
+        )
     if asked.page:
         asked.page.mkdir(parents=True, exist_ok=True)
         page = asked.page / "fleet.html"

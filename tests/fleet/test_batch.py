@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import random
 import shutil
 import signal
 import sqlite3
@@ -26,6 +25,7 @@ from analyzer.keys import load_keys
 from analyzer.pipeline import analyze_paths
 from analyzer.reports.fleet.json import format_json
 from analyzer.reports.json import format_json as format_one
+from tests.benchmarks.kills import kill_again_and_again
 
 Run = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[2]
@@ -227,30 +227,22 @@ def test_a_worker_that_dies_twice_on_a_capture_leaves_a_row(fleet):
 
 
 def test_killed_at_random_the_result_is_that_of_an_uninterrupted_run(fleet):
-    """`kill -9` of the whole run, a few times; the benchmark does it thirty times on more captures."""
+    """`kill -9` of the whole run, four times, each further on; the benchmark does it thirty times on 5,000 captures."""
     source = (fleet / "captures" / "again.pcap").read_bytes()
-    for number in range(60):
+    for number in range(1200):
         data = bytearray(source)
         data[24:28] = (1_790_000_000 + number).to_bytes(4, "little")  # the first packet's time: other content
-        (fleet / "captures" / f"more-{number:02}.pcap").write_bytes(data)
+        (fleet / "captures" / f"more-{number:04}.pcap").write_bytes(data)
     words = ["batch", str(fleet / "captures"), "--keys", str(fleet / "keys"), "--jobs", "2", "--quiet"]
     subprocess.run(
         [sys.executable, "-m", "analyzer", *words, "--store", str(fleet / "whole.sqlite")],
         cwd=ROOT,
         stdout=subprocess.DEVNULL,
     )
-    order = random.Random(8)
-    kills = 0
-    for _ in range(4):
-        process = subprocess.Popen(
-            [sys.executable, "-m", "analyzer", *words, "--store", str(fleet / "killed.sqlite")],
-            cwd=ROOT, stdout=subprocess.DEVNULL, start_new_session=True,
-        )  # fmt: skip
-        time.sleep(0.7 + order.random())
-        kills += process.poll() is None
-        os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-    assert kills, "every run was done before it could be killed"
+    command = [sys.executable, "-m", "analyzer", *words, "--store", str(fleet / "killed.sqlite")]
+    counts = kill_again_and_again(command, fleet / "killed.sqlite", len(paths_of(fleet)), 4)
+    assert counts == sorted(set(counts)), counts
+    assert 0 < counts[0] <= counts[-1] < len(paths_of(fleet)), counts
     subprocess.run(
         [sys.executable, "-m", "analyzer", *words, "--store", str(fleet / "killed.sqlite")],
         cwd=ROOT,
