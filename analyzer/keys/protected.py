@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import re
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from analyzer.keys import der
@@ -11,21 +12,18 @@ from dissectors.errors import Malformed, Truncated
 #: Work factors above these would keep the program busy for minutes: a hostile file, not a key.
 _MAX_ITERATIONS: Final = 20_000_000
 _MAX_SCRYPT: Final = 1 << 24
+_DEK: Final = re.compile(rb"(?m)^DEK-Info: *([A-Z0-9-]{1,32}), *([0-9A-Fa-f]*)\s*$")
 _SCRYPT: Final = bytes.fromhex("2b06010401da47040b")
 _SALTED: Final = 3
 
 
 def open_pem(pem: bytes, passphrases: Sequence[bytes]) -> bytes | None:
     """PKCS#8 DER of an encrypted PEM block, or None when no passphrase opens it."""
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_pem_private_key
 
-    for passphrase in passphrases:
-        try:
-            return _plain(load_pem_private_key(pem, passphrase))
-        except (ValueError, TypeError, UnsupportedAlgorithm):
-            continue
-    return None
+    if _short_vector(pem):
+        return None
+    return _opened(load_pem_private_key, pem, passphrases)
 
 
 def open_der(data: bytes, passphrases: Sequence[bytes]) -> bytes | None:
@@ -33,17 +31,37 @@ def open_der(data: bytes, passphrases: Sequence[bytes]) -> bytes | None:
 
     Raises Malformed when its work factor is absurd.
     """
-    from cryptography.exceptions import UnsupportedAlgorithm
     from cryptography.hazmat.primitives.serialization import load_der_private_key
 
     if passphrases and _costs_too_much(data):
         raise Malformed("encrypted: its work factor is absurd, so no passphrase was tried")
+    return _opened(load_der_private_key, data, passphrases)
+
+
+def _opened(load: Callable[[bytes, bytes], object], data: bytes, passphrases: Sequence[bytes]) -> bytes | None:
+    from cryptography.exceptions import UnsupportedAlgorithm
+
     for passphrase in passphrases:
         try:
-            return _plain(load_der_private_key(data, passphrase))
+            return _plain(load(data, passphrase))
         except (ValueError, TypeError, UnsupportedAlgorithm):
             continue
+        except BaseException as error:
+            # A panic of the library's Rust is no Exception, and its class can be imported from nowhere.
+            if type(error).__name__ != "PanicException":
+                raise
+            return None
     return None
+
+
+def _short_vector(pem: bytes) -> bool:
+    """Whether the header of an old encrypted PEM (RFC 1421 4.6.1.1) gives an initialisation vector that is not one of its
+    cipher: the library panics on a short one (cryptography 50), with a stack on standard error."""
+    found = _DEK.search(pem)
+    if found is None:
+        return b"DEK-Info" in pem
+    digits = len(found[2])
+    return digits != (32 if found[1].startswith(b"AES") else 16)
 
 
 def _plain(key: object) -> bytes:

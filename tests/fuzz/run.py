@@ -49,7 +49,9 @@ PARSER_LIMIT, CAPTURE_LIMIT = 2.0, 30.0
 #: KiB one process may come to.
 MEMORY_LIMIT = 1 << 20
 #: Seconds and mutations after which a round is over, and its executions of a target of cost 1.
-ROUND, MUTATIONS, EXECUTIONS = 0.6, 60, 8000
+ROUND, MUTATIONS, EXECUTIONS = 0.3, 60, 8000
+#: A capture whose mutations took longer than this in some round (in seconds each: many RSA operations) has one turn of so many.
+SLOW, SLOW_TURN = 0.02, 4
 #: One mutated capture in so many is also written in every format.
 WRITTEN = 25
 FORMATS = ("text", "json", "jsonl", "csv", "html", "markdown")
@@ -74,7 +76,9 @@ def fuzz_target(target: Target, executions: int, seed: int | str) -> tuple[Count
             counts["read"] += 1
         except target.allowed as error:
             counts[f"refused ({type(error).__name__})"] += 1
-        except Exception as error:  # noqa: BLE001 - whatever else comes out is what we look for
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001 - whatever else comes out is what we look for, panics of Rust as well
             counts["VIOLATION"] += 1
             bad.append((f"{target.name}: {type(error).__name__}: {error}", data))
         if time.process_time() - start > PARSER_LIMIT:
@@ -159,7 +163,9 @@ def fuzz_captures(
                 for kind in FORMATS:
                     for _ in chunks(whole, kind, Style()):
                         pass
-        except Exception as error:  # noqa: BLE001
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # noqa: BLE001
             counts["VIOLATION"] += 1
             bad.append((f"{case} #{number}: {type(error).__name__}: {error}", changed))
             continue
@@ -198,8 +204,11 @@ def _work(job: Job) -> tuple[Job, Counter[str], list[Found], float]:
     return job, counts, bad, time.process_time() - start
 
 
-def _jobs(executions: int, captures: int, done: Counter[tuple[str, str]], totals: Counter[str]) -> Iterator[Job]:
-    """Rounds of captures and of targets in turn, until both numbers are reached (``totals`` grows meanwhile)."""
+def _jobs(
+    executions: int, captures: int, done: Counter[tuple[str, str]], totals: Counter[str], slow: set[str]
+) -> Iterator[Job]:
+    """Rounds of captures and of targets in turn, until both numbers are reached (``totals`` and ``slow`` grow meanwhile)."""
+    turns = 0
     shares = {target.name: max(20, EXECUTIONS // target.cost) for target in TARGETS}
     cases = [str(path.relative_to(CAPTURES)) for path in _cases()]
     small = min(MUTATIONS, max(1, captures // max(1, len(cases))))
@@ -211,7 +220,10 @@ def _jobs(executions: int, captures: int, done: Counter[tuple[str, str]], totals
                 yield "target", name, done["target", name], max(20, int(share * scale))
                 done["target", name] += 1
         if begun[1] < captures:
+            turns += 1
             for name in cases:
+                if name in slow and turns % SLOW_TURN:
+                    continue
                 yield "capture", name, done["capture", name], small
                 done["capture", name] += 1
 
@@ -280,10 +292,13 @@ def main() -> int:
     rows = recorded(options.results) if options.results else []
     done: Counter[tuple[str, str]] = Counter()
     totals: Counter[str] = Counter()
+    slow: set[str] = set()
     for row in rows:
         kind, name = str(row["kind"]), str(row["name"])
         done[kind, name] = max(done[kind, name], int(row["round"]) + 1)  # type: ignore[call-overload]
         totals[kind] += sum(row["counts"].values())  # type: ignore[attr-defined]
+        if kind == "capture" and float(row["seconds"]) > SLOW * sum(row["counts"].values()):  # type: ignore[arg-type, attr-defined]
+            slow.add(name)
     if not rows:
         done.update({("target", target.name): options.seed for target in TARGETS})
         done.update({("capture", str(path.relative_to(CAPTURES))): options.seed for path in _cases()})
@@ -292,7 +307,7 @@ def main() -> int:
     start = time.monotonic()
     with Pool(options.jobs, initializer=_signalled) as pool:
         waiting: list = []  # type: ignore[type-arg]
-        jobs = _jobs(options.executions, options.captures, done, totals)
+        jobs = _jobs(options.executions, options.captures, done, totals, slow)
         while True:
             while len(waiting) < 2 * options.jobs and time.monotonic() - start < options.seconds:
                 job = next(jobs, None)
@@ -305,6 +320,8 @@ def main() -> int:
             totals[kind] += sum(counts.values())
             row = {"kind": kind, "name": name, "round": number, "counts": dict(counts), "seconds": round(seconds, 2)}
             rows.append(row)
+            if kind == "capture" and seconds > SLOW * sum(counts.values()):
+                slow.add(name)
             if options.results:
                 with options.results.open("a", encoding="utf-8") as file:
                     file.write(json.dumps(row) + "\n")

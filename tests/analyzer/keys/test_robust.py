@@ -11,11 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.errors import InputError
-from analyzer.keys import load_keys
+from analyzer.keys import load_keys, protected
 from analyzer.keys.build import build
 from analyzer.keys.contents import read_contents
 from analyzer.keys.names import hint
 from analyzer.keys.pairing import compare
+from analyzer.keys.protected import open_pem
 from analyzer.keys.roles import Claim
 
 ZOO = Path(__file__).resolve().parents[3] / "captures" / "keys-zoo"
@@ -123,3 +124,25 @@ def test_folder_hash_follows_names_and_contents(tmp_path):
     second = load_keys([tmp_path]).fingerprint_of_folder
     (tmp_path / "a.der").rename(tmp_path / "b.der")
     assert len({first, second, load_keys([tmp_path]).fingerprint_of_folder}) == 3
+
+
+@pytest.mark.parametrize("vector", [b"9AD6E2", b"", b"xyz", b"9AD6E2ACAF094117FFDD37418057CA6B00"])
+def test_an_old_encrypted_pem_with_a_wrong_vector_is_not_opened(vector: bytes, capfd) -> None:
+    """The library's Rust panics on a short one, which no `except Exception` catches."""
+    pem = (
+        b"-----BEGIN EC PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\nDEK-Info: AES-256-CBC,"
+        + vector
+        + b"\n\nVXlUeG4=\n-----END EC PRIVATE KEY-----\n"
+    )
+    assert open_pem(pem, [b"secret"]) is None
+    assert capfd.readouterr().err == ""
+
+
+def test_a_panic_of_the_library_is_a_key_that_does_not_open(monkeypatch) -> None:
+    class PanicException(BaseException):
+        pass
+
+    def load(data: bytes, passphrase: bytes) -> object:
+        raise PanicException
+
+    assert protected._opened(load, b"", [b"secret"]) is None
