@@ -69,6 +69,12 @@ def test_in_a_browser(chromium, browser, tmp_path):
             assert tab.dialogs == []
             assert tab.requests == [file.as_uri()]
             assert tab.evaluate("document.documentElement.scrollWidth - innerWidth") <= 0
+            count = "document.querySelector('.pair .count')"
+            tall = tab.evaluate(f"{count}.offsetHeight")
+            assert tab.evaluate(f"({count}.textContent = '12,345', {count}.offsetHeight)") == tall, (
+                "a number in two lines"
+            )
+            assert tab.evaluate("parseFloat(getComputedStyle(document.querySelector('svg.timeline')).paddingLeft)") == 0
         table = "document.querySelectorAll('table.devices')[1]"
         click = f"{table}.tHead.rows[0].cells[0].firstChild.click()"
         names = f"[...{table}.tBodies[0].rows].map(row => row.cells[0].textContent)"
