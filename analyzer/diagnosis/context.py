@@ -5,9 +5,11 @@ Everything in here is computed once, after all sessions are decrypted and before
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from heapq import nsmallest
 
 from analyzer.case import Case
 from analyzer.conversations import TcpConversation
@@ -15,6 +17,9 @@ from analyzer.keys import Key, KeyRing
 from analyzer.model import Endpoint, Role
 from analyzer.names import Probe
 from dissectors.events import Direction, Status
+
+#: Frames of a retry loop that are named.
+SHOWN = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +63,64 @@ def _refused(case: Case) -> bool:
     return case.ending.by == "cloud" and _seen(case, "identity") and not _seen(case, "session-key")
 
 
+class Attempts:
+    """Sessions of one device. A device that retries for a week has thousands, and each of them asks for the others: so
+    what all of them ask is found once."""
+
+    def __init__(self, cases: list[Case]) -> None:
+        self.cases = cases
+        self._place = {id(case): place for place, case in enumerate(cases)}
+        self._established: list[Case] | None = None
+        self._starts: list[int] = []
+        self._frames = nsmallest(SHOWN, (case.first_frame for case in cases))
+        self._span = (
+            min((case.start_ns for case in cases), default=0),
+            max((case.start_ns for case in cases), default=0),
+        )
+
+    def without(self, case: Case) -> list[Case]:
+        """The others, in the capture's order."""
+        place = self._place.get(id(case))
+        return self.cases if place is None else self.cases[:place] + self.cases[place + 1 :]
+
+    def loop(self, case: Case) -> tuple[int, int, tuple[int, ...]]:
+        """With ``case``: how many, the nanoseconds they take, the first frames of the first of them."""
+        if id(case) in self._place:
+            return len(self.cases), self._span[1] - self._span[0], tuple(self._frames)
+        first, last = self._span if self.cases else (case.start_ns, case.start_ns)
+        frames = tuple(sorted((*self._frames, case.first_frame))[:SHOWN])
+        return len(self.cases) + 1, max(last, case.start_ns) - min(first, case.start_ns), frames
+
+    def through(self) -> list[Case]:
+        """Those that got through both Hellos, by their start."""
+        if self._established is None:
+            self._established = sorted((case for case in self.cases if established(case)), key=_start)
+            self._starts = [case.start_ns for case in self._established]
+        return self._established
+
+    def around(self, case: Case) -> tuple[Case | None, Case | None]:
+        """The last that got through before ``case`` began, and the first that did after it."""
+        through = self.through()
+        before, after = bisect_left(self._starts, case.start_ns), bisect_right(self._starts, case.start_ns)
+        earlier = through[bisect_left(self._starts, self._starts[before - 1])] if before else None
+        return earlier, through[after] if after < len(through) else None
+
+    def within(self, first_ns: int, last_ns: int) -> list[Case]:
+        """Those that got through and began between these times, in the capture's order."""
+        through = self.through()
+        found = through[bisect_left(self._starts, first_ns) : bisect_right(self._starts, last_ns)]
+        return sorted(found, key=lambda case: self._place[id(case)])
+
+
+def established(case: Case) -> bool:
+    """Whether both Hellos went over the wire: the keys of both sides were accepted (TCP)."""
+    return _seen(case, "device-hello") and _seen(case, "cloud-hello")
+
+
+def _start(case: Case) -> int:
+    return case.start_ns
+
+
 @dataclass(slots=True)
 class Context:
     """The capture around one session."""
@@ -79,6 +142,8 @@ class Context:
     #: What was asked before: every session of a capture asks the same few questions.
     _cloud_keys: dict[Endpoint, CloudKey | None] = field(default_factory=dict)
     _known_devices: frozenset[str] | None = None
+    _devices: dict[object, Attempts] = field(default_factory=dict)
+    _loops: dict[object, Attempts] = field(default_factory=dict)
 
     def cloud_key(self, cloud: Endpoint) -> CloudKey | None:
         """The RSA key the cloud at this address holds, when that is known without doubt."""
@@ -150,15 +215,30 @@ class Context:
 
     def same_device(self, case: Case) -> list[Case]:
         """Other sessions of the same device over the same transport: by id where it is known, else by address."""
-        others = self.by_device[case.device_id] if case.device_id is not None else self.by_address[case.device.address]
-        return [
-            other
-            for other in others
-            if other is not case
-            and other.transport == case.transport
-            and other.decryption is not None
-            and other.device_id == case.device_id
-        ]
+        return self._attempts(case).without(case)
+
+    def same_cloud(self, case: Case) -> Attempts:
+        """The sessions of the same device over the same transport with the same cloud, this one among them."""
+        self._attempts(case)
+        return self._loops.get((self._device_key(case), case.cloud)) or Attempts([])
+
+    def _attempts(self, case: Case) -> Attempts:
+        key = self._device_key(case)
+        if key not in self._devices:
+            cases = (
+                self.by_device[case.device_id] if case.device_id is not None else self.by_address[case.device.address]
+            )
+            found = [other for other in cases if other.decryption is not None and self._device_key(other) == key]
+            self._devices[key] = Attempts(found)
+            by_cloud: defaultdict[Endpoint, list[Case]] = defaultdict(list)
+            for other in found:
+                by_cloud[other.cloud].append(other)
+            self._loops.update({(key, cloud): Attempts(others) for cloud, others in by_cloud.items()})
+        return self._devices[key]
+
+    @staticmethod
+    def _device_key(case: Case) -> object:
+        return case.device_id, None if case.device_id is not None else case.device.address, case.transport
 
     def settle(self) -> None:
         """Once all sessions are registered: which cloud was seen using which key."""
@@ -175,6 +255,8 @@ class Context:
     def register(self, case: Case) -> None:
         """Add a decrypted session."""
         self.cases.append(case)
+        self._devices.clear()
+        self._loops.clear()
         self.by_address[case.device.address].append(case)
         if case.device_id is not None:
             self.by_device[case.device_id].append(case)

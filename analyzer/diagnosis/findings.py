@@ -30,15 +30,13 @@ def retry_loop(case: Case, draft: Draft, context: Context) -> Finding | None:
     """The same device tries again and again."""
     if draft.code is Code.HEALTHY:
         return None
-    others = [other for other in context.same_device(case) if other.cloud == case.cloud]
-    if len(others) + 1 < _LOOP:
+    attempts, span_ns, frames = context.same_cloud(case).loop(case)
+    if attempts < _LOOP:
         return None
-    starts = sorted(item.start_ns for item in (*others, case))
-    frames = tuple(sorted(item.first_frame for item in (*others, case)))[:12]
     return Finding(
         "retry-loop",
         Certainty.INFERRED,
-        f"{len(starts)} attempts in {(starts[-1] - starts[0]) / 1e9:.0f} s to reach this cloud",
+        f"{attempts} attempts in {span_ns / 1e9:.0f} s to reach this cloud",
         frames,
     )
 

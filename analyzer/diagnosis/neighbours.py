@@ -10,7 +10,6 @@ from dataclasses import replace
 from analyzer.case import Case
 from analyzer.diagnosis.context import Context, Outcomes
 from analyzer.diagnosis.draft import Draft
-from analyzer.diagnosis.lightssl.view import established
 from analyzer.model import Certainty, Code, Evidence, Finding
 
 #: Verdicts whose cause is open between the device's keys, the cloud's record of them, and the cloud itself.
@@ -31,9 +30,7 @@ def weighed(case: Case, draft: Draft, context: Context) -> Draft:
 
 def _own(case: Case, draft: Draft, context: Context) -> Draft:
     """The same device got through before or after: when something changed."""
-    through = [other for other in context.same_device(case) if other.cloud == case.cloud and established(other)]
-    before = max((other for other in through if other.start_ns < case.start_ns), key=_start, default=None)
-    after = min((other for other in through if other.start_ns > case.start_ns), key=_start, default=None)
+    before, after = context.same_cloud(case).around(case)
     if before is not None and after is not None:
         return draft  # the rules themselves clear the keys then
     for other, text in (
@@ -95,7 +92,3 @@ def _apart(seconds: float) -> str:
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.0f} h"
-
-
-def _start(case: Case) -> int:
-    return case.start_ns

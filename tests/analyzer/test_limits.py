@@ -19,7 +19,7 @@ from analyzer.errors import InputError
 from analyzer.keys import load_keys
 from analyzer.limits import Limits, Watch
 from analyzer.model import CaptureReport
-from analyzer.packet import ACK, SYN, TCP, Packet, Problem
+from analyzer.packet import ACK, FIN, SYN, TCP, Packet, Problem
 from analyzer.pipeline import Options, analyze_capture
 from analyzer.reports.json import plain
 from captures.synth import capfile, wire
@@ -251,6 +251,31 @@ def test_overlapping_segments() -> None:
 
 def test_floods_of_syns() -> None:
     linear(lambda n: segments([segment(i + 1, i * 77, b"", SYN, 1024 + i) for i in range(n)]), 500)
+
+
+def turned_away(port: int) -> list[bytes]:
+    """A session in which the cloud hangs up on the device's 256 bytes."""
+    there, back = (A, B, port, 5683), (B, A, 5683, port)
+    said = ((there, 1, 0, SYN, b""), (back, 1, 2, SYN | ACK, b""), (there, 2, 2, ACK, b""), (back, 2, 2, ACK, bytes(range(40))),
+            (there, 2, 42, ACK, bytes(range(256))), (back, 42, 258, FIN | ACK, b""), (there, 258, 43, FIN | ACK, b""))  # fmt: skip
+    return [
+        wire.ipv4(ends[0], ends[1], wire.TCP, wire.tcp(*ends, sequence, acknowledged, flags, 1024, payload=payload))
+        for ends, sequence, acknowledged, flags, payload in said
+    ]
+
+
+@pytest.mark.parametrize(
+    "session", [turned_away, lambda port: [tcp(port, SYN), tcp(port, SYN)]], ids=["rejected", "no answer"]
+)
+def test_one_device_that_tries_and_tries(session) -> None:  # noqa: ANN001
+    """Each session asks what the others of the device say: the answer is found once."""
+
+    def make(n: int):  # noqa: ANN202
+        data = pcap([packet for port in range(n) for packet in session(20000 + port)])
+        return lambda: report(data, Limits())
+
+    assert {found.code for found in make(4)().sessions[0].findings} >= {"retry-loop"}
+    linear(make, 60)
 
 
 def test_flows_are_not_ordered_by_a_hash_that_a_sender_can_choose() -> None:

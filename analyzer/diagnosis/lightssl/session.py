@@ -6,7 +6,7 @@ from analyzer.case import Case
 from analyzer.decrypt.lightssl import OpenedRecord
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl.incomplete import too_short
-from analyzer.diagnosis.lightssl.view import View, established, name
+from analyzer.diagnosis.lightssl.view import View, name
 from analyzer.model import Certainty, Code, Evidence
 from dissectors import coap
 from dissectors.events import Direction, How, Status
@@ -52,14 +52,11 @@ def displaced(view: View) -> Draft | None:
     close = view.first_close
     if close is None or close.direction is not Direction.DOWN:
         return None
-    for other in view.context.same_device(view.case):
-        if (other.device.address, other.device.port) == (
-            view.case.device.address,
-            view.case.device.port,
-        ) or other.cloud != view.case.cloud:
-            continue
-        lead = close.mark.time_ns - other.start_ns
-        if not (established(other) and view.case.start_ns < other.start_ns and 0 <= lead <= _DISPLACED_WITHIN_NS):
+    closed = close.mark.time_ns
+    earliest = max(view.case.start_ns + 1, closed - _DISPLACED_WITHIN_NS)
+    for other in view.context.same_cloud(view.case).within(earliest, closed):
+        lead = closed - other.start_ns
+        if other is view.case or other.device == view.case.device:
             continue
         told = other.transcript.step("identity")
         # A clock that was set puts things in another order; the cloud knew of the other one before it closed this one.

@@ -181,26 +181,15 @@ class View:
 
     @cached_property
     def healthy_siblings(self) -> list[Case]:
-        """Other sessions of this device with this cloud that got through and clear the keys of this one.
+        """The first sessions of this device with this cloud that got through, when such clear the keys of this one.
 
         Keys change, on either side: only a success before and one after this session clear them.
         """
-        through = [
-            other
-            for other in self.context.same_device(self.case)
-            if other.cloud == self.case.cloud and established(other)
-        ]
-        around = {other.start_ns < self.case.start_ns for other in through}
-        return through if len(around) == 2 else []
-
-
-def established(case: Case) -> bool:
-    """Whether both Hellos went over the wire: the keys of both sides were accepted."""
-    transcript = case.transcript
-    return all(
-        (step := transcript.step(stage)) is not None and step.status is Status.SEEN
-        for stage in ("device-hello", "cloud-hello")
-    )
+        attempts = self.context.same_cloud(self.case)
+        before, after = attempts.around(self.case)
+        if before is None or after is None:
+            return []
+        return [other for other in attempts.through()[:2] if other is not self.case]
 
 
 def name(key: Key) -> str:
