@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from datetime import date, timedelta
 
 from analyzer.fleet.questions import Attempt
 from analyzer.reports.html.element import Html, element
@@ -12,16 +13,44 @@ _BARS = 120
 
 
 def spans(days: Sequence[tuple[str, int, int]]) -> list[tuple[str, int, int]]:
-    """(day, month or year; sessions; failing): as few spans as a chart can hold."""
+    """(day, month or year; sessions; failing): as few spans as a chart can hold, in the order of time.
+
+    Spans without a session are among them, so that a week of silence is a gap and not two bars side by side; only where
+    the calendar between the first and the last is too long (one capture with an unset clock) are they left out.
+    """
+    if not days:
+        return []
+    for digits in (10, 7):
+        names = _calendar(days[0][0], days[-1][0], digits)
+        if names is not None:
+            return _summed(days, digits, names)
     for digits in (10, 7, 4):
-        found: dict[str, list[int]] = {}
-        for day, every, bad in days:
-            counts = found.setdefault(day[:digits], [0, 0])
-            counts[0] += every
-            counts[1] += bad
+        found = _summed(days, digits, ())
         if len(found) <= _BARS:
             break
+    return found
+
+
+def _summed(days: Sequence[tuple[str, int, int]], digits: int, names: Sequence[str]) -> list[tuple[str, int, int]]:
+    found = {name: [0, 0] for name in names}
+    for day, every, bad in days:
+        counts = found.setdefault(day[:digits], [0, 0])
+        counts[0] += every
+        counts[1] += bad
     return [(name, every, bad) for name, (every, bad) in found.items()]
+
+
+def _calendar(first: str, last: str, digits: int) -> list[str] | None:
+    """Every day (10 digits) or month (7) from ``first`` to ``last``; None when there are more than a chart can hold."""
+    try:
+        begin, end = date.fromisoformat(first), date.fromisoformat(last)
+    except ValueError:  # a clock beyond the year 9999
+        return None
+    if digits == 10:
+        count = (end - begin).days + 1
+        return [str(begin + timedelta(number)) for number in range(count)] if 0 < count <= _BARS else None
+    months = range(12 * begin.year + begin.month - 1, 12 * end.year + end.month)
+    return [f"{month // 12:04}-{month % 12 + 1:02}" for month in months] if 0 < len(months) <= _BARS else None
 
 
 def attempts_chart(bars: Sequence[tuple[str, int, int]]) -> Html:

@@ -141,7 +141,7 @@ def _verdict_sign(code: str) -> str:
 def _over_time(view: Overview) -> Html:
     bars = spans(view.days)
     most = max(every for _, every, _ in bars)
-    rows = [(name, f"{every:,}", f"{bad:,}") for name, every, bad in bars[:_DAYS]]
+    rows = [(name, f"{every:,}", f"{bad:,}") for name, every, bad in bars if every][:_DAYS]
     return element(
         "section",
         element("h2", "Attempts over time"),
