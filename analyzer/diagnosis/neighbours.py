@@ -5,7 +5,8 @@ Keys change: a success before and one after this session clear them, one alone s
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from itertools import islice
 
 from analyzer.case import Case
 from analyzer.diagnosis.context import Context, Outcomes
@@ -49,17 +50,17 @@ def _others(case: Case, draft: Draft, context: Context) -> Draft:
     seen = context.outcomes(case.cloud)
     through, refused = _without(case, seen.through), _without(case, seen.refused)
     if through:
-        text = f"{_devices(len(through))} through with this cloud in the same capture: its key and its software work, the fault lies with this device or the cloud's record of it"
-        return replace(draft, evidence=(*draft.evidence, Evidence(text, tuple(through.values())[:_MOST])))
-    if len(refused) < 1 or draft.code is not Code.IDENTITY_REJECTED:
+        text = f"{_devices(through.count)} through with this cloud in the same capture: its key and its software work, the fault lies with this device or the cloud's record of it"
+        return replace(draft, evidence=(*draft.evidence, Evidence(text, through.frames)))
+    if refused.count < 1 or draft.code is not Code.IDENTITY_REJECTED:
         return draft
-    text = f"{len(refused) + 1} devices meet the same at this cloud and none gets through: the cloud's own key or software is likelier at fault than all of them"
+    text = f"{refused.count + 1} devices meet the same at this cloud and none gets through: the cloud's own key or software is likelier at fault than all of them"
     alternatives = tuple(
         dict.fromkeys((*(code for code in _CLOUDS if code in draft.alternatives), *draft.alternatives))
     )
     return replace(
         draft,
-        evidence=(*draft.evidence, Evidence(text, tuple(refused.values())[:_MOST])),
+        evidence=(*draft.evidence, Evidence(text, refused.frames)),
         alternatives=alternatives,
         would_settle=(*draft.would_settle, "was the server's default_key.pem replaced, or its Node updated?"),
     )
@@ -70,18 +71,31 @@ def _whose_key(case: Case, draft: Draft, context: Context) -> Draft:
     seen = context.outcomes(case.cloud)
     through, refused = _without(case, seen.through), _without(case, seen.refused)
     if through:
-        text = f"{_devices(len(through))} through with this cloud: its key is the one they hold, only this device holds another"
-        return replace(draft, evidence=(*draft.evidence, Evidence(text, tuple(through.values())[:_MOST])))
+        text = f"{_devices(through.count)} through with this cloud: its key is the one they hold, only this device holds another"
+        return replace(draft, evidence=(*draft.evidence, Evidence(text, through.frames)))
     if not refused:
         return draft
-    text = f"{len(refused) + 1} devices are turned away by {case.cloud} and none gets through: if they worked before, the cloud's own key was changed; putting the old one back repairs them all at once"
-    finding = Finding("cloud-key-changed", Certainty.INFERRED, text, tuple(refused.values())[:_MOST])
+    text = f"{refused.count + 1} devices are turned away by {case.cloud} and none gets through: if they worked before, the cloud's own key was changed; putting the old one back repairs them all at once"
+    finding = Finding("cloud-key-changed", Certainty.INFERRED, text, refused.frames)
     return replace(draft, findings=(*draft.findings, finding))
 
 
-def _without(case: Case, devices: dict[str, int]) -> dict[str, int]:
+@dataclass(frozen=True, slots=True)
+class _Others:
+    """Devices other than one: how many, and frames of the first."""
+
+    count: int
+    frames: tuple[int, ...]
+
+    def __bool__(self) -> bool:
+        return self.count > 0
+
+
+def _without(case: Case, devices: dict[str, int]) -> _Others:
+    """Without a look at all of them: each of a thousand devices asks."""
     own = Outcomes.name(case)
-    return {device: frame for device, frame in devices.items() if device != own}
+    frames = islice((frame for device, frame in devices.items() if device != own), _MOST)
+    return _Others(len(devices) - (own in devices), tuple(frames))
 
 
 def _devices(count: int) -> str:
