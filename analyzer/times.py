@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import date
+from functools import lru_cache
 
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = date(1970, 1, 1).toordinal()
 _MAX_SECONDS = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second datetime and RFC 3339 can name
 
 
@@ -16,11 +17,15 @@ def rfc3339(time_ns: int, digits: int = 6) -> str:
     seconds, fraction = divmod(time_ns, 1_000_000_000)
     seconds = max(-62_135_596_800, min(_MAX_SECONDS, seconds))
     days, rest = divmod(seconds, 86_400)
-    day = datetime.fromordinal(_EPOCH.toordinal() + days)
-    hours, rest = divmod(rest, 3_600)
     minutes, secs = divmod(rest, 60)
     shown = f"{fraction:09d}"[:digits]
-    return f"{day.year:04d}-{day.month:02d}-{day.day:02d}T{hours:02d}:{minutes:02d}:{secs:02d}.{shown}Z"
+    return f"{_date(days)}T{minutes // 60:02d}:{minutes % 60:02d}:{secs:02d}.{shown}Z"
+
+
+@lru_cache(maxsize=1024)
+def _date(days: int) -> str:
+    """The date so many days after 1970-01-01."""
+    return date.fromordinal(_EPOCH + days).isoformat()
 
 
 def seconds(later_ns: int, earlier_ns: int, digits: int = 6) -> float:

@@ -14,10 +14,10 @@ from itertools import islice
 
 from analyzer.keys import Key, KeyRing, SessionSecret
 from dissectors.dtls.attempt import DtlsAttempt
-from dissectors.dtls.crypto import RecordKeys, Secret
+from dissectors.dtls.crypto import RecordKeys, Sealed, Secret, sealed
 from dissectors.dtls.persist import SessionPersist
 from dissectors.dtls.record import WireRecord
-from dissectors.events import Direction, Record, Status
+from dissectors.events import Record, Status
 
 #: Records of a flow tried before a secret is given up: one may be damaged or belong to another session.
 _TRIED_RECORDS = 4
@@ -45,18 +45,19 @@ class Held:
         """Whether one of the first whole records verifies."""
         return self.fits(first_whole(records))
 
-    def fits(self, records: Iterable[tuple[Direction, WireRecord]]) -> bool:
+    def fits(self, records: Iterable[Sealed]) -> bool:
         """Whether one of these verifies."""
-        return any(self.keys.open(direction, record) is not None for direction, record in records)
+        return any(self.keys.unseal(record) is not None for record in records)
 
 
-def first_whole(records: Iterable[Record]) -> tuple[tuple[Direction, WireRecord], ...]:
+def first_whole(records: Iterable[Record]) -> tuple[Sealed, ...]:
     """The first records that are whole, ready to be tried with any number of secrets."""
     whole = (record for record in records if record.status is Status.SEEN)
-    return tuple(
-        (record.direction, WireRecord.from_parts(record.header, record.fragment))
+    ready = (
+        sealed(record.direction, WireRecord.from_parts(record.header, record.fragment))
         for record in islice(whole, _TRIED_RECORDS)
     )
+    return tuple(record for record in ready if record is not None)
 
 
 class Vault:

@@ -269,6 +269,4 @@ def own_keys(ring: KeyRing, device_id: str | None, role: Role, algorithm: str) -
     """
     if device_id is not None:
         return ring.for_device(device_id, role, algorithm)
-    found = ring.by_role(role, algorithm)
-    owners = {key.device_id for key in found}
-    return list(found) if len(owners) == 1 else []
+    return ring.of_only_owner(role, algorithm)

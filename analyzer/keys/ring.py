@@ -54,6 +54,7 @@ class KeyRing:
             if key.fingerprint is not None:
                 self._prints.setdefault(key.fingerprint, []).append(key)
         self._trials: dict[tuple[Role, str | None], tuple[Key, ...]] = {}
+        self._owners: dict[tuple[Role, str | None], bool] = {}
 
     def __len__(self) -> int:
         return len(self.keys)
@@ -73,6 +74,14 @@ class KeyRing:
     def by_role(self, role: Role, algorithm: str | None = None) -> list[Key]:
         """Keys of a role, backups last; ``algorithm`` "rsa", "ec" or "session" narrows it."""
         return list(self._roles.get((role, algorithm), ()))
+
+    def of_only_owner(self, role: Role, algorithm: str | None = None) -> list[Key]:
+        """`by_role` when all of them belong to one device, else none."""
+        found = self._roles.get((role, algorithm), [])
+        alone = self._owners.get((role, algorithm))
+        if alone is None:
+            alone = self._owners[role, algorithm] = len({key.device_id for key in found}) == 1
+        return list(found) if alone else []
 
     def for_device(self, device_id: str | None, role: Role | None = None, algorithm: str | None = None) -> list[Key]:
         """Keys that belong to one device, backups last; empty for an id nobody has a key of."""

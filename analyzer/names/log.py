@@ -6,9 +6,11 @@ are: then those of the devices' own addresses, and those about the names clouds 
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import accumulate
 
 from analyzer.names.lookups import Lookup, pair
 from analyzer.names.messages import Raw, parse, whole
@@ -19,6 +21,8 @@ DNS_PORT = 53
 _KEPT_PACKETS = 50_000
 _KEPT_BYTES = 8 << 20
 _PARSED = 5_000
+#: In no name that is looked for (`_on_the_wire` writes ASCII).
+_BETWEEN = b"\xff"
 #: Parts of names that are always looked at, as DNS writes them: Particle's, and the one of the internet test.
 _ALWAYS = (b"\x08particle\x02io", b"\x05spark\x02io", b"\x04pool\x03ntp\x03org")
 
@@ -60,17 +64,27 @@ class NameLog:
             self._messages = whole(self._kept)
             self._kept.clear()
         wanted = set(clients)
-        words = (*_ALWAYS, *(_on_the_wire(host) for host in hosts))
-        chosen = [
-            item
-            for item in self._messages
-            if item.client in wanted or any(word in item.payload.lower() for word in words)
-        ]
+        naming = _naming((*_ALWAYS, *(_on_the_wire(host) for host in hosts)), self._messages)
+        chosen = [item for index, item in enumerate(self._messages) if item.client in wanted or index in naming]
         return pair(parse(chosen[-_PARSED:]))
 
     def probes(self) -> list[Probe]:
         """The internet tests of the capture, in order of time."""
         return list(self._probes.probes())
+
+
+def _naming(words: Iterable[bytes], messages: list[Raw]) -> set[int]:
+    """Which messages have one of ``words`` in them: all are searched as one text, a word after the other."""
+    text = _BETWEEN.join(item.payload for item in messages).lower()
+    ends = list(accumulate(len(item.payload) + 1 for item in messages))
+    found: set[int] = set()
+    for word in filter(None, words):
+        at = text.find(word)
+        while at >= 0:
+            index = bisect_right(ends, at)
+            found.add(index)
+            at = text.find(word, ends[index])
+    return found
 
 
 def _on_the_wire(host: str) -> bytes:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import hmac
 from dataclasses import dataclass, field
 from hashlib import sha256
-from typing import Final
+from typing import Final, NamedTuple
 
 from cryptography.exceptions import InvalidSignature, InvalidTag
 from cryptography.hazmat.primitives import hashes
@@ -78,6 +78,25 @@ class Opened:
     aad: str = "plain"
 
 
+class Sealed(NamedTuple):
+    """What of a protected record goes into its opening, whosever keys are tried: made once, tried with many."""
+
+    direction: Direction
+    content_type: ContentType
+    nonce: bytes
+    ciphertext: bytes
+    #: Forms of associated data (name, bytes), the likeliest first.
+    forms: tuple[tuple[str, bytes], ...]
+
+
+def sealed(direction: Direction, record: WireRecord) -> Sealed | None:
+    """What there is to open in a record; None when it is cut, in the clear or too short."""
+    if not record.protected or record.missing or len(record.fragment) < AEAD_OVERHEAD:
+        return None
+    forms = _associated_data(record, len(record.fragment) - AEAD_OVERHEAD)
+    return Sealed(direction, record.content_type, record.fragment[:_NONCE], record.fragment[_NONCE:], forms)
+
+
 class RecordKeys:
     """The keys of one session, ready to open and seal its records."""
 
@@ -93,12 +112,15 @@ class RecordKeys:
 
     def open(self, direction: Direction, record: WireRecord) -> Opened | None:
         """Decrypt a record; None when the tag does not verify (or the record is cut, in the clear or too short)."""
-        if not record.protected or record.missing or len(record.fragment) < AEAD_OVERHEAD:
-            return None
-        nonce = self._iv[direction] + record.fragment[:_NONCE]
-        for name, aad in _associated_data(record, len(record.fragment) - AEAD_OVERHEAD):
+        found = sealed(direction, record)
+        return self.unseal(found) if found is not None else None
+
+    def unseal(self, record: Sealed) -> Opened | None:
+        """:meth:`open` of a record that was made ready by :func:`sealed`."""
+        nonce, decrypt = self._iv[record.direction] + record.nonce, self._aead[record.direction].decrypt
+        for name, aad in record.forms:
             try:
-                plain = self._aead[direction].decrypt(nonce, record.fragment[_NONCE:], aad)
+                plain = decrypt(nonce, record.ciphertext, aad)
             except InvalidTag:
                 continue
             if not record.content_type.has_connection_id:
