@@ -24,11 +24,13 @@ def done_in(store: Path) -> int:
         return 0
 
 
-def kill_again_and_again(command: Sequence[str], store: Path, total: int, kills: int, seed: int = 8) -> list[int]:
+def kill_again_and_again(
+    command: Sequence[str], store: Path, total: int, kills: int, *, pause_s: float = 0.3, seed: int = 8
+) -> list[int]:
     """Start ``command`` and kill it with everything it started, ``kills`` times; how many of ``total`` captures were done at each.
 
-    A kill comes a random time after the store has grown by a random share of what is left, so that it falls anywhere
-    between two writes and in them. Raises RuntimeError when a run ended of itself or did not come further.
+    A kill comes a random time (up to ``pause_s``) after the store has grown by a random share of what is left, so that it
+    falls anywhere between two writes and in them. Raises RuntimeError when a run ended of itself or did not come further.
     """
     random = Random(seed)
     counts = [0]
@@ -42,7 +44,7 @@ def kill_again_and_again(command: Sequence[str], store: Path, total: int, kills:
             deadline = time.monotonic() + 300
             while done_in(store) < wanted and process.poll() is None and time.monotonic() < deadline:
                 time.sleep(_POLL_S)
-            time.sleep(0.3 * random.random())
+            time.sleep(pause_s * random.random())
             ended = process.poll() is not None
         finally:
             os.killpg(process.pid, signal.SIGKILL)
