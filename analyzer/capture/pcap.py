@@ -10,7 +10,7 @@ from struct import Struct
 from struct import error as StructError
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from analyzer.capture.records import BIG_LINK_TYPES, MAX_PACKET, MAX_PACKET_RARE, Notes, Record
+from analyzer.capture.records import BIG_LINK_TYPES, MAX_PACKET, MAX_PACKET_RARE, SLACK, Block, Notes, Record
 from analyzer.capture.source import Source
 
 if TYPE_CHECKING:
@@ -49,45 +49,29 @@ def read_header(head: bytes) -> Header | None:
     return None
 
 
+def _note_header(header: Header, notes: Notes) -> None:
+    notes.add_link_type(header.link_type)
+    notes.digits = 9 if header.nanoseconds else 6
+
+
 def looks_like(head: bytes) -> bool:
     """The magic number is pcap's."""
     return int.from_bytes(head[:4], "little") in _KINDS or int.from_bytes(head[:4], "big") in _KINDS
 
 
-class Block(NamedTuple):
-    """Whole records that stand one behind the other in ``data``, their bytes found but not looked at.
+def read_blocks(source: Source, data: bytes, header: Header, notes: Notes, *, size: int) -> Iterator[Record | Block]:
+    """Like `read`, in blocks of about ``size`` bytes.
 
-    ``data`` is overwritten when the next block is asked for.
-    """
-
-    #: Frame number of the first.
-    number: int
-    data: bytearray
-    #: Offset of each record's captured bytes; their lengths, lengths on the wire and times (ns).
-    starts: Array
-    captured: Array
-    wire: Array
-    times: Array
-
-    def first(self, count: int) -> Block:
-        """Only its first ``count`` records."""
-        return self._replace(
-            starts=self.starts[:count], captured=self.captured[:count], wire=self.wire[:count], times=self.times[:count]
-        )
-
-
-def blocks(source: Source, data: bytes, header: Header, size: int) -> Iterator[Block | tuple[bytes, int]]:
-    """The records of a file in blocks of about ``size`` bytes; what `read` has to go on with comes last.
-
-    That last item is (bytes not used yet, number of records before them): the first record that is not whole or not
-    sound is in it, so whatever is wrong with a file is said in one place.
+    From the first record on that is not whole or not sound they come singly, from `read`: whatever is wrong with a
+    file is said in one place.
     """
     import numpy as np
 
+    _note_header(header, notes)
     most = MAX_PACKET_RARE if header.link_type in BIG_LINK_TYPES else MAX_PACKET
     record = header.record_header
     size = max(size, len(data))
-    window = bytearray(5 * size + _SLACK)  # pages that are never written take no memory
+    window = bytearray(5 * size + SLACK)  # pages that are never written take no memory
     end = len(data) - HEADER
     window[:end] = data[HEADER:]
     number = 0
@@ -107,17 +91,17 @@ def blocks(source: Source, data: bytes, header: Header, size: int) -> Iterator[B
             lengths, wire = np.minimum(lengths, wire), np.maximum(lengths, wire)
         if good:
             times = seconds * 1_000_000_000 + ticks * (1 if header.nanoseconds else 1000)
-            yield Block(number, window, first[:good] + record, lengths, wire, times)
+            yield Block(number, header.link_type, window, first[:good] + record, lengths, wire, times)
         number += good
         if good < whole or not more or (not good and end > 4 * size):
-            yield bytes(window[behind:end]), number
+            yield from read(source, bytes(window[behind:end]), header, notes, at=0, number=number)
             return
         window[: end - behind] = window[behind:end]
         end -= behind
 
 
-#: Bytes behind a block, so that a header may be looked at beyond a record's end; offset of a record's captured length.
-_SLACK, _LENGTH_AT = 64, 8
+#: Offset of a record's captured length.
+_LENGTH_AT = 8
 
 
 def _walk(window: bytearray, end: int, header: Header) -> list[int]:
@@ -147,8 +131,7 @@ def read(
     ``at`` and ``number`` go on in the middle: the offset of the next record in ``data`` and the records before it.
     """
     link = header.link_type
-    notes.add_link_type(link)
-    notes.digits = 9 if header.nanoseconds else 6
+    _note_header(header, notes)
     fraction = 1 if header.nanoseconds else 1000
     size = header.record_header
     unpack = Struct(header.order + "IIII").unpack_from

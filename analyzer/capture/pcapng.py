@@ -8,9 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from struct import Struct
+from typing import TYPE_CHECKING, Any, cast
 
-from analyzer.capture.records import MAX_PACKET, Notes, Record
+from analyzer.capture.records import MAX_PACKET, SLACK, Block, Notes, Record
 from analyzer.capture.source import Source
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
 
 MAGIC = b"\x0a\x0d\x0d\x0a"
 _ORDER = {b"\x4d\x3c\x2b\x1a": "<", b"\x1a\x2b\x3c\x4d": ">"}
@@ -28,6 +34,10 @@ _MAX_BLOCK = 16 * 1024 * 1024
 _MAX_INTERFACES = 65_536
 _MAX_NAMES = 65_536
 _MAX_SECRETS = 16 * 1024 * 1024
+#: Fewer packets in a row than this are not worth a block of arrays.
+_FEWEST = 16
+#: Times up to here, and ticks a second up to here, stay within 64 bits on the way to nanoseconds.
+_MAX_TIME, _MAX_DIVIDE = 1 << 62, 1 << 33
 #: 9999-12-31T23:59:59.999999999Z: no calendar goes further.
 _END_OF_TIME = 253_402_300_799_999_999_999
 
@@ -46,6 +56,11 @@ class _Interface:
         self.divide = 1 if whole else per_second
         self.offset = offset_s * 1_000_000_000
 
+    @property
+    def kind(self) -> tuple[int, int, int, int]:
+        """What the packets of interfaces that are read alike have in common."""
+        return self.link_type, self.multiply, self.divide, self.offset
+
 
 def looks_like(head: bytes) -> bool:
     """A section header block starts ``head``."""
@@ -54,11 +69,20 @@ def looks_like(head: bytes) -> bool:
 
 def read(source: Source, data: bytes, notes: Notes) -> Iterator[Record]:
     """The records of a file whose first bytes are ``data``; the first is a section header (`looks_like`)."""
-    return _Reader(source, data, notes).records()
+    return cast(Iterator[Record], _Reader(source, data, notes).items())
+
+
+def read_blocks(
+    source: Source, data: bytes, notes: Notes, *, size: int, link_types: frozenset[int]
+) -> Iterator[Record | Block]:
+    """Like `read`; but where packets of one of ``link_types`` stand in a row, they come as blocks of about ``size`` bytes."""
+    return _Reader(source, data, notes, size, link_types).items()
 
 
 class _Reader:
-    def __init__(self, source: Source, data: bytes, notes: Notes) -> None:
+    def __init__(
+        self, source: Source, data: bytes, notes: Notes, size: int = 0, link_types: frozenset[int] = frozenset()
+    ) -> None:
         self._source = source
         self._data = data
         self._at = 0
@@ -67,6 +91,10 @@ class _Reader:
         self._secret_bytes = 0
         self._number = 0
         self._time_ns = 0
+        #: Of blocks: their size (0: none are made), for which link types; packets to read one by one before the next.
+        self._size, self._link_types = size, link_types
+        self._singly = 0
+        self._ended = False
 
     def _need(self, length: int) -> bool:
         """At least ``length`` bytes are in the window; False when the input ends before."""
@@ -77,10 +105,16 @@ class _Reader:
             return len(self._data) >= length
         return True
 
-    def records(self) -> Iterator[Record]:
+    def items(self) -> Iterator[Record | Block]:
+        """Records, and blocks of them where that was asked for."""
         order = "<"
         word2, word5 = Struct("<II"), Struct("<IIIII")
         while True:
+            if self._size and self._interfaces:
+                block = self._block(order)
+                if block is not None:
+                    yield block
+                    continue
             if not self._need(12):
                 if len(self._data) - self._at:
                     self._cut_short(0)
@@ -142,6 +176,73 @@ class _Reader:
                 self._interfaces.clear()
             elif kind in _HANDLERS:
                 _HANDLERS[kind](self, order, data[at + 8 : at + total - 4])
+
+    def _block(self, order: str) -> Block | None:
+        """The enhanced packets that stand here in a row, sound and of one kind of interface; None: go on one by one."""
+        if self._singly:
+            self._singly -= 1
+            return None
+        if not self._ended and len(self._data) - self._at < self._size // 4:
+            self._ended = not self._need(self._size)
+        found, end = self._walk(order)
+        if len(found) >= _FEWEST:
+            block = self._sound(order, found, end)
+            if block is not None:
+                return block
+        self._singly = len(found)
+        return None
+
+    def _walk(self, order: str) -> tuple[list[int], int]:
+        """Where the enhanced packet blocks are that stand here in a row and are whole, and where the last one ends."""
+        data, at, end = self._data, self._at, len(self._data)
+        word2 = Struct(order + "II").unpack_from
+        found: list[int] = []
+        while at + 32 <= end:
+            kind, total = word2(data, at)
+            if kind != _ENHANCED or total & 3 or not 32 <= total <= _MAX_BLOCK or at + total > end:
+                break
+            found.append(at)
+            at += total
+        return found, at
+
+    def _sound(self, order: str, found: list[int], end: int) -> Block | None:
+        """The first of the blocks at ``found`` for which `items` would do nothing but hand them out; takes them."""
+        import numpy as np
+
+        base = found[0]
+        window = bytearray(self._data[base:end])
+        window += bytes(SLACK)
+        words = np.ndarray((len(window) - 3,), order + "u4", window, strides=(1,))
+        at: Array = np.array(found, np.int64) - base
+        total, interface, high, low, captured, wire = (
+            words[at + offset].astype(np.int64) for offset in (4, 8, 12, 16, 20, 24)
+        )
+        kinds = [known.kind for known in self._interfaces]
+        first = int(interface[0])
+        if first >= len(kinds) or kinds[first][0] not in self._link_types:
+            return None
+        link_type, multiply, divide, offset = kinds[first]
+        alike: Array = np.array([*(kind == kinds[first] for kind in kinds), False], bool)[
+            np.minimum(interface, len(kinds))
+        ]
+        good = alike & (captured <= total - 32) & (captured <= MAX_PACKET) & (words[at + total - 4] == total)
+        ticks = high.astype(np.uint64) << np.uint64(32) | low.astype(np.uint64)
+        latest = int(ticks.max()) * multiply // divide + max(offset, 0)
+        if divide > _MAX_DIVIDE or max(latest, int(ticks.max())) > _MAX_TIME or offset < 0:
+            return None
+        whole = ticks.astype(np.int64)
+        if divide == 1:
+            times = whole * multiply + offset
+        else:
+            times = whole // divide * multiply + whole % divide * multiply // divide + offset
+        count = at.size if good.all() else int(np.argmin(good))
+        if count < _FEWEST:
+            return None
+        number = self._number
+        self._number += count
+        self._at = base + int(at[count - 1] + total[count - 1])
+        self._time_ns = int(times[count - 1])
+        return Block(number, link_type, window, at[:count] + 28, captured[:count], wire[:count], times[:count])
 
     def _damaged(self, what: str, frame: int | None = None) -> None:
         frame = self._number + 1 if frame is None else frame

@@ -11,7 +11,7 @@ from typing import BinaryIO, Literal, cast
 from analyzer.capture import index, links, pcap, pcapng
 from analyzer.capture.decode import Decoder
 from analyzer.capture.index import Flows
-from analyzer.capture.records import FATAL, Limits, Notes, Record
+from analyzer.capture.records import FATAL, Block, Limits, Notes, Record
 from analyzer.capture.source import Source
 from analyzer.errors import InputError
 from analyzer.packet import Packet, Problem
@@ -180,9 +180,7 @@ class Capture:
                 elif time_ns < low:
                     low = time_ns
                 yield record
-            # A pipe that was left early may never end; a file's hash is over all of it.
-            if not self._late and (self.status == "ok" or self._file.seekable()):
-                self._source.drain()
+            self._drain()
         finally:
             self.packets, self.bytes, self.first_ns, self.last_ns = number, size, low, high
             self.close()
@@ -211,50 +209,72 @@ class Capture:
     def screened(self, flows: Flows) -> Iterator[Packet]:
         """The packets that can matter to a device's session, for a caller that feeds a conversation table with them.
 
-        ``flows`` is that table. The conversations that come out of it are those of iterating over the capture. What the index cannot walk (pcapng, a rare link type, no numpy, small files, where
-        numpy costs more than it saves) is read as a whole.
+        ``flows`` is that table. The conversations that come out of it are those of iterating over the capture. What the index cannot walk (a rare link type, no numpy, small files, where numpy
+        costs more than it saves) is read record by record.
         """
-        header, layout = self._header, index.LAYOUTS.get(self._header.link_type) if self._header else None
-        if header is None or layout is None or not index.available():
+        header, indexed = self._header, frozenset(index.LAYOUTS)
+        if (header is not None and header.link_type not in indexed) or not index.available():
             return iter(self)
         head = self._head + self._source.more(_SMALL - len(self._head))
         if len(head) < _SMALL:
-            self._records = pcap.read(self._source, head, header, self._notes)
+            self._records = (
+                pcap.read(self._source, head, header, self._notes)
+                if header is not None
+                else pcapng.read(self._source, head, self._notes)
+            )
             return iter(self)
-        return self._decoded(self._screened(head, header, index.Screen(layout, flows)))
+        items = (
+            pcap.read_blocks(self._source, head, header, self._notes, size=_BLOCK)
+            if header is not None
+            else pcapng.read_blocks(self._source, head, self._notes, size=_BLOCK, link_types=indexed)
+        )
+        return self._decoded(self._screened(items, flows))
 
-    def _screened(self, data: bytes, header: pcap.Header, screen: index.Screen) -> Iterator[Record]:
-        link = header.link_type
-        self._notes.add_link_type(link)
-        self._notes.digits = 9 if header.nanoseconds else 6
-        for block in pcap.blocks(self._source, data, header, _BLOCK):
-            if not isinstance(block, pcap.Block):
-                rest, number = block
-                self.packets = number
-                yield from self._counted(pcap.read(self._source, rest, header, self._notes, at=0, number=number))
-                return
-            if self._stopped():
-                self.close()
-                return
-            left = self._limits.packets - block.number if self._limits.packets is not None else len(block.starts)
-            over = left < len(block.starts)
-            if over:
-                block = block.first(left)
-            self._count_block(block)
-            kept, starts, captured, wire, times = block.data, block.starts, block.captured, block.wire, block.times
-            first = block.number + 1
-            for item in screen.wanted(kept, starts, captured):
-                start = int(starts[item])
-                data = bytes(kept[start : start + int(captured[item])])
-                yield first + item, int(times[item]), link, data, int(wire[item])
-            if over:
-                self._limited(self._limits.packets or 0, self.packets + 1)
-                if self._file.seekable():
-                    self._source.drain()
-                self.close()
-                return
+    def _screened(self, items: Iterator[Record | Block], flows: Flows) -> Iterator[Record]:
+        """Of blocks the records that can matter; records that come singly, all."""
+        most = self._limits.packets if self._limits.packets is not None else _ALL
+        screens: dict[int, index.Screen] = {}
+        try:
+            for item in items:
+                if not isinstance(item, Block):
+                    if self.packets >= most:
+                        self._limited(most, item[0])
+                        break
+                    if not self.packets & _LOOK and self._stopped():
+                        break
+                    self._count(item)
+                    yield item
+                    continue
+                if self._stopped():
+                    break
+                block = item.first(most - item.number) if item.number + len(item.starts) > most else item
+                self._count_block(block)
+                link = block.link_type
+                if link not in screens:
+                    screens[link] = index.Screen(index.LAYOUTS[link], flows)
+                yield from _wanted(block, screens[link])
+                if block is not item:
+                    self._limited(most, self.packets + 1)
+                    break
+            self._drain()
+        finally:
+            self.close()
 
-    def _count_block(self, block: pcap.Block) -> None:
+    def _drain(self) -> None:
+        """Reads the rest for the hash, unless there is no time for it or no end to it: a pipe that was left early."""
+        if not self._late and (self.status == "ok" or self._file.seekable()):
+            self._source.drain()
+
+    def _count(self, record: Record) -> None:
+        number, time_ns, _, _, wire = record
+        if self.first_ns is None or self.last_ns is None:
+            self.first_ns = self.last_ns = time_ns or None
+        else:
+            self.first_ns, self.last_ns = min(self.first_ns, time_ns), max(self.last_ns, time_ns)
+        self.bytes += wire
+        self.packets = number
+
+    def _count_block(self, block: Block) -> None:
         times = block.times
         if self.first_ns is None:
             times = times[int((times != 0).argmax()) :] if times.any() else times[:0]
@@ -264,3 +284,13 @@ class Capture:
             self.last_ns = high if self.last_ns is None else max(self.last_ns, high)
         self.bytes += int(block.wire.sum())
         self.packets += len(block.starts)
+
+
+def _wanted(block: Block, screen: index.Screen) -> Iterator[Record]:
+    """The records of a block that the screen lets through."""
+    data, starts, captured, wire, times = block.data, block.starts, block.captured, block.wire, block.times
+    first = block.number + 1
+    for item in screen.wanted(data, starts, captured):
+        start = int(starts[item])
+        kept = bytes(data[start : start + int(captured[item])])
+        yield first + item, int(times[item]), block.link_type, kept, int(wire[item])

@@ -10,11 +10,44 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from analyzer.packet import Problem
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    Array = NDArray[Any]
+
 #: (frame number, time in ns since 1970, link type, captured bytes, length on the wire)
 Record = tuple[int, int, int, bytes, int]
+
+#: Bytes behind a block's records, so that a header may be looked at beyond a record's end.
+SLACK = 64
+
+
+class Block(NamedTuple):
+    """Whole records that stand one behind the other in ``data``, their bytes found but not looked at.
+
+    ``data`` is overwritten when the next block is asked for.
+    """
+
+    #: Records before the first.
+    number: int
+    link_type: int
+    data: bytearray
+    #: Offset of each record's captured bytes; their lengths, lengths on the wire and times (ns).
+    starts: Array
+    captured: Array
+    wire: Array
+    times: Array
+
+    def first(self, count: int) -> Block:
+        """Only its first ``count`` records."""
+        return self._replace(
+            starts=self.starts[:count], captured=self.captured[:count], wire=self.wire[:count], times=self.times[:count]
+        )
+
 
 #: Wireshark's limits (wiretap/wtap.h WTAP_MAX_PACKET_SIZE_*): a longer packet is a damaged header, not a packet.
 MAX_PACKET = 262_144
