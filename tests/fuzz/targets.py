@@ -533,7 +533,7 @@ TARGETS: tuple[Target, ...] = (
     Target("pcap", _capture, lambda: _captures(".pcap", 6000), (InputError,), 3),
     Target("pcapng", _capture, lambda: _captures(".pcapng", 12_000), (InputError,), 3),
     Target("gzip", _capture, lambda: _captures(".gz", 30_000), (InputError,), 3),
-    Target("index", _screened, lambda: _captures(".pcap", 6000), (InputError,), 20),
+    Target("index", _screened, lambda: [*_captures(".pcap", 6000), *_captures(".pcapng", 12_000)], (InputError,), 20),
     *(Target(f"link-{name}", _link(number), _behind(header), (), 10 if number in _SCAPYS else 1) for name, (number, header) in _LINKS.items()),
     Target("ip-fragments", _fragments, _fragment_seeds, (), 2),
     Target("tunnels", _tunnel, _tunnel_seeds),
