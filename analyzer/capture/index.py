@@ -309,10 +309,10 @@ class Screen:
         keep = certain | fresh
         if dull:
             rows = np.fromiter(dull, np.int64, len(dull))
-            passed = np.isin(fields.flow, fields.flow[rows]) & fresh
+            self._settled.add(fields.flow[rows])
+            passed = self._settled.has(fields.flow) & fresh  # what was settled before is not fresh
             passed[rows] = False
             keep &= ~passed | fields.odd
-            self._settled.add(fields.flow[rows])
         yield from self._ask(fields, np.flatnonzero(keep), certain, dull)
 
     def _dull_tcp(self, fields: Fields, fresh: Array) -> dict[int, _Dull]:
