@@ -227,7 +227,11 @@ def test_clocks_that_jump(folder: Path, clock: str, tmp_path: Path) -> None:
 # -- signals -------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["TERM", "INT"])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [(signal.SIGTERM, 143), (signal.SIGINT, 130), (signal.SIGHUP, 129)],
+    ids=["TERM", "INT", "HUP"],
+)
 def test_a_signal_ends_it_with_one_line(number: int, status: int, tmp_path: Path) -> None:
     output = tmp_path / "report.json"
     with subprocess.Popen(

@@ -14,15 +14,18 @@ from analyzer.cli.exits import UNREADABLE, USAGE, UsageError
 
 #: New objects between two looks for garbage in cycles: we make hardly any, and have many objects to look at.
 _COLLECT_AFTER = 50_000
-#: As a shell says it: 128 and the signal.
-_TERMINATED = 143
 _OWN = os.getpid()
 #: What a write says when the disk is full, its quota used up, or the medium broken.
 _MEDIUM = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO})
 
 
 class Terminated(KeyboardInterrupt):
-    """SIGTERM: unwinds like Ctrl-C, so that temporary files go."""
+    """SIGTERM, or the terminal was closed (SIGHUP): unwinds like Ctrl-C, so that temporary files and dumpcap go."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        #: As a shell says it: 128 and the signal.
+        self.status = 128 + number
 
 
 def guarded(action: Callable[[], None]) -> None:
@@ -31,14 +34,17 @@ def guarded(action: Callable[[], None]) -> None:
     if hasattr(signal, "SIGPIPE"):
         signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `analyze ... | head` ends quietly, as its neighbours do
     signal.signal(signal.SIGTERM, _terminated)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:  # ignored: nohup
+        signal.signal(signal.SIGHUP, _terminated)
     try:
         try:
             action()
         finally:
             sys.stdout.flush()
-    except Terminated:
-        print("analyze: terminated", file=sys.stderr)
-        sys.exit(_TERMINATED)
+    except Terminated as end:
+        with suppress(OSError):  # a terminal that is gone
+            print("analyze: terminated", file=sys.stderr)
+        sys.exit(end.status)
     except KeyboardInterrupt:
         print("analyze: interrupted", file=sys.stderr)
         sys.exit(130)
@@ -46,10 +52,10 @@ def guarded(action: Callable[[], None]) -> None:
         sys.exit(_told(error))
 
 
-def _terminated(_number: int, _frame: object) -> None:
+def _terminated(number: int, _frame: object) -> None:
     if os.getpid() != _OWN:
-        os._exit(_TERMINATED)  # a forked worker: whoever ended it cleans up
-    raise Terminated
+        os._exit(128 + number)  # a forked worker: whoever ended it cleans up
+    raise Terminated(number)
 
 
 def _told(error: Exception) -> int:
