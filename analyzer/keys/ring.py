@@ -77,11 +77,11 @@ class KeyRing:
 
     def of_only_owner(self, role: Role, algorithm: str | None = None) -> list[Key]:
         """`by_role` when all of them belong to one device, else none."""
-        found = self._roles.get((role, algorithm), [])
+        found = self.by_role(role, algorithm)
         alone = self._owners.get((role, algorithm))
         if alone is None:
             alone = self._owners[role, algorithm] = len({key.device_id for key in found}) == 1
-        return list(found) if alone else []
+        return found if alone else []
 
     def for_device(self, device_id: str | None, role: Role | None = None, algorithm: str | None = None) -> list[Key]:
         """Keys that belong to one device, backups last; empty for an id nobody has a key of."""
