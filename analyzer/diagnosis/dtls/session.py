@@ -20,8 +20,8 @@ _DROPPED_WATCH = 12.0
 _DROPPED_RECORDS = 3
 #: Records that do not verify which are named.
 _LISTED = 8
-#: Bytes of a record that does not verify in which a change no checksum sees is looked for.
-_LOOKED_AT = 256
+#: Changes no checksum sees that are tried on one record: a ciphertext has hardly a place for one, a hostile one thousands.
+_CHANGES_TRIED = 256
 _DISPLACED_WITHIN_NS = 5_000_000_000
 
 
@@ -35,8 +35,9 @@ def corrupt_record(view: View) -> Draft | None:
     who = "device" if directions == {UP} else "cloud" if directions == {DOWN} else "device and the cloud"
     frames = tuple(frame for item in bad for frame in item.record.frames)
     many = f"{len(bad)} records" if len(bad) > 1 else "A record"
-    unseen = [item for item in bad[:_LISTED] if _changed_unseen(view, item)]
-    sure = any(_bracketed(view, item) for item in bad if item not in unseen)
+    found = [(item, _changed_unseen(view, item)) for item in bad[:_LISTED]]
+    unseen = [item for item, changed in found if changed]
+    sure = any(changed is False and _bracketed(view, item) for item, changed in found)
     return Draft(
         Code.RECORD_CORRUPT,
         Certainty.PROVEN if sure else Certainty.INFERRED,
@@ -67,19 +68,23 @@ def corrupt_record(view: View) -> Draft | None:
     )
 
 
-def _changed_unseen(view: View, bad: OpenedRecord) -> bool:
+def _changed_unseen(view: View, bad: OpenedRecord) -> bool | None:
     """Whether a change that the UDP checksum is blind to (0xffff is 0 to it, RFC 1071) explains the record: then nothing
-    vouches for the bytes, and it may as well be the capture that is damaged."""
+    vouches for the bytes, and it may as well be the capture that is damaged. None: too many places to tell."""
     held, whole = view.decryption.held, bad.record.fragment
     if held is None:
-        return False
+        return None
+    left = _CHANGES_TRIED
     for value, other in ((b"\xff\xff", bytes(2)), (bytes(2), b"\xff\xff")):
         at = whole.find(value)
         while at >= 0:
+            if not left:
+                return None
+            left -= 1
             changed = WireRecord.from_parts(bad.record.header, whole[:at] + other + whole[at + 2 :])
             if held.keys.open(bad.direction, changed) is not None:
                 return True
-            at = whole.find(value, at + 1) if at < _LOOKED_AT else -1
+            at = whole.find(value, at + 1)
     return False
 
 
