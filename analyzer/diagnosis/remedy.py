@@ -60,6 +60,8 @@ def remedies(case: Case, draft: Draft, context: Context, findings: Collection[st
         return tuple(missing_evidence(what, facts) for what in facts.missing)
     if draft.stage == "name-resolution":
         return finding_remedy("name-unresolved", facts)
+    if draft.code is Code.HANDSHAKE_REJECTED and draft.stage == "server-hello":
+        return finding_remedy("refused-at-once", facts)  # before any key was shown or checked
     if "server-address-lost" in findings and draft.code is Code.SERVER_KEY_MISMATCH:
         return tuple(dict.fromkeys(first))  # the same command puts back key and address
     found = [*first, *remedy(draft.code, facts)]
