@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator
 
@@ -19,7 +20,7 @@ _MAX_LISTED = 10_000
 End = tuple[bytes, int]
 
 
-class Flow:
+class Flow(ABC):
     """All packets between two ends so far; side 0 is the end that sorts first, as in the table's key."""
 
     __slots__ = (
@@ -73,13 +74,13 @@ class Flow:
             return False
         return True
 
+    @abstractmethod
     def add(self, packet: Packet, side: int, stream: int | None, options: Options) -> None:
         """Takes in a packet."""
-        raise NotImplementedError
 
+    @abstractmethod
     def conversations(self, ended: Ended, options: Options, shared: bool = False) -> Iterator[Conversation]:
         """What the flow holds. ``shared``: packets that follow belong to the same stream in Wireshark."""
-        raise NotImplementedError
 
     def add_icmp(self, note: IcmpNote, side: int, counted: bool) -> None:
         """An ICMP error about a packet of ``side``; ``counted``: Wireshark gives it the flow's stream number."""
