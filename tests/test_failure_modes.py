@@ -145,7 +145,7 @@ def test_every_row_has_its_place_in_the_table():
     assert all(SHOWN.values())
 
 
-@pytest.mark.parametrize(("row", "shown"), entries(), ids=lambda item: str(getattr(item, "case", item))[:60])
+@pytest.mark.parametrize(("row", "shown"), list(entries()), ids=lambda item: str(getattr(item, "case", item))[:60])
 def test_the_case_shows_the_row(row: int, shown: Capture | Log):
     situation = next(item for item in situations() if item.row == row)
     assert situation.verdicts or situation.findings, "a row that leads to nothing cannot be shown"

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from analyzer.capture import open_capture, reader
 from analyzer.conversations import Conversations
 from analyzer.errors import InputError
-from analyzer.packet import Packet
+from tests.analyzer.capture.screening import read
 
 CAPTURES = Path(__file__).resolve().parents[3] / "captures"
 FILES = sorted(CAPTURES.glob("*/capture*.pcap"))
@@ -23,20 +23,9 @@ FILES = sorted(CAPTURES.glob("*/capture*.pcap"))
 
 def _read(data: bytes, *, screened: bool) -> dict[str, Any] | None:
     try:
-        capture = open_capture(io.BytesIO(data), name="test")
+        return read(data, screened=screened)
     except InputError:
         return None
-    other: list[Packet] = []
-    table = Conversations(on_other=other.append)
-    found: list[object] = []
-    for packet in capture.screened(table) if screened else capture:
-        found.extend(table.feed(packet))
-    found.extend(table.finish())
-    return {
-        "conversations": found, "other": other, "problems": capture.problems, "status": capture.status, "packets": capture.packets,
-        "bytes": capture.bytes, "first": capture.first_ns, "last": capture.last_ns, "sha256": capture.sha256,
-        "link types": capture.link_types, "digits": capture.digits,
-    }  # fmt: skip
 
 
 @pytest.fixture

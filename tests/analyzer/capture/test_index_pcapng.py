@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from analyzer.capture import open_capture, reader
 from analyzer.capture.records import Limits
 from analyzer.conversations import Conversations
-from analyzer.packet import Packet
 from captures.synth.capfile import ETHERNET, SLL, Frame, Interface, pcapng
+from tests.analyzer.capture.screening import read
 
 CAPTURES = Path(__file__).resolve().parents[3] / "captures"
 FILES = sorted(CAPTURES.glob("*/capture*.pcap"))
@@ -28,24 +28,9 @@ def blocks_from_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "_SMALL", 24)
 
 
-def _read(data: bytes, *, screened: bool, limits: Limits = Limits()) -> dict[str, Any]:  # noqa: B008
-    capture = open_capture(io.BytesIO(data), name="test", limits=limits)
-    other: list[Packet] = []
-    table = Conversations(on_other=other.append)
-    found: list[object] = []
-    for packet in capture.screened(table) if screened else capture:
-        found.extend(table.feed(packet))
-    found.extend(table.finish())
-    return {
-        "conversations": found, "other": other, "problems": capture.problems, "status": capture.status, "packets": capture.packets,
-        "bytes": capture.bytes, "first": capture.first_ns, "last": capture.last_ns, "sha256": capture.sha256,
-        "link types": capture.link_types, "digits": capture.digits, "secrets": capture.secrets, "names": capture.names,
-    }  # fmt: skip
-
-
 def _same(data: bytes, limits: Limits = Limits()) -> dict[str, Any]:  # noqa: B008
-    screened = _read(data, screened=True, limits=limits)
-    assert screened == _read(data, screened=False, limits=limits)
+    screened = read(data, screened=True, limits=limits)
+    assert screened == read(data, screened=False, limits=limits)
     return screened
 
 
@@ -93,9 +78,9 @@ def _mixed(seed: int) -> tuple[list[Frame], list[Interface]]:
 def test_runs_of_several_interfaces(seed: int, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "_BLOCK", block)
     frames, interfaces = _mixed(seed)
-    read = _same(pcapng(frames, interfaces, order="<>"[seed % 2]))
-    assert read["packets"] == len(frames)
-    assert read["conversations"]
+    found = _same(pcapng(frames, interfaces, order="<>"[seed % 2]))
+    assert found["packets"] == len(frames)
+    assert found["conversations"]
 
 
 @pytest.mark.parametrize("file", [*NG_FILES, *FILES], ids=lambda path: f"{path.parent.name}/{path.name}")
@@ -195,9 +180,9 @@ def test_packets_come_in_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("most", [0, 1, 15, 16, 79, 80, 81])
 def test_a_limit_within_a_block(most: int) -> None:
-    read = _same(SECTION + _resolution(6) + b"".join(_in_a_row(80)), Limits(packets=most))
-    assert read["packets"] == min(most, 80)
-    assert [problem.code for problem in read["problems"]] == (["limit-packets"] if most < 80 else [])
+    found = _same(SECTION + _resolution(6) + b"".join(_in_a_row(80)), Limits(packets=most))
+    assert found["packets"] == min(most, 80)
+    assert [problem.code for problem in found["problems"]] == (["limit-packets"] if most < 80 else [])
 
 
 @settings(max_examples=150, deadline=None)
