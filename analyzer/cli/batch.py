@@ -50,6 +50,12 @@ def batch(
         list[Path] | None,
         typer.Option("--keys", metavar="PATH", help="Key folder or file; may be given several times."),
     ] = None,
+    keys_beside: Annotated[
+        str | None,
+        typer.Option(
+            "--keys-beside", metavar="NAME", help="Folder beside each capture with more keys, for that capture alone."
+        ),
+    ] = None,
     store: Annotated[
         Path | None,
         typer.Option(
@@ -94,15 +100,17 @@ def batch(
     \b
       analyze batch captures/ --keys keys/ --store fleet.sqlite --html fleet.html
       find /srv -name '*.pcap' -print0 | analyze batch - --keys keys/ --store fleet.sqlite
+      analyze batch tickets/ --keys-beside keys     # tickets/1234/capture.pcap with tickets/1234/keys/
 
     Interrupted or killed, the same command goes on where it was. Exit status as for one capture.
     """
-    from analyzer.cli.keyfolder import load
+    from analyzer.cli.keyfolder import load, passphrases
     from analyzer.cli.progress import Meter
     from analyzer.fleet import batch as fleet
     from analyzer.fleet.listing import listed
     from analyzer.fleet.questions import Filter
     from analyzer.fleet.store import Store
+    from analyzer.fleet.tickets import Tickets
     from analyzer.fleet.work import Limits, Setup
     from analyzer.pipeline import Options
     from analyzer.reports.fleet.writing import write
@@ -117,7 +125,8 @@ def batch(
         workers = remote(scheduler)
     else:
         workers = fleet.local(jobs or cores())
-    setup = Setup(ring, options, Limits(time_limit, memory_limit))
+    tickets = None if keys_beside is None else Tickets(ring, folder_name(keys_beside), passphrases(passphrase_file))
+    setup = Setup(ring, options, Limits(time_limit, memory_limit), tickets=tickets)
     style = Style.for_stream(sys.stdout, quiet=quiet, verbose=verbose, to_file=output is not None)
     meter = Meter()
     latest = fleet.Progress(total=len(names))
@@ -156,6 +165,16 @@ def status_of(store: Store) -> int:
     if db.execute(f"{verdicts} WHERE verdict <> 'healthy' LIMIT 1").fetchone():
         return FAILING
     return HEALTHY if db.execute(f"{verdicts} LIMIT 1").fetchone() else EMPTY
+
+
+def folder_name(text: str) -> str:
+    """What ``--keys-beside`` names: a folder's name, not a path. Raises BadParameter."""
+    name = text.rstrip("/\\")
+    if name in ("", ".", "..") or Path(name).name != name:
+        raise typer.BadParameter(
+            f"{text!r} is no name of a folder; keys of all captures go to --keys", param_hint="--keys-beside"
+        )
+    return name
 
 
 def cores() -> int:

@@ -6,10 +6,10 @@ import json
 import zlib
 from dataclasses import astuple, dataclass, fields, replace
 from ipaddress import ip_address, ip_network
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from analyzer.keys import KeyRing
-from analyzer.model import CaptureReport, InputProblem, Session
+from analyzer.model import CaptureReport, InputProblem, KeyRow, Session
 from analyzer.reports.json import compact
 
 #: Deflated JSON; the name because a field of :class:`Answer` is called ``bytes``.
@@ -18,6 +18,23 @@ Blob = bytes
 _HEAD = '{"path": ""'
 #: Why a capture was given up: its limit of seconds or of megabytes, or a worker that died of it.
 Stopped = Literal["time", "memory", "crash", "unreadable"]
+
+
+class Known(NamedTuple):
+    """What a result is known by in a run: SHA-256 of the content, and of keys that are not the run's (32 bytes, or none)."""
+
+    content: bytes
+    keys: bytes = b""
+
+    @property
+    def sha256(self) -> str:
+        """The content's digest as the store has it."""
+        return self.content.hex()
+
+    @property
+    def own_keys(self) -> str | None:
+        """The fingerprint of the capture's own keys as the store has it; None where they are the run's."""
+        return self.keys.hex() or None
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +98,9 @@ class Answer:
     stopped: Stopped | None = None
     limit: float | None = None
     uses: Blob = b""
+    #: Fingerprint and rows of the keys, where the capture has keys of its own; None: those of the run.
+    keys: str | None = None
+    key_rows: tuple[KeyRow, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +109,7 @@ class Unchanged:
 
     path: str
     sha256: str
+    keys: str | None = None
 
 
 #: ``uses`` of a result that rests on no key at all.
@@ -134,14 +155,14 @@ def given_up(
     code: str,
     message: str,
     *,
-    sha256: str | None = None,
+    known: Known | None = None,
     stopped: Stopped | None = None,
     limit: float | None = None,
 ) -> Answer:
     """The row of a capture that gave no report, with its reason."""
     report = CaptureReport(
         path=path,
-        sha256=sha256,
+        sha256=known.sha256 if known else None,
         format=None,
         status="failed",
         problems=(InputProblem(code, message),),
@@ -152,7 +173,7 @@ def given_up(
         last_time=None,
         sessions=(),
     )
-    answer = answer_of(report, KeyRing(), stopped=stopped, limit=limit)
+    answer = replace(answer_of(report, KeyRing(), stopped=stopped, limit=limit), keys=known.own_keys if known else None)
     # What is no capture is none with any keys; a defect of ours may well depend on them.
     return answer if stopped or code != "unreadable" else replace(answer, uses=NOTHING_ASKED)
 

@@ -50,7 +50,7 @@ def run(
 
     ``told`` is called now and then, and at the end. Raises InputError when the store cannot be written.
     """
-    store.begin(setup.ring, setup.options)
+    store.begin(setup.ring, setup.options, tickets=setup.tickets is not None)
     progress = Progress(total=len(paths))
     setup = replace(setup, done=store.done(setup.limits))
     todo: Sequence[str] = paths

@@ -19,13 +19,15 @@ from multiprocessing.connection import Connection, wait
 from pathlib import Path
 from typing import Any
 
-from analyzer.fleet.answer import Answer, Unchanged, given_up
+from analyzer.fleet.answer import Answer, Known, Unchanged, given_up
 from analyzer.fleet.work import Limits, Setup, analyze
 
 #: Captures a worker has in hand, at most.
 _AHEAD = 8
 _TICK = 0.25
+#: Bytes that tell what a worker is at: digests of content and of keys, zeros for none.
 _DIGEST = 32
+_TOLD = 2 * _DIGEST
 #: A worker that died of itself gets its capture again once: somebody else may have used up the memory.
 _TRIES = 2
 #: Seconds a worker may take to start, which is not the fault of its first capture.
@@ -47,7 +49,7 @@ class _Worker:
     def __init__(self, setup: Setup) -> None:
         context = multiprocessing.get_context("spawn")
         self.pipe, theirs = context.Pipe()
-        self.now: Any = context.RawArray("B", _DIGEST)
+        self.now: Any = context.RawArray("B", _TOLD)
         self.process = context.Process(target=_serve, args=(theirs, self.now, setup), daemon=True)
         self.process.start()
         theirs.close()
@@ -63,10 +65,9 @@ class _Worker:
             self.pipe.send(path)
 
     @property
-    def digest(self) -> str | None:
-        """The content it is at, when it got that far."""
-        told = bytes(self.now)
-        return told.hex() if any(told) else None
+    def at(self) -> Known | None:
+        """What it is at, when it got that far."""
+        return _told(self.now)
 
     def kill(self) -> None:
         self.process.kill()
@@ -124,9 +125,7 @@ class _Crew:
             return
         how = signal.Signals(-code).name if code is not None and code < 0 else f"status {code}"
         worker.held.popleft()
-        yield given_up(
-            path, "worker-died", f"the process that read it died ({how})", sha256=worker.digest, stopped="crash"
-        )
+        yield given_up(path, "worker-died", f"the process that read it died ({how})", known=worker.at, stopped="crash")
         self._replace(worker)
 
     def _check(self, worker: _Worker) -> Iterator[Answer]:
@@ -134,9 +133,9 @@ class _Crew:
         path = worker.held[0]
         if time.monotonic() - worker.since > limits.seconds:
             text = f"given up after {limits.seconds:g} s (--time-limit)"
-            answer = given_up(path, "limit-time", text, sha256=worker.digest, stopped="time", limit=limits.seconds)
+            answer = given_up(path, "limit-time", text, known=worker.at, stopped="time", limit=limits.seconds)
         elif _resident(worker.process.pid) > limits.megabytes << 20:
-            answer = over_memory(path, limits, worker.digest)
+            answer = over_memory(path, limits, worker.at)
         else:
             return
         worker.kill()
@@ -160,10 +159,10 @@ class _Crew:
             worker.kill()
 
 
-def over_memory(path: str, limits: Limits, sha256: str | None) -> Answer:
+def over_memory(path: str, limits: Limits, known: Known | None) -> Answer:
     """The row of a capture whose worker grew too large."""
     text = f"given up above {limits.megabytes} MB of memory (--memory-limit)"
-    return given_up(path, "limit-memory", text, sha256=sha256, stopped="memory", limit=limits.megabytes)
+    return given_up(path, "limit-memory", text, known=known, stopped="memory", limit=limits.megabytes)
 
 
 def _resident(pid: int | None) -> int:
@@ -179,21 +178,25 @@ def _serve(pipe: Connection, now: Any, setup: Setup) -> None:  # noqa: ANN401 - 
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole group; the parent decides
     _bound_memory(setup.limits.megabytes)
 
-    def begun(digest: bytes) -> None:
-        now[:] = digest
+    def begun(known: Known) -> None:
+        now[:] = known.content + known.keys.ljust(_DIGEST, b"\0")
 
     with suppress(EOFError, OSError):
         pipe.send(None)
         while True:
             path = pipe.recv()
-            now[:] = bytes(_DIGEST)
+            now[:] = bytes(_TOLD)
             try:
                 answer = analyze(path, setup, begun)
             except MemoryError:
-                told = bytes(now)
-                pipe.send(over_memory(path, setup.limits, told.hex() if any(told) else None))
+                pipe.send(over_memory(path, setup.limits, _told(now)))
                 return
             pipe.send(answer)
+
+
+def _told(now: Any) -> Known | None:  # noqa: ANN401 - as above
+    content, keys = bytes(now)[:_DIGEST], bytes(now)[_DIGEST:]
+    return Known(content, keys if any(keys) else b"") if any(content) else None
 
 
 def _bound_memory(megabytes: int) -> None:

@@ -20,7 +20,7 @@ from types import TracebackType
 
 from analyzer import __version__
 from analyzer.errors import InputError
-from analyzer.fleet.answer import FINDING_COLUMNS, SESSION_COLUMNS, Answer, Unchanged, cells
+from analyzer.fleet.answer import FINDING_COLUMNS, SESSION_COLUMNS, Answer, Known, Unchanged, cells
 from analyzer.fleet.uses import still_holds
 from analyzer.fleet.work import Limits
 from analyzer.keys import KeyRing
@@ -70,6 +70,8 @@ class Store:
         self._pending: list[Answer | Unchanged] = []
         self._since = time.monotonic()
         self._identity: tuple[str, str, str] | None = None
+        #: Fingerprints of the keys that single captures of this run had.
+        self._own_keys: set[str] = set()
         with self._told("cannot be opened"):
             if path is not None:
                 with suppress(FileExistsError):
@@ -166,14 +168,18 @@ class Store:
 
     # A run
 
-    def begin(self, ring: KeyRing, options: Options) -> None:
-        """Results added from here on are those of these keys and options; earlier ones they do not touch are taken over."""
+    def begin(self, ring: KeyRing, options: Options, *, tickets: bool = False) -> None:
+        """Results added from here on are those of these keys and options; earlier ones they do not touch are taken over.
+
+        With ``tickets``, captures may have keys of their own besides, of which nothing is known before they are read:
+        then nothing is taken over.
+        """
         keys = ring.fingerprint_of_folder
         self._identity = keys, _options_text(options), __version__
         with self._told("cannot be written"), self._writing():
-            rows = [(keys, number, json.dumps(asdict(row))) for number, row in enumerate(ring.rows())]
-            self.db.executemany("INSERT OR IGNORE INTO key_rows VALUES (?, ?, ?)", rows)
-            self._take_over(ring)
+            self._put_keys(keys, ring.rows())
+            if not tickets:
+                self._take_over(ring)
 
     def _take_over(self, ring: KeyRing) -> None:
         keys, options, program = self._named()
@@ -192,14 +198,17 @@ class Store:
             raise RuntimeError("begin() comes first")
         return self._identity
 
-    def done(self, limits: Limits) -> frozenset[bytes]:
-        """Digests of content that need not be analysed again; what was stopped at a lower limit than today's is not among them."""
+    def done(self, limits: Limits) -> frozenset[Known]:
+        """What need not be analysed again; what was stopped at a lower limit than today's is not among it."""
+        keys, options, program = self._named()
         rows = self.db.execute(
-            "SELECT sha256 FROM results WHERE keys = ? AND options = ? AND program = ? AND length(sha256) = 64"
+            "SELECT sha256, keys FROM results WHERE options = ? AND program = ? AND length(sha256) = 64"
             " AND (stopped IS NULL OR (stopped = 'time' AND stop_limit >= ?) OR (stopped = 'memory' AND stop_limit >= ?))",
-            (*self._named(), limits.seconds, limits.megabytes),
+            (options, program, limits.seconds, limits.megabytes),
         )
-        return frozenset(bytes.fromhex(row[0]) for row in rows)
+        return frozenset(
+            Known(bytes.fromhex(content), b"" if used == keys else bytes.fromhex(used)) for content, used in rows
+        )
 
     def add(self, answer: Answer | Unchanged) -> None:
         """Write ``answer``, with others in one transaction. Raises InputError when the disk is full."""
@@ -219,16 +228,20 @@ class Store:
     def _put(self, answer: Answer | Unchanged) -> None:
         # What could not even be read is known by its path, and read again every time.
         sha256 = answer.sha256 or f"path:{answer.path}"
+        keys, options, program = self._named()
+        if answer.keys is not None:
+            keys = answer.keys
+            self._own_keys.add(keys)
+        identity = printable_path(sha256), keys, options, program
         if isinstance(answer, Answer):
-            self._put_result(answer, sha256)
+            self._put_result(answer, identity)
         self.db.execute(
             "INSERT OR REPLACE INTO captures SELECT ?, id FROM results"
             " WHERE sha256 = ? AND keys = ? AND options = ? AND program = ?",
-            (printable_path(answer.path), printable_path(sha256), *self._named()),
+            (printable_path(answer.path), *identity),
         )
 
-    def _put_result(self, answer: Answer, sha256: str) -> None:
-        identity = (printable_path(sha256), *self._named())
+    def _put_result(self, answer: Answer, identity: tuple[str, str, str, str]) -> None:
         old = self.db.execute(
             "SELECT id FROM results WHERE sha256 = ? AND keys = ? AND options = ? AND program = ?", identity
         ).fetchone()
@@ -257,6 +270,11 @@ class Store:
             self.db.execute(f"UPDATE results SET ({columns}) = ({marks}) WHERE id = ?", (*row, number))
         self._put_rows("sessions", number, SESSION_COLUMNS, [cells(item) for item in answer.sessions])
         self._put_rows("findings", number, FINDING_COLUMNS, [cells(item) for item in answer.findings])
+        self._put_keys(identity[1], answer.key_rows)
+
+    def _put_keys(self, keys: str, rows: Iterable[KeyRow]) -> None:
+        told = [(keys, number, json.dumps(asdict(row))) for number, row in enumerate(rows)]
+        self.db.executemany("INSERT OR IGNORE INTO key_rows VALUES (?, ?, ?)", told)
 
     def _put_rows(
         self, table: str, number: int | None, columns: Sequence[str], rows: Iterable[tuple[object, ...]]
@@ -280,13 +298,12 @@ class Store:
 
     def missing(self, paths: Iterable[str]) -> list[str]:
         """Those of ``paths`` without a result of this run's keys, options and program."""
-        known = {
-            row[0]
-            for row in self.db.execute(
-                "SELECT path FROM captures JOIN results ON id = result WHERE keys = ? AND options = ? AND program = ?",
-                self._named(),
-            )
-        }
+        keys, options, program = self._named()
+        rows = self.db.execute(
+            "SELECT path, keys FROM captures JOIN results ON id = result WHERE options = ? AND program = ?",
+            (options, program),
+        )
+        known = {path for path, used in rows if used == keys or used in self._own_keys}
         return [path for path in paths if printable_path(path) not in known]
 
     def select(self, paths: Iterable[str] | None) -> None:

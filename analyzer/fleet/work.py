@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import BinaryIO, cast
 
 from analyzer.errors import InputError
-from analyzer.fleet.answer import Answer, Unchanged, answer_of, given_up
+from analyzer.fleet.answer import Answer, Known, Unchanged, answer_of, given_up
 from analyzer.fleet.places import is_url, open_url
+from analyzer.fleet.tickets import Tickets
 from analyzer.fleet.uses import TracedRing
 from analyzer.keys import KeyRing
 from analyzer.pipeline import Options, analyze_capture
@@ -37,32 +38,37 @@ class Setup:
     ring: KeyRing
     options: Options = field(default_factory=Options)
     limits: Limits = field(default_factory=Limits)
-    #: SHA-256 digests (32 bytes) of content whose result is in the store.
-    done: Collection[bytes] = field(default=frozenset(), repr=False)
+    #: What has its result in the store.
+    done: Collection[Known] = field(default=frozenset(), repr=False)
+    #: Whence the keys that single captures have beside those of the run.
+    tickets: Tickets | None = None
 
 
-def analyze(path: str, setup: Setup, begun: Callable[[bytes], None] = lambda digest: None) -> Answer | Unchanged:
+def analyze(path: str, setup: Setup, begun: Callable[[Known], None] = lambda known: None) -> Answer | Unchanged:
     """The answer for the capture at ``path`` (a file, or a URL fsspec knows).
 
-    ``begun`` is told the content's digest before the work on it begins. Raises MemoryError only.
+    ``begun`` is told what the result is known by before the work on it begins. Raises MemoryError only.
     """
-    name: bytes | None = None
+    known: Known | None = None
     try:
         with _opened(path) as stream:
-            name, source = _digest(path, stream)
-            begun(name)
-            if name in setup.done:
-                return Unchanged(path, name.hex())
-            ring = TracedRing.of(setup.ring)
+            content, source = _digest(path, stream)
+            known = Known(content)
+            begun(known)
+            given = setup.ring if setup.tickets is None else setup.tickets.ring(path)
+            if given.fingerprint_of_folder != setup.ring.fingerprint_of_folder:
+                known = Known(content, bytes.fromhex(given.fingerprint_of_folder))
+                begun(known)
+            if known in setup.done:
+                return Unchanged(path, known.sha256, known.own_keys)
+            ring = TracedRing.of(given)
             # One process each: the cores are busy with other captures, and the time limit is for this process.
             report = analyze_capture(source, ring, replace(setup.options, jobs=1), name=path)
-        answer = answer_of(report, ring, sha256=name.hex())
-        return ring.on(answer)
+        answer = ring.on(answer_of(report, ring, sha256=known.sha256))
+        return replace(answer, keys=known.own_keys, key_rows=given.rows()) if known.keys else answer
     except InputError as error:
         problem = error.problem + (f" ({error.hint})" if error.hint else "")
-        if name is None:
-            return given_up(path, "unreadable", problem, stopped="unreadable")
-        return given_up(path, "unreadable", problem, sha256=name.hex())
+        return given_up(path, "unreadable", problem, known=known, stopped=None if known else "unreadable")
     except OSError as error:
         reason = error.strerror or type(error).__name__
         return given_up(path, "unreadable", f"cannot be read: {reason}", stopped="unreadable")
@@ -75,7 +81,7 @@ def analyze(path: str, setup: Setup, begun: Callable[[bytes], None] = lambda dig
             path,
             "internal-error",
             f"a defect of the analyzer: {type(error).__name__} at {where}; please report it with this capture, redacted",
-            sha256=name.hex() if name is not None else None,
+            known=known,
             stopped="crash",  # no result: tried again by the next run
         )
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+Run = Callable[..., subprocess.CompletedProcess[str]]
 CASES = ("tcp-02a-cloud-wrong-devkey-brewskey", "synth-healthy-photon", "dtls-01-good", "synth-connect-refused")
 
 
@@ -26,7 +27,7 @@ def fleet(captures: Path, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def analyze() -> Callable[..., subprocess.CompletedProcess[str]]:
+def analyze() -> Run:
     """Runs the command line in a process of its own."""
 
     def run(*words: object, **more: object) -> subprocess.CompletedProcess[str]:

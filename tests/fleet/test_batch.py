@@ -11,7 +11,6 @@ import stat
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,8 +25,8 @@ from analyzer.pipeline import analyze_paths
 from analyzer.reports.fleet.json import format_json
 from analyzer.reports.json import format_json as format_one
 from tests.benchmarks.kills import kill_again_and_again
+from tests.fleet.conftest import Run
 
-Run = Callable[..., subprocess.CompletedProcess[str]]
 ROOT = Path(__file__).parents[2]
 
 

@@ -8,14 +8,14 @@ import pytest
 
 from analyzer.errors import InputError
 from analyzer.fleet import store as module
-from analyzer.fleet.answer import given_up
+from analyzer.fleet.answer import Known, given_up
 from analyzer.fleet.store import MIGRATIONS, Store
 from analyzer.keys import KeyRing
 from analyzer.pipeline import Options
 
 
 def answer(number: int, size: int = 10):
-    return given_up(f"/c/{number:05}.pcap", "unreadable", f"junk {'x' * size}", sha256=f"{number:064x}")
+    return given_up(f"/c/{number:05}.pcap", "unreadable", f"junk {'x' * size}", known=Known(number.to_bytes(32, "big")))
 
 
 def filled(path, count=3):
@@ -91,9 +91,9 @@ def test_a_full_disk_is_one_line_and_the_store_stays_as_it_was(tmp_path):
 def test_results_that_nothing_points_at_are_forgotten(tmp_path):
     with Store(tmp_path / "f.sqlite") as store:
         store.begin(KeyRing(), Options())
-        store.add(given_up("/a.pcap", "unreadable", "one", sha256="1" * 64))
+        store.add(given_up("/a.pcap", "unreadable", "one", known=Known(b"\x11" * 32)))
         store.flush()
-        store.add(given_up("/a.pcap", "unreadable", "two", sha256="2" * 64))
+        store.add(given_up("/a.pcap", "unreadable", "two", known=Known(b"\x22" * 32)))
         store.flush()
         store.tidy()
         assert store.db.execute("SELECT sha256 FROM results").fetchall() == [("2" * 64,)]
