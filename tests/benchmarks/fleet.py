@@ -2,11 +2,14 @@
 """Measures `analyze batch` over thousands of small captures, beside `tshark -T json` once per file; prints Markdown.
 
     tests/benchmarks/fleet.py                      5,000 captures: rate, peak memory, ratio to tshark
+    tests/benchmarks/fleet.py --one-folder         the same with all keys in one folder
     tests/benchmarks/fleet.py --kills 30           also: kill -9 at random moments, each further on, continued, compared byte for byte
     tests/benchmarks/fleet.py --page DIR           also: the HTML report of the run and of 10,000 devices, with pictures
 
 The captures are those of `population.py`: every session of a fleet of both transports in a file of its own, addresses,
-ids, keys and times varied, each with the verdict that is due. tshark is measured before and after the run on a sample of
+ids, keys and times varied, each with the verdict that is due. They are kept as tickets, as the golden cases are: a folder
+for each device with its captures and a folder of its keys (`--keys-beside keys`), the clouds' keys once. In one folder for
+all nobody can say whose server-key dump belongs to a session that no key opens; what that costs, `--one-folder` shows. tshark is measured before and after the run on a sample of
 the same files. Exit status 1 when a verdict is not the one due, or a continued run differs.
 """
 
@@ -35,20 +38,20 @@ if str(ROOT) not in sys.path:
 from captures.synth import capfile  # noqa: E402 - the path must be set first
 from tests.benchmarks.kills import kill_again_and_again  # noqa: E402 - as above
 from tests.benchmarks.measure import measure  # noqa: E402 - as above
-from tests.benchmarks.population import Population  # noqa: E402 - as above
+from tests.benchmarks.population import Population, cloud_keys  # noqa: E402 - as above
 
 DAYS = 30
+BESIDE = "keys"
 #: What a killed and continued run is compared in: every stored report, and every column.
 FORMATS = ("json", "csv")
 
 
-def make(folder: Path, count: int, leave_out: str) -> Counter[str]:
+def make(folder: Path, count: int, leave_out: str, *, one_folder: bool) -> Counter[str]:
     """``count`` captures and their keys in ``folder`` (kept and used again), less those of the fate ``leave_out``; how often each verdict is due."""
     done = folder / "truth.json"
     if done.exists():
         return Counter(json.loads(done.read_text()))
     (folder / "captures").mkdir(parents=True, exist_ok=True)
-    (folder / "keys").mkdir(exist_ok=True)
     fleet = Population(count, DAYS * 86400.0)
     keylog = b""
     verdicts: Counter[str] = Counter()
@@ -60,8 +63,14 @@ def make(folder: Path, count: int, leave_out: str) -> Counter[str]:
         home.mkdir(exist_ok=True)
         (home / f"{number:05}.pcap").write_bytes(capfile.pcap(attempt.frames))
         keylog += attempt.keylog
-    for name, data in fleet.key_files():
-        (folder / "keys" / name).write_bytes(data)
+    keys: dict[Path, dict[str, bytes]] = {folder / "keys": cloud_keys()}
+    for made in fleet.members:
+        beside = folder / "captures" / made.ident.hex() / BESIDE
+        keys.setdefault(folder / "keys" if one_folder else beside, {}).update(made.keys)
+    for place, files in keys.items():
+        place.mkdir(parents=True, exist_ok=True)
+        for name, data in files.items():
+            (place / name).write_bytes(data)
     (folder / "keys" / "sslkeys.log").write_bytes(keylog)
     done.write_text(json.dumps(verdicts))
     return verdicts
@@ -69,7 +78,8 @@ def make(folder: Path, count: int, leave_out: str) -> Counter[str]:
 
 def batch(folder: Path, store: Path, jobs: int) -> list[str]:
     """The command of one run."""
-    words = ["batch", str(folder / "captures"), "--keys", str(folder / "keys"), "--store", str(store)]
+    words = ["batch", str(folder / "captures"), "--keys", str(folder / "keys"), "--keys-beside", BESIDE]
+    words += ["--store", str(store)]
     return [sys.executable, "-m", "analyzer", *words, "--jobs", str(jobs), "--quiet"]
 
 
@@ -170,13 +180,15 @@ def main() -> int:
         "--leave-out",
         default="",
         metavar="FATE",
-        help="a fate of population.py, such as tcp-server-key-mismatch, whose search for a flipped bit takes a second",
+        help="a fate of population.py, such as tcp-server-key-mismatch, whose search for a flipped bit takes half a second",
     )
+    parser.add_argument("--one-folder", action="store_true", help="all keys in one folder, none beside the captures")
     parser.add_argument("--page", type=Path)
     parser.add_argument("--folder", type=Path, default=Path(tempfile.gettempdir()) / "analyze-fleet")
     asked = parser.parse_args()
-    folder = asked.folder / f"{asked.captures}{asked.leave_out and '-without-'}{asked.leave_out}"
-    truth = make(folder, asked.captures, asked.leave_out)
+    kind = "one-folder" if asked.one_folder else "tickets"
+    folder = asked.folder / f"{asked.captures}-{kind}{asked.leave_out and '-without-'}{asked.leave_out}"
+    truth = make(folder, asked.captures, asked.leave_out, one_folder=asked.one_folder)
     files = sorted((folder / "captures").rglob("*.pcap"))
     sample = random.Random(1).sample(files, min(asked.tshark_files, len(files)))
     half = len(sample) // 2
