@@ -106,6 +106,15 @@ def test_every_command_and_option_is_in_the_readme_or_its_help_has_an_example(pa
         )
 
 
+@pytest.mark.parametrize("name", ["", *(name for name, command in COMMANDS.items() if not command.hidden)])
+def test_help_fits_80_columns_has_an_example_and_names_what_options_take(name: str) -> None:
+    words = [sys.executable, "-m", "analyzer", *name.split(), "--help"]
+    text = subprocess.run(words, capture_output=True, text=True, check=True, env={**os.environ, "COLUMNS": "80"}).stdout
+    assert [line for line in text.splitlines() if len(line) > 80] == []
+    assert re.findall(r"^ +(?:-\w, )?--.*<(?:path|str|list|int|float).*", text, re.MULTILINE) == []
+    assert re.search(r"^    .*analyze ", text, re.MULTILINE), "no example"
+
+
 def test_every_variable_that_is_read_is_documented(page: str) -> None:
     read = set()
     for path in (ROOT / "analyzer").rglob("*.py"):

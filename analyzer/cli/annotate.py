@@ -9,14 +9,7 @@ from typing import Annotated
 
 import typer
 
-_Capture = Annotated[Path, typer.Argument(metavar="CAPTURE", help="A pcap or pcapng file, also .gz.")]
-_Output = Annotated[Path, typer.Option("--output", "-o", metavar="OUT.pcapng", help="The file to write.")]
-_Keys = Annotated[
-    list[Path] | None, typer.Option("--keys", metavar="PATH", help="Key folder or file; may be given several times.")
-]
-_Passphrases = Annotated[
-    Path | None, typer.Option("--passphrase-file", metavar="FILE", help="Passphrases for encrypted PEM, one a line.")
-]
+from analyzer.cli import options
 
 
 def register(app: typer.Typer) -> None:
@@ -26,20 +19,20 @@ def register(app: typer.Typer) -> None:
 
 
 def annotate(
-    capture: _Capture,
-    output: _Output,
-    keys: _Keys = None,
+    capture: options.Capture,
+    output: options.NewCapture,
+    keys: options.Keys = None,
     secrets: Annotated[
         bool, typer.Option("--secrets", help="Embed the DTLS session secrets, so that Wireshark decrypts.")
     ] = False,
     decrypted: Annotated[bool, typer.Option("--decrypted", help="Add the decrypted messages as CoAP packets.")] = False,
-    passphrase_file: _Passphrases = None,
+    passphrase_file: options.Passphrases = None,
 ) -> None:
     """Write the capture with a comment on each packet that matters, for Wireshark.
 
     \b
       analyze annotate capture.pcap --keys keys/ --output annotated.pcapng
-      analyze annotate capture.pcap --keys keys/ --decrypted --output annotated.pcapng
+      analyze annotate capture.pcap --keys keys/ --decrypted -o readable.pcapng
 
     Exit status as for `analyze CAPTURE`.
     """
@@ -65,8 +58,8 @@ def annotate(
 
 
 def redact(
-    capture: _Capture,
-    output: _Output,
+    capture: options.Capture,
+    output: options.NewCapture,
     ports: Annotated[bool, typer.Option("--ports", help="Replace the devices' own ports too.")] = False,
     salt_file: Annotated[
         Path | None,

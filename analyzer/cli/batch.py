@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from analyzer.cli import options
 from analyzer.cli.capturing import Engine, ports_of
 from analyzer.cli.exits import EMPTY, FAILING, HEALTHY, UNREADABLE
 
@@ -46,33 +47,20 @@ def batch(
     paths: Annotated[
         list[str], typer.Argument(metavar="PATH", help="Captures, folders, globs, URLs, or - for a list of them.")
     ],
-    keys: Annotated[
-        list[Path] | None,
-        typer.Option("--keys", metavar="PATH", help="Key folder or file; may be given several times."),
-    ] = None,
+    keys: options.Keys = None,
     keys_beside: Annotated[
         str | None,
         typer.Option(
             "--keys-beside", metavar="NAME", help="Folder beside each capture with more keys, for that capture alone."
         ),
     ] = None,
-    store: Annotated[
-        Path | None,
-        typer.Option(
-            "--store", metavar="F.sqlite", help="SQLite file that remembers what is done; made when not there."
-        ),
-    ] = None,
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", "-j", metavar="N", min=1, help="Processes to work with; default: one per core."),
-    ] = None,
+    store: options.Store = None,
+    jobs: options.Jobs = None,
     html: Annotated[
         Path | None, typer.Option("--html", metavar="FILE", help="Also write the HTML report here.")
     ] = None,
     format: Annotated[Format, typer.Option("--format", help="How to write the report.")] = Format.TEXT,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report here.")
-    ] = None,
+    output: options.Report = None,
     scheduler: Annotated[
         str | None,
         typer.Option("--scheduler", metavar="tcp://HOST:PORT", help="Work on this Dask cluster, tcp://HOST:8786."),
@@ -83,24 +71,18 @@ def batch(
     memory_limit: Annotated[
         int, typer.Option("--memory-limit", metavar="MB", min=64, help="Megabytes for one capture.")
     ] = 2048,
-    port: Annotated[
-        list[str] | None,
-        typer.Option("--port", metavar="tcp/N|udp/N", help="Further cloud port; content decides, the port is a hint."),
-    ] = None,
+    port: options.Ports = None,
     engine: Annotated[Engine, typer.Option("--engine", help="Who reads link and network layers.")] = Engine.AUTO,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="One line per device, no progress.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="List everything.")] = False,
-    passphrase_file: Annotated[
-        Path | None,
-        typer.Option("--passphrase-file", metavar="FILE", help="Passphrases for encrypted PEM, one a line."),
-    ] = None,
+    passphrase_file: options.Passphrases = None,
 ) -> None:
     """Analyse many captures at once; with --store, resumable at any point.
 
     \b
       analyze batch captures/ --keys keys/ --store fleet.sqlite --html fleet.html
-      find /srv -name '*.pcap' -print0 | analyze batch - --keys keys/ --store fleet.sqlite
-      analyze batch tickets/ --keys-beside keys     # tickets/1234/capture.pcap with tickets/1234/keys/
+      find /srv -name '*.pcap' | analyze batch - --keys keys/ --store f.sqlite
+      analyze batch tickets/ --keys-beside keys      # tickets/1/keys and so on
 
     Interrupted or killed, the same command goes on where it was. Exit status as for one capture.
     """
@@ -116,7 +98,6 @@ def batch(
     from analyzer.reports.fleet.writing import write
     from analyzer.reports.writing import Style
 
-    options = Options(ports=ports_of(port or ()), engine=engine.value)
     ring = load(keys or (), passphrase_file)
     names = listed(paths)
     if scheduler is not None:
@@ -126,7 +107,12 @@ def batch(
     else:
         workers = fleet.local(jobs or cores())
     tickets = None if keys_beside is None else Tickets(ring, folder_name(keys_beside), passphrases(passphrase_file))
-    setup = Setup(ring, options, Limits(time_limit, memory_limit), tickets=tickets)
+    setup = Setup(
+        ring,
+        Options(ports=ports_of(port or ()), engine=engine.value),
+        Limits(time_limit, memory_limit),
+        tickets=tickets,
+    )
     style = Style.for_stream(sys.stdout, quiet=quiet, verbose=verbose, to_file=output is not None)
     meter = Meter()
     latest = fleet.Progress(total=len(names))

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from analyzer.cli import options
 from analyzer.cli.capturing import Engine, Format, Request, run
 
 NAME = "capture"
@@ -35,37 +36,23 @@ def capture(
     paths: Annotated[
         list[str] | None, typer.Argument(metavar="PATH", help="Captures, folders, globs, or - for standard input.")
     ] = None,
-    keys: Annotated[
-        list[Path] | None,
-        typer.Option("--keys", metavar="PATH", help="Key folder or file; may be given several times."),
-    ] = None,
+    keys: options.Keys = None,
     format: Annotated[Format, typer.Option("--format", help="How to write the report.")] = Format.TEXT,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report here.")
-    ] = None,
+    output: options.Report = None,
     log: Annotated[
         list[Path] | None,
         typer.Option("--log", metavar="FILE", help="The device's serial log; may be given several times."),
     ] = None,
-    port: Annotated[
-        list[str] | None,
-        typer.Option("--port", metavar="tcp/N|udp/N", help="Further cloud port; content decides, the port is a hint."),
-    ] = None,
+    port: options.Ports = None,
     engine: Annotated[Engine, typer.Option("--engine", help="Who reads link and network layers.")] = Engine.AUTO,
-    jobs: Annotated[
-        int | None,
-        typer.Option("--jobs", "-j", metavar="N", min=1, help="Processes; one for each core when not given."),
-    ] = None,
+    jobs: options.Jobs = None,
     redact: Annotated[bool, typer.Option("--redact", help="Leave addresses, ids and names out of the report.")] = False,
     show_secrets: Annotated[bool, typer.Option("--show-secrets", help="Show session keys in the report.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="One line per session.")] = False,
     verbose: Annotated[
         bool, typer.Option("--verbose", "-v", help="All sessions, messages and keys; tracebacks of our own faults.")
     ] = False,
-    passphrase_file: Annotated[
-        Path | None,
-        typer.Option("--passphrase-file", metavar="FILE", help="Passphrases for encrypted PEM, one a line."),
-    ] = None,
+    passphrase_file: options.Passphrases = None,
 ) -> None:
     """Read captures and say what is wrong."""
     request = Request(

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import typer
 
+from analyzer.cli import options
 from analyzer.cli.batch import Format
 
 
@@ -19,9 +20,7 @@ def register(app: typer.Typer) -> None:
 def fleet(
     store: Annotated[Path, typer.Argument(metavar="F.sqlite", help="The store of a batch run.")],
     format: Annotated[Format, typer.Option("--format", help="How to write the report.")] = Format.TEXT,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report here.")
-    ] = None,
+    output: options.Report = None,
     device: Annotated[
         str | None, typer.Option("--device", metavar="ID", help="Only this device: its id or address.")
     ] = None,

@@ -8,6 +8,8 @@ from typing import Annotated
 
 import typer
 
+from analyzer.cli import options
+
 
 class Format(StrEnum):
     """What the key report can be written as."""
@@ -24,14 +26,9 @@ def register(app: typer.Typer) -> None:
 def keys(
     paths: Annotated[list[Path], typer.Argument(metavar="PATH", help="Key folders or files.")],
     format: Annotated[Format, typer.Option("--format", help="How to write the report.")] = Format.TEXT,
-    output: Annotated[
-        Path | None, typer.Option("--output", "-o", metavar="FILE", help="Write the report here.")
-    ] = None,
+    output: options.Report = None,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Every file of every finding.")] = False,
-    passphrase_file: Annotated[
-        Path | None,
-        typer.Option("--passphrase-file", metavar="FILE", help="Passphrases for encrypted PEM, one a line."),
-    ] = None,
+    passphrase_file: options.Passphrases = None,
 ) -> None:
     """Say what is in a key folder, what is wrong with it, and which halves belong together.
 

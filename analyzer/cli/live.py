@@ -10,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from analyzer.cli import options
 from analyzer.cli.batch import terminable
 from analyzer.cli.capturing import ports_of
 from analyzer.cli.exits import EMPTY, FAILING, HEALTHY
@@ -24,23 +25,24 @@ class Format(StrEnum):
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("live")(live)
+    app.command("live", short_help="Verdicts as sessions end, on an interface.")(live)
 
 
 def live(
     interface: Annotated[
-        str, typer.Option("--interface", "-i", help="The interface to capture on; `dumpcap -D` lists them.")
+        str,
+        typer.Option(
+            "--interface", "-i", metavar="IFACE", help="The interface to capture on; `dumpcap -D` lists them."
+        ),
     ],
-    keys: Annotated[
-        list[Path] | None, typer.Option("--keys", help="Key folder or file; may be given several times.")
+    keys: options.Keys = None,
+    only: Annotated[str, typer.Option("--filter", "-f", metavar="TEXT", help="Capture filter, as for tcpdump.")] = "",
+    write: Annotated[
+        Path | None, typer.Option("--write", "-w", metavar="FILE", help="Keep the packets in this pcapng file.")
     ] = None,
-    only: Annotated[str, typer.Option("--filter", "-f", help="Capture filter, as for tcpdump.")] = "",
-    write: Annotated[Path | None, typer.Option("--write", "-w", help="Keep the packets in this pcapng file.")] = None,
     format: Annotated[Format, typer.Option("--format", help="Lines of text, or of JSON.")] = Format.TEXT,
-    port: Annotated[list[str] | None, typer.Option("--port", help="Further cloud port, tcp/N or udp/N.")] = None,
-    passphrase_file: Annotated[
-        Path | None, typer.Option("--passphrase-file", help="Passphrases for encrypted PEM, one a line.")
-    ] = None,
+    port: options.Ports = None,
+    passphrase_file: options.Passphrases = None,
 ) -> None:
     """Capture and say what is wrong with each session as it ends, until Ctrl-C.
 

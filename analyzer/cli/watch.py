@@ -8,31 +8,29 @@ from typing import Annotated
 
 import typer
 
+from analyzer.cli import options
 from analyzer.cli.batch import Ended, cores, terminable
 from analyzer.cli.capturing import ports_of
 
 
 def register(app: typer.Typer) -> None:
     """Add the command."""
-    app.command("watch")(watch)
+    app.command("watch", short_help="Verdicts as captures arrive in a folder.")(watch)
 
 
 def watch(
     folder: Annotated[Path, typer.Argument(metavar="DIR", help="The folder captures are dropped into.")],
-    keys: Annotated[
-        list[Path] | None, typer.Option("--keys", help="Key folder or file; may be given several times.")
-    ] = None,
-    store: Annotated[
-        Path | None, typer.Option("--store", help="SQLite file that remembers what is done; made when not there.")
-    ] = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", "-j", min=1, help="Processes to work with.")] = None,
+    keys: options.Keys = None,
+    store: options.Store = None,
+    jobs: options.Jobs = None,
     settle: Annotated[
-        float, typer.Option("--settle", min=0.1, help="Seconds without a change after which a capture is complete.")
+        float,
+        typer.Option(
+            "--settle", metavar="SECONDS", min=0.1, help="Seconds without a change after which a capture is complete."
+        ),
     ] = 3.0,
-    port: Annotated[list[str] | None, typer.Option("--port", help="Further cloud port, tcp/N or udp/N.")] = None,
-    passphrase_file: Annotated[
-        Path | None, typer.Option("--passphrase-file", help="Passphrases for encrypted PEM, one a line.")
-    ] = None,
+    port: options.Ports = None,
+    passphrase_file: options.Passphrases = None,
 ) -> None:
     """Analyse captures as they are completed in a folder, one line per session, until Ctrl-C.
 

@@ -7,10 +7,17 @@ from typing import Annotated
 
 import typer
 
+_HELP = """The Wireshark dissector for this handshake.
+
+\b
+  analyze wireshark install
+  tshark -X lua_script:$(analyze wireshark path) -r capture.pcap
+"""
+
 
 def register(app: typer.Typer) -> None:
     """Add the command with its two sub-commands."""
-    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help="The Wireshark dissector for this handshake.")
+    group = typer.Typer(no_args_is_help=True, rich_markup_mode=None, help=_HELP)
 
     @group.command("install")
     def install(
