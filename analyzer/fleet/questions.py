@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from enum import StrEnum
+from ipaddress import ip_address
 
-from analyzer.fleet.answer import SESSION_COLUMNS, SessionRow
+from analyzer.fleet.answer import SESSION_COLUMNS, FindingRow, SessionRow
+from analyzer.fleet.causes import Cluster, clusters, most
 from analyzer.fleet.store import Store
-
-_NUMBERS = re.compile(r"\b\d+(?:\.\d+)?(?= (?:s|ms|times)\b)")
-_FILE = re.compile(r"\b[0-9a-fA-F]{24}[\w~-]*(?:\.\w[\w~-]*)+")
-_ID = re.compile(r"\b[0-9a-fA-F]{24}\b")
-_PRINT = re.compile(r"SHA256:[0-9a-f]{16,64}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,22 +109,6 @@ class DeviceRow:
 
 
 @dataclass(frozen=True, slots=True)
-class Cluster:
-    """Devices with one cause. The counts are of devices, most first."""
-
-    cause: str
-    code: str
-    certainty: str
-    devices: tuple[str, ...]
-    sessions: int
-    first_time: str
-    last_time: str
-    clouds: tuple[tuple[str, int], ...]
-    networks: tuple[tuple[str, int], ...]
-    families: tuple[tuple[str, int], ...]
-
-
-@dataclass(frozen=True, slots=True)
 class Overview:
     """Everything a fleet report shows."""
 
@@ -195,6 +175,9 @@ def overview(store: Store, only: Filter) -> Overview:
     rows = list(sessions(store, only))
     devices = _devices(rows)
     files = list(captures(store))
+    if not only.empty:
+        counted = {path for path, _ in rows}
+        files = [row for row in files if row.path in counted]
     days = _days(rows)
     return Overview(
         captures=len(files),
@@ -202,10 +185,10 @@ def overview(store: Store, only: Filter) -> Overview:
         captures_partial=sum(row.status == "partial" for row in files),
         captures_empty=sum(row.status == "ok" and not row.sessions for row in files),
         sessions=len(rows),
-        verdicts=_most(Counter(row.verdict for _, row in rows)),
+        verdicts=most(Counter(row.verdict for _, row in rows)),
         states=tuple((state, sum(item.state is state for item in devices)) for state in State),
         devices=devices,
-        clusters=_clusters(store, rows),
+        clusters=clusters(rows, _causes_of_their_own(store)),
         days=days,
         first_bad_day=next((day for day, _, bad in days if bad), None),
         by_cloud=_split(rows, lambda row: row.cloud_host or row.cloud_address),
@@ -213,15 +196,6 @@ def overview(store: Store, only: Filter) -> Overview:
         by_family=_split(rows, lambda row: row.family or "not known"),
         unread=tuple(row for row in files if row.status != "ok"),
     )
-
-
-def cause_of(summary: str) -> str:
-    """A sentence about one device as one about any: ids, key files, prints and measures are taken out."""
-    return _NUMBERS.sub("N", _PRINT.sub("SHA256:...", _ID.sub("ID", _FILE.sub("its key file", summary))))
-
-
-def _most(counts: Counter[str]) -> tuple[tuple[str, int], ...]:
-    return tuple(sorted(counts.items(), key=lambda item: (-item[1], item[0])))
 
 
 def _bad(row: SessionRow) -> bool:
@@ -260,7 +234,16 @@ def _devices(rows: Iterable[tuple[str, SessionRow]]) -> tuple[DeviceRow, ...]:
         for name, items in of.items()
     ]
     order = list(State)
-    return tuple(sorted(found, key=lambda item: (order.index(item.state), item.device)))
+    return tuple(sorted(found, key=lambda item: (order.index(item.state), *_sortable(item.device))))
+
+
+def _sortable(device: str) -> tuple[int, int, str]:
+    """Ids in the order of their digits, then addresses in the order of their numbers."""
+    try:
+        address = ip_address(device)
+    except ValueError:
+        return 0, 0, device
+    return address.version, int(address), device
 
 
 def _device(name: str, items: list[tuple[str, SessionRow]]) -> DeviceRow:
@@ -302,48 +285,11 @@ def _state(rows: list[SessionRow]) -> tuple[State, str]:
     return State.WELL, telling[0].start_time
 
 
-def _clusters(store: Store, rows: list[tuple[str, SessionRow]]) -> tuple[Cluster, ...]:
-    """Causes from verdicts, and from the findings that are causes of their own."""
-    told: dict[tuple[str, str, str], list[SessionRow]] = defaultdict(list)
-    by_place = {(path, row.number): row for path, row in rows}
-    for row in by_place.values():
-        if row.verdict != "healthy":
-            told[row.verdict, row.certainty, cause_of(row.summary)].append(row)
-    findings = store.db.execute(
+def _causes_of_their_own(store: Store) -> Iterator[tuple[str, FindingRow]]:
+    """Findings that are causes beside the verdict, each with its capture's path."""
+    rows = store.db.execute(
         "SELECT path, number, code, certainty, summary FROM temp.asked JOIN findings ON findings.result = asked.result"
         " WHERE code IN ('server-address-lost', 'wrong-cloud') ORDER BY path, number"
     )
-    for path, number, code, certainty, summary in findings:
-        found = by_place.get((path, number))
-        if found is None:
-            continue
-        went = found.cloud_host or found.cloud_address
-        cause = (
-            f"asks for {went} although its stored server is {found.stored_server}"
-            if found.stored_server
-            else cause_of(summary)
-        )
-        told[code, certainty, cause].append(found)
-    clusters = [_cluster(*key, members) for key, members in told.items()]
-    return tuple(sorted(clusters, key=lambda item: (-len(item.devices), -item.sessions, item.code, item.cause)))
-
-
-def _cluster(code: str, certainty: str, cause: str, rows: list[SessionRow]) -> Cluster:
-    def split(name: object) -> tuple[tuple[str, int], ...]:
-        members: dict[str, set[str]] = defaultdict(set)
-        for row in rows:
-            members[name(row)].add(row.device)  # type: ignore[operator]
-        return _most(Counter({value: len(devices) for value, devices in members.items()}))
-
-    return Cluster(
-        cause=cause,
-        code=code,
-        certainty=certainty,
-        devices=tuple(sorted({row.device for row in rows})),
-        sessions=len(rows),
-        first_time=min(row.start_time for row in rows),
-        last_time=max(row.start_time for row in rows),
-        clouds=split(lambda row: row.cloud_host or row.cloud_address),
-        networks=split(lambda row: row.network),
-        families=split(lambda row: row.family or "not known"),
-    )
+    for path, *rest in rows:
+        yield path, FindingRow(*rest)

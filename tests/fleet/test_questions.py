@@ -9,7 +9,8 @@ import json
 import pytest
 
 from analyzer.fleet.answer import NOTHING_ASKED, Answer, FindingRow, SessionRow, network_of
-from analyzer.fleet.questions import Filter, State, cause_of, overview, sessions
+from analyzer.fleet.causes import cause_of
+from analyzer.fleet.questions import Filter, State, overview, sessions
 from analyzer.fleet.store import Store
 from analyzer.keys import KeyRing
 from analyzer.pipeline import Options
@@ -175,9 +176,68 @@ def test_parquet_reads_back(store, tmp_path):
 
 
 def test_what_a_cause_leaves_out():
-    assert cause_of("no key for device 0102030405060708090A0B0C.") == "no key for device ID."
+    row = session(1, device(1), 1, "device-unknown")
+    assert cause_of(row, "no key for device 0102030405060708090A0B0C.") == "no key for the device."
     text = "default_key.pem opens 0102030405060708090a0b0c.pub.pem (SHA256:0123456789abcdef) after 0.25 s, 256 bytes"
-    assert cause_of(text) == "default_key.pem opens its key file (SHA256:...) after N s, 256 bytes"
+    assert cause_of(row, text) == "default_key.pem opens its key file after \0 s, 256 bytes"
+    assert cause_of(row, "again from 10.1.2.77, at 203.0.113.10") == "again from another address, at 203.0.113.10"
+
+
+def test_a_cause_of_one_is_told_as_it_is_and_one_of_many_with_its_measures():
+    def told(*summaries: str) -> list[str]:
+        with Store(None) as store:
+            store.begin(KeyRing(), Options())
+            rows = tuple(
+                session(number, device(number), 1, "no-nonce", summary=text) for number, text in enumerate(summaries, 1)
+            )
+            store.add(Answer("/a", "a" * 64, "ok", None, "pcap", 1, 1, None, None, b"", rows))
+            store.flush()
+            return [cluster_text(item) for item in overview(store, Filter()).clusters]
+
+    assert told(f"silence of device {device(1)} for 20 s") == [f"1 device: silence of device {device(1)} for 20 s"]
+    assert told(*(f"silence of device {device(number)} for {9 + number}.5 s" for number in (1, 2, 3))) == [
+        "3 devices: silence of the device for 10.5 to 12.5 s"
+    ]
+    assert told("no word in 20 s", "no word in 20 s", "4 SYNs in 3 s") == [
+        "2 devices: no word in 20 s",
+        "1 device: 4 SYNs in 3 s",
+    ]
+
+
+def test_a_stored_server_that_is_where_the_device_went_is_no_contradiction():
+    with Store(None) as store:
+        store.begin(KeyRing(), Options())
+        rows = tuple(
+            session(number, device(number), 1, "healthy", cloud_host="device.spark.io", stored_server=stored)
+            for number, stored in enumerate(("device.spark.io", "unset", "203.0.113.10"), 1)
+        )
+        findings = tuple(
+            FindingRow(number, "server-address-lost", "inferred", "has no address") for number in (1, 2, 3)
+        )
+        store.add(Answer("/a", "a" * 64, "ok", None, "pcap", 1, 1, None, None, b"", rows, findings))
+        store.flush()
+        found = [cluster_text(item) for item in overview(store, Filter()).clusters]
+    assert found == [
+        "2 devices: has no address",
+        "1 device asks for device.spark.io although its stored server is 203.0.113.10",
+    ]
+
+
+def test_devices_known_by_address_alone_come_in_the_order_of_their_numbers():
+    with Store(None) as store:
+        store.begin(KeyRing(), Options())
+        names = ("10.1.2.100", "10.1.2.9", device(2), "2001:db8::9", device(1))
+        rows = tuple(session(number, name, 1, "no-nonce") for number, name in enumerate(names, 1))
+        store.add(Answer("/a", "a" * 64, "ok", None, "pcap", 1, 1, None, None, b"", rows))
+        store.flush()
+        found = [item.device for item in overview(store, Filter()).devices]
+    assert found == [device(1), device(2), "10.1.2.9", "10.1.2.100", "2001:db8::9"]
+
+
+def test_a_filter_counts_only_the_captures_it_leaves(store):
+    view = overview(store, Filter(verdict="connect-refused"))
+    assert (view.captures, view.captures_failed, view.sessions) == (1, 0, 1)
+    assert overview(store, Filter(verdict="record-corrupt")).captures == 0
 
 
 @pytest.mark.parametrize(

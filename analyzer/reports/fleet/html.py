@@ -14,7 +14,8 @@ from functools import cache
 from importlib.resources import files
 
 from analyzer import __version__
-from analyzer.fleet.questions import Cluster, DeviceRow, Filter, Overview, State
+from analyzer.fleet.causes import Cluster
+from analyzer.fleet.questions import DeviceRow, Filter, Overview, State
 from analyzer.model import TOOL_NAME
 from analyzer.reports.fleet.charts import attempts_chart, seconds_of, spans, timeline
 from analyzer.reports.fleet.text import cluster_text, headline, state_text

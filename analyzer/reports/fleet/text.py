@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from analyzer.fleet.questions import Cluster, DeviceRow, Overview, State
+from analyzer.fleet.causes import Cluster
+from analyzer.fleet.questions import DeviceRow, Overview, State
 from analyzer.reports.grouping import counted
 from analyzer.reports.writing import Style
 from analyzer.safe import printable
