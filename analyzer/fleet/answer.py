@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from dataclasses import astuple, dataclass, fields, replace
 from ipaddress import ip_address, ip_network
@@ -195,12 +196,15 @@ def network_of(address: str) -> str:
     return str(ip_network((parsed, 24 if parsed.version == 4 else 64), strict=False))
 
 
+def family_of(summary: str) -> str:
+    """The name of the family in a ``firmware-family`` finding, without how it is known and what else is."""
+    return re.split(r":| \(|; ", summary, maxsplit=1)[0]
+
+
 def _row(number: int, session: Session, ring: KeyRing) -> SessionRow:
     device, cloud, verdict = session.device, session.cloud, session.verdict
     stored = ring.server_address_for(device.id, session.transport) if device.id else None
-    family = next(
-        (finding.summary.partition(":")[0] for finding in session.findings if finding.code == "firmware-family"), None
-    )
+    told = next((finding.summary for finding in session.findings if finding.code == "firmware-family"), None)
     return SessionRow(
         number=number,
         device=device.id or device.address,
@@ -223,7 +227,7 @@ def _row(number: int, session: Session, ring: KeyRing) -> SessionRow:
         history=session.history,
         ended_by=session.ending.by,
         ended_how=session.ending.how.value,
-        family=family,
+        family=family_of(told) if told else None,
     )
 
 

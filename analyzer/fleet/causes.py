@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from analyzer.fleet.answer import FindingRow, SessionRow, network_of
@@ -41,8 +41,13 @@ def cause_of(row: SessionRow, summary: str) -> str:
     return _NUMBER.sub(_MEASURE, text)
 
 
-def clusters(rows: Iterable[tuple[str, SessionRow]], findings: Iterable[tuple[str, FindingRow]]) -> tuple[Cluster, ...]:
-    """Causes from the verdicts of sessions, and from findings (those of sessions that count), most devices first."""
+def clusters(
+    rows: Iterable[tuple[str, SessionRow]], findings: Iterable[tuple[str, FindingRow]], families: Mapping[str, str]
+) -> tuple[Cluster, ...]:
+    """Causes from the verdicts of sessions, and from findings (those of sessions that count), most devices first.
+
+    ``families`` has the firmware family of each device: a session that fails early does not tell it, another does.
+    """
     told: dict[tuple[str, str, str], list[tuple[SessionRow, str]]] = defaultdict(list)
     by_place = {(path, row.number): row for path, row in rows}
     for row in by_place.values():
@@ -56,7 +61,8 @@ def clusters(rows: Iterable[tuple[str, SessionRow]], findings: Iterable[tuple[st
         text = elsewhere or finding.summary
         told[finding.code, finding.certainty, elsewhere or cause_of(found, text)].append((found, text))
     made = [
-        _cluster(code, certainty, _shown(cause, members), members) for (code, certainty, cause), members in told.items()
+        _cluster(code, certainty, _shown(cause, members), members, families)
+        for (code, certainty, cause), members in told.items()
     ]
     return tuple(sorted(made, key=lambda item: (-len(item.devices), -item.sessions, item.code, item.cause)))
 
@@ -84,7 +90,9 @@ def _range(values: Iterable[str]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _cluster(code: str, certainty: str, cause: str, members: Sequence[tuple[SessionRow, str]]) -> Cluster:
+def _cluster(
+    code: str, certainty: str, cause: str, members: Sequence[tuple[SessionRow, str]], families: Mapping[str, str]
+) -> Cluster:
     rows = [row for row, _ in members]
 
     def split(name: Callable[[SessionRow], str]) -> tuple[tuple[str, int], ...]:
@@ -103,7 +111,7 @@ def _cluster(code: str, certainty: str, cause: str, members: Sequence[tuple[Sess
         last_time=max(row.start_time for row in rows),
         clouds=split(lambda row: row.cloud_host or row.cloud_address),
         networks=split(lambda row: row.network),
-        families=split(lambda row: row.family or "not known"),
+        families=split(lambda row: families[row.device]),
     )
 
 

@@ -179,6 +179,7 @@ def overview(store: Store, only: Filter) -> Overview:
         counted = {path for path, _ in rows}
         files = [row for row in files if row.path in counted]
     days = _days(rows)
+    families = {item.device: item.family or "not known" for item in devices}
     return Overview(
         captures=len(files),
         captures_failed=sum(row.status == "failed" for row in files),
@@ -188,12 +189,12 @@ def overview(store: Store, only: Filter) -> Overview:
         verdicts=most(Counter(row.verdict for _, row in rows)),
         states=tuple((state, sum(item.state is state for item in devices)) for state in State),
         devices=devices,
-        clusters=clusters(rows, _causes_of_their_own(store)),
+        clusters=clusters(rows, _causes_of_their_own(store), families),
         days=days,
         first_bad_day=next((day for day, _, bad in days if bad), None),
         by_cloud=_split(rows, lambda row: row.cloud_host or row.cloud_address),
         by_network=_split(rows, lambda row: row.network),
-        by_family=_split(rows, lambda row: row.family or "not known"),
+        by_family=_split(rows, lambda row: families[row.device]),
         unread=tuple(row for row in files if row.status != "ok"),
     )
 

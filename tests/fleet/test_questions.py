@@ -8,7 +8,7 @@ import json
 
 import pytest
 
-from analyzer.fleet.answer import NOTHING_ASKED, Answer, FindingRow, SessionRow, network_of
+from analyzer.fleet.answer import NOTHING_ASKED, Answer, FindingRow, SessionRow, family_of, network_of
 from analyzer.fleet.causes import cause_of
 from analyzer.fleet.questions import Filter, State, overview, sessions
 from analyzer.fleet.store import Store
@@ -232,6 +232,34 @@ def test_devices_known_by_address_alone_come_in_the_order_of_their_numbers():
         store.flush()
         found = [item.device for item in overview(store, Filter()).devices]
     assert found == [device(1), device(2), "10.1.2.9", "10.1.2.100", "2001:db8::9"]
+
+
+def test_a_device_has_one_family_whichever_of_its_sessions_tells_it():
+    with Store(None) as store:
+        store.begin(KeyRing(), Options())
+        rows = tuple(
+            session(n, device(1), n, "no-nonce", family=name) for n, name in enumerate((None, "LightSSL", None), 1)
+        )
+        store.add(Answer("/a", "a" * 64, "ok", None, "pcap", 1, 1, None, None, b"", rows))
+        store.flush()
+        view = overview(store, Filter())
+    assert view.by_family == (("LightSSL", 1, 1),)
+    assert view.clusters[0].families == (("LightSSL", 1),)
+
+
+@pytest.mark.parametrize(
+    ("told", "name"),
+    [
+        ("SparkProtocol: message ids are seeded big-endian", "SparkProtocol"),
+        (
+            "mbedTLS 2.1.2, device-os v0.4.8-rc.2 to v0.6.4 (by its ClientHello); virtual device (gcc) (its Hello says)",
+            "mbedTLS 2.1.2, device-os v0.4.8-rc.2 to v0.6.4",
+        ),
+        ("device-os v4.0.0 or later (record type 253)", "device-os v4.0.0 or later"),
+    ],
+)
+def test_the_family_is_a_name_and_not_how_it_is_known(told, name):
+    assert family_of(told) == name
 
 
 def test_a_filter_counts_only_the_captures_it_leaves(store):
