@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from analyzer.case import Case
 from analyzer.conversations import TcpConversation
@@ -18,6 +18,7 @@ from analyzer.examine import examine_tcp
 from analyzer.keys import KeyRing
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from concurrent.futures import Future, ProcessPoolExecutor
 
 #: Conversations examined on the spot before workers are worth their start, and in one batch afterwards.
@@ -26,6 +27,7 @@ _BATCH = 48
 _WAITING = 8
 
 _shared_ring: KeyRing | None = None
+_T = TypeVar("_T")
 
 
 class Examination:
@@ -39,7 +41,7 @@ class Examination:
         self._pool: ProcessPoolExecutor | None = None
         self._taken = 0
         self._batch: list[TcpConversation] = []
-        self._sent: deque[tuple[list[TcpConversation], Future[list[Case | None]]]] = deque()
+        self._sent: deque[tuple[list[TcpConversation], Future[list[Case | None]] | None]] = deque()
         self._done: list[Case] = []
 
     def with_ring(self, ring: KeyRing) -> None:
@@ -51,8 +53,9 @@ class Examination:
 
     def expect_many(self) -> None:
         """Start the helpers now: a process is as large as what it is forked from, and that is small before the reading."""
-        if len(self._ring) and self._helpers():
-            self._started().submit(_nothing).result()
+        if len(self._ring) and self._helpers() and not _result(self._sent_off(_nothing)):
+            self._workers = 0
+            self._close()
 
     def take(self, conversation: TcpConversation) -> None:
         """Examine this one, now or soon."""
@@ -100,18 +103,26 @@ class Examination:
     def _flush(self) -> None:
         if not self._batch:
             return
-        pool = self._started()
         batch, self._batch = self._batch, []
-        self._sent.append((batch, pool.submit(_examine, batch)))
+        self._sent.append((batch, self._sent_off(_examine, batch)))
+
+    def _sent_off(self, work: Callable[..., _T], *given: object) -> Future[_T] | None:
+        """The result to come; None where helpers cannot be had: killed meanwhile, or no room for another process."""
+        from concurrent.futures.process import BrokenProcessPool
+
+        try:
+            return self._started().submit(work, *given)
+        except (BrokenProcessPool, OSError):
+            return None
 
     def _collect(self, allowed: int) -> None:
         """Take results back until at most ``allowed`` batches are out."""
-        while len(self._sent) > allowed or (self._sent and self._sent[0][1].done()):
+        while len(self._sent) > allowed or (self._sent and _ready(self._sent[0][1])):
             batch, future = self._sent.popleft()
             found = _result(future)
             if found is None:  # a worker was killed: its work is done here
                 found = [examine_tcp(conversation, self._ring) for conversation in batch]
-                self._workers = 0
+                self._workers = allowed = 0
             for case, conversation in zip(found, batch, strict=True):
                 if case is not None:
                     case.conversation = conversation
@@ -125,15 +136,20 @@ class Examination:
         _shared_ring = None
 
 
-def _nothing() -> None:
+def _nothing() -> bool:
     """The first work of a pool, which starts it."""
+    return True
 
 
-def _result(future: Future[list[Case | None]]) -> list[Case | None] | None:
+def _ready(future: Future[_T] | None) -> bool:
+    return future is None or future.done()
+
+
+def _result(future: Future[_T] | None) -> _T | None:
     from concurrent.futures.process import BrokenProcessPool
 
     try:
-        return future.result()
+        return future.result() if future is not None else None
     except BrokenProcessPool:
         return None
 
