@@ -139,13 +139,23 @@ def _emptied_extensions(header: bytes) -> bytes:
             return out + bytes(len(header) - at)
         body = header[at : at + size]
         if protocol in (_HOP_BY_HOP, _OPTIONS):
-            out += body[:2] + bytes((_PADN, size - 4)) + bytes(size - 4)
+            out += body[:2] + _padding(size - 2)
         elif protocol == _FRAGMENT:
             out += body
         else:
             out += body[:4] + bytes(size - 4)
         protocol, at = body[0], at + size
     return out
+
+
+def _padding(size: int) -> bytes:
+    """Options of this many bytes that say nothing (RFC 8200, 4.2): one PadN tells at most 255 bytes."""
+    out = b""
+    while size > 1:
+        told = min(size - 2, 255)
+        out += bytes((_PADN, told)) + bytes(told)
+        size -= 2 + told
+    return out + bytes(size)  # Pad1 is a zero byte
 
 
 def _behind_gre(data: bytes) -> int | None:

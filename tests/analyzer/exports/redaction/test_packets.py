@@ -12,6 +12,7 @@ from scapy.layers.inet6 import (
     IPv6ExtHdrDestOpt,
     IPv6ExtHdrHopByHop,
     IPv6ExtHdrRouting,
+    Pad1,
     PadN,
 )
 from scapy.layers.l2 import CookedLinux, Dot1Q, Ether
@@ -161,6 +162,22 @@ def test_ip_options_and_extension_headers_are_emptied(tmp_path: Path) -> None:
     assert valid(IP(out[0][1]), UDP)
     assert b"told" not in out[1][1]
     assert bytes(IPv6(out[1][1])[Raw]) == HELLO
+
+
+@pytest.mark.parametrize("told", [250, 256, 257, 258, 259, 600, 2000])
+def test_extension_headers_of_every_length_are_emptied(tmp_path: Path, told: int) -> None:
+    """A header may have 2 kB of options, one option 255 bytes: the emptied header is as long and still reads as options."""
+    options = [PadN(optdata=b"told by a router".ljust(min(told - at, 250), b"!")) for at in range(0, told, 250)]
+    packet = IPv6(src=DEVICE6, dst=CLOUD6) / IPv6ExtHdrHopByHop(options=options) / hello(True)[UDP]
+    ((_, data, wire),) = run(tmp_path, [(101, bytes(packet))])
+    assert wire == len(data) == len(packet)
+    assert b"told" not in data
+    out = IPv6(data)
+    left = out[IPv6ExtHdrHopByHop]
+    assert {type(option) for option in left.options} <= {Pad1, PadN}
+    assert sum(len(option) for option in left.options) + 2 == (left.len + 1) * 8
+    assert valid(out, UDP)
+    assert bytes(out[Raw]) == HELLO
 
 
 def test_a_routing_header_loses_its_addresses() -> None:
