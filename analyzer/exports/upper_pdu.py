@@ -14,7 +14,9 @@ from dissectors.events import Direction
 
 _END, _DISSECTOR, _IPV4_SOURCE, _IPV4_DESTINATION, _IPV6_SOURCE, _IPV6_DESTINATION = 0, 12, 20, 21, 22, 23
 _PORT_TYPE, _SOURCE_PORT, _DESTINATION_PORT, _ORIGINAL_FRAME = 24, 25, 26, 30
-_PORT_TYPE_TCP = 2
+#: CoAP's own transport, also for what went over TCP: these are messages of RFC 7252, not of RFC 8323. Of a "TCP" message
+#: Wireshark (packet-coap.c) wants the TCP conversation, which is not there for DTLS, and shows a fault of its dissector.
+_PORT_TYPE_UDP = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ def exported(plaintext: Plaintext, dissector: str) -> bytes:
     ):
         address = ip_address(endpoint.address).packed
         tags += _tag(v4 if len(address) == 4 else v6, address)
-    tags += _tag(_PORT_TYPE, pack("!I", _PORT_TYPE_TCP))
+    tags += _tag(_PORT_TYPE, pack("!I", _PORT_TYPE_UDP))
     tags += _tag(_SOURCE_PORT, pack("!I", source.port)) + _tag(_DESTINATION_PORT, pack("!I", destination.port))
     tags += _tag(_ORIGINAL_FRAME, pack("!I", plaintext.frame))
     return tags + pack("!HH", _END, 0) + plaintext.data

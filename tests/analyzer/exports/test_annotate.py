@@ -126,7 +126,7 @@ def test_decrypted_messages_are_coap_to_wireshark_and_do_not_move_frame_numbers(
     rows = fields(tshark, output, *names)
     assert rows[:count] == fields(tshark, PHOTON, *names)
     up, down = rows[count:]
-    assert up[1:] == ["1700000000.400000001", "exported_pdu:coap", "h", "8"]
+    assert up[1:] == ["1700000000.400000001", "exported_pdu:coap:data", "h", "8"], "up to and with its payload"
     assert down[0] == str(count + 2)
     assert down[3:] == ["h", "9"]
     assert stat.S_IMODE(output.stat().st_mode) == 0o600
