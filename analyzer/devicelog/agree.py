@@ -24,7 +24,7 @@ _WIRE: dict[str, tuple[str, ...]] = {
     "name-resolution": ("name-resolution",),
 }
 #: Findings that say the capture does not hold everything: what it lacks may have happened all the same.
-_HOLES = frozenset({"one-direction-only", "mid-session-start", "packets-cut", "capture-gap", "packet-loss"})
+_HOLES = frozenset({"one-direction-only", "mid-session-start", "packet-loss"})
 
 
 def stage_offset(session: Session, log_stage: str) -> float | None:

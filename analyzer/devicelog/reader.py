@@ -165,8 +165,11 @@ def _findings(
         yield Finding("server-address-lost", Certainty.INFERRED, summary)
     repaired = next((event for event in events if event.kind is LineKind.REPAIR), None)
     if repaired:
-        code = "server-address-lost" if "Address" in repaired.text else "server-key-restored"
-        yield Finding(code, Certainty.INFERRED, f"{name} line {repaired.line}: {repaired.text}")
+        where = f"{name} line {repaired.line}: {repaired.text}"
+        if "Address" in repaired.text:
+            yield Finding("server-address-lost", Certainty.INFERRED, where)
+        else:
+            yield Finding("server-key-restored", Certainty.INFERRED, where)
     failed = [attempt for attempt in attempts if attempt.outcome == "failed"]
     if len(failed) > 2:
         yield Finding("retry-loop", Certainty.INFERRED, f"{len(failed)} failed attempts in {name}")

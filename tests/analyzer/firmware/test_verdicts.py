@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ast
+import json
+from pathlib import Path
+
+import analyzer
 from analyzer.firmware.verdicts import finding_texts, situations, verdict_texts
 from analyzer.model import Code
 
@@ -34,3 +39,24 @@ def test_the_failure_table_is_complete_and_leads_somewhere():
     # Rows that leave no trace on the wire: they are about the tools (failure-modes.md says "n/a" or "unchanged").
     silent = {row.row for row in situations() if not row.verdicts and not row.findings}
     assert silent == {17, 18, 19, 27, 32}
+
+
+def codes_given() -> set[str]:
+    """The first argument of every ``Finding(...)`` of the program."""
+    found = set()
+    for module in Path(analyzer.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(module.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Finding" and node.args:
+                assert isinstance(node.args[0], ast.Constant), f"{module}:{node.lineno}: write the code here as a word"
+                found.add(node.args[0].value)
+    return found
+
+
+def test_every_finding_the_program_gives_is_explained_and_no_other(captures: Path):
+    seen = set()
+    for report in captures.glob("*/expected.*.json"):
+        for capture in json.loads(report.read_text())["captures"]:
+            seen |= {finding["code"] for session in capture["sessions"] for finding in session["findings"]}
+    given = codes_given()
+    assert len(given) > 20 and len(seen) > 10
+    assert given | seen == set(finding_texts())
