@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from analyzer.case import Case
 from analyzer.conversations import TcpConversation
@@ -16,6 +17,9 @@ from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.draft import Draft
 from analyzer.model import Certainty, Code, Evidence, Finding
 from dissectors.events import Direction
+
+if TYPE_CHECKING:
+    from analyzer.diagnosis.lightssl.view import View
 
 #: Routes change by a hop now and then; less than this is no other sender.
 _HOPS = 2
@@ -35,8 +39,9 @@ def middlebox_reset(case: Case, draft: Draft, context: Context) -> Finding | Non
     return Finding("middlebox-reset", Certainty.INFERRED, text, frames)
 
 
-def explained(case: Case, draft: Draft, context: Context) -> Draft:
+def explained(view: View, draft: Draft) -> Draft:
     """The verdict in the light of a forged reset: it says nothing of what the cloud thinks of the device."""
+    case, context = view.case, view.context
     if case.ending.how.value != "rst" and draft.code is not Code.CONNECT_REFUSED:
         return draft
     found = [item for item in _evidence(case, context) if not case.ending.frame or case.ending.frame in item.frames]

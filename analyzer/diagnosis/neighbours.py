@@ -7,11 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from itertools import islice
+from typing import TYPE_CHECKING
 
 from analyzer.case import Case
 from analyzer.diagnosis.context import Context, Outcomes
 from analyzer.diagnosis.draft import Draft
 from analyzer.model import Certainty, Code, Evidence, Finding
+
+if TYPE_CHECKING:
+    from analyzer.diagnosis.lightssl.view import View
 
 #: Verdicts whose cause is open between the device's keys, the cloud's record of them, and the cloud itself.
 _OPEN = frozenset({Code.IDENTITY_REJECTED, Code.SESSION_KEY_UNUSABLE, Code.NO_SESSION_KEY})
@@ -20,8 +24,9 @@ _CLOUDS = (Code.SERVER_FAULT, Code.SERVER_KEY_MISMATCH)
 _MOST = 4
 
 
-def weighed(case: Case, draft: Draft, context: Context) -> Draft:
+def weighed(view: View, draft: Draft) -> Draft:
     """The verdict with what the neighbouring sessions say for or against its causes."""
+    case, context = view.case, view.context
     if draft.code in _OPEN and draft.certainty is Certainty.UNDETERMINED:
         return _others(case, _own(case, draft, context), context)
     if draft.code is Code.SERVER_KEY_MISMATCH:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import assert_never
 
 from analyzer.case import Case
-from analyzer.diagnosis import middlebox, unreached
+from analyzer.diagnosis import unreached
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.draft import Draft
 from analyzer.unreached import Unreached
@@ -16,12 +16,10 @@ def judge(case: Case, context: Context) -> Draft:
     if isinstance(case.conversation, Unreached):
         return unreached.judge(case, case.conversation, context)
     if case.transport == "tcp":
-        from analyzer.diagnosis import neighbours
         from analyzer.diagnosis.lightssl import rules as lightssl
         from analyzer.diagnosis.lightssl.view import View
 
-        draft = lightssl.judge(View(case, case.conversation, case.decryption, context))
-        return neighbours.weighed(case, middlebox.explained(case, draft, context), context)
+        return lightssl.judge(View(case, case.conversation, case.decryption, context))
     if case.transport == "udp":
         from analyzer.diagnosis.dtls import rules as dtls
         from analyzer.diagnosis.dtls.view import View as DtlsView

@@ -15,7 +15,7 @@ from analyzer.keys.published import PARTICLE_EC_SPKI
 from analyzer.model import Evidence, Role
 from dissectors.dtls.attempt import DtlsAttempt
 from dissectors.dtls.record import ContentType
-from dissectors.events import Direction, How, Record, Status, Step
+from dissectors.events import Direction, Record, Status, Step
 
 #: Ways of knowing a device that come from the device itself, not from where it sits.
 OWN_WORD: Final = ("hello", "certificate", "moved-record", "session-dump", "connection-id")
@@ -297,8 +297,3 @@ def short(spki: bytes) -> str:
     from analyzer.keys import fingerprint
 
     return fingerprint(spki)[:16]
-
-
-def ended_by_capture(case: Case) -> bool:
-    """Whether nothing but the end of the capture ended it."""
-    return case.ending.how is How.CAPTURE_END

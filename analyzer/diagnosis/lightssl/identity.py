@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl.view import View, name
-from analyzer.keys import Key
 from analyzer.keys.published import PARTICLE_RSA_SPKI
 from analyzer.model import Certainty, Code, Evidence
 from analyzer.names import particle_name
@@ -77,101 +76,43 @@ def wrong_nonce(view: View) -> Draft | None:
     )
 
 
-def opened(view: View) -> Draft | None:
-    """The cloud's key opens the identity: the server key on the device is right, so look at the device's own key."""
+def right_server_key(view: View) -> list[Evidence] | None:
+    """What every rule below rests on: the cloud's key opens the identity. None when it does not."""
     opening = view.decryption.identity
     if opening is None or opening.key is None:
         return None
-    plaintext = opening.plaintext
-    key = opening.key
-    here = view.cloud_key
-    if here is not None and here.why == "session" and here.key.fingerprint != key.fingerprint:
-        return Draft(
-            Code.SERVER_KEY_MISMATCH,
-            Certainty.PROVEN,
-            "identity",
-            view.frames("nonce", "identity"),
-            "The device encrypts for another cloud than the one it talks to.",
-            (
-                Evidence(f"the 256 bytes open with {name(key)} and echo the nonce", view.frames("identity")),
-                Evidence(
-                    f"the cloud at {view.case.cloud} holds {name(here.key)}: it used it in this capture", here.frames
-                ),
-                view.close_evidence(),
-            ),
-        )
-    elsewhere = _another_cloud(view, key)
-    if elsewhere is not None:
-        return elsewhere
-    evidence = [
-        Evidence(
-            f"the identity opens with {name(key)} and echoes the nonce: the server key on the device is right",
-            view.frames("nonce", "identity"),
-        )
-    ]
-    frames = view.frames("identity")
-    no_key = no_key_in_slot(view, evidence)
-    if no_key is not None:
-        return no_key
-    corrupt = _damaged_modulus(view, evidence)
-    if corrupt is not None:
-        return corrupt
-    mine, copy = view.tail_fingerprint, view.cloud_copy
-    private = view.device_private
-    if mine is None and private is not None:
-        mine = private.fingerprint
-    if copy is not None and mine is not None and copy.fingerprint != mine:
-        return _stale_copy(view, evidence, copy, mine)
-    if copy is None:
-        return Draft(
-            Code.DEVICE_UNKNOWN,
-            Certainty.INFERRED,
-            "identity",
-            frames,
-            f"The cloud has no public key on file for device {plaintext.device_id}.",
-            (
-                *evidence,
-                Evidence(f"it names device {plaintext.device_id}", frames),
-                Evidence(
-                    f"no file in the key folder holds the cloud's copy of that device's key ({plaintext.device_id}.pub.pem)"
-                ),
-                view.close_evidence(),
-            ),
-            alternatives=(Code.DEVICE_KEY_MISMATCH, Code.SERVER_FAULT),
-            would_settle=(
-                f"the server's own key folder: is there a {plaintext.device_id}.pub.pem?",
-                "the server's log line at that moment",
-            ),
-        )
-    return _server_fault(view, evidence, copy)
+    text = f"the identity opens with {name(opening.key)} and echoes the nonce: the server key on the device is right"
+    return [Evidence(text, view.frames("nonce", "identity"))]
 
 
-def no_key_in_slot(view: View, evidence: list[Evidence]) -> Draft | None:
-    """What the device sends as its public key shows that its private-key slot holds no key it can use."""
-    opening = view.decryption.identity
-    if opening is None or opening.plaintext.tail is None or opening.plaintext.tail.kind is TailKind.MODULUS:
+def key_of_another_cloud(view: View) -> Draft | None:
+    """A key opens the identity that is not the one this cloud was seen using."""
+    opening, here = view.decryption.identity, view.cloud_key
+    if opening is None or opening.key is None or here is None or here.why != "session":
         return None
-    text = _SLOT[opening.plaintext.tail.kind]
-    frames = view.frames("identity")
-    shown = f"the public key that the device reads out of its slot and sends shows it: {text}"
+    if here.key.fingerprint == opening.key.fingerprint:
+        return None
     return Draft(
-        Code.DEVICE_KEY_CORRUPT,
+        Code.SERVER_KEY_MISMATCH,
         Certainty.PROVEN,
         "identity",
-        frames,
-        f"The device's private-key slot holds no usable key: {text}.",
-        (*evidence, Evidence(shown, frames), view.close_evidence()),
+        view.frames("nonce", "identity"),
+        "The device encrypts for another cloud than the one it talks to.",
+        (
+            Evidence(f"the 256 bytes open with {name(opening.key)} and echo the nonce", view.frames("identity")),
+            Evidence(f"the cloud at {view.case.cloud} holds {name(here.key)}: it used it in this capture", here.frames),
+            view.close_evidence(),
+        ),
     )
 
 
-def _another_cloud(view: View, key: Key) -> Draft | None:
+def address_of_another_cloud(view: View) -> Draft | None:
     """The device holds one cloud's key and went to another: by name Particle's, or not the address it has stored."""
-    here = view.cloud_key
-    if (
-        view.closer is not Direction.DOWN
-        or key.spki == PARTICLE_RSA_SPKI
-        or (here is not None and here.why == "session")
-    ):
+    opening, here = view.decryption.identity, view.cloud_key
+    if opening is None or opening.key is None or view.closer is not Direction.DOWN:
+        return None
+    key = opening.key
+    if key.spki == PARTICLE_RSA_SPKI or (here is not None and here.why == "session"):
         return None
     frames = view.frames("nonce", "identity")
     evidence = [
@@ -210,12 +151,34 @@ def _another_cloud(view: View, key: Key) -> Draft | None:
     )
 
 
-def _damaged_modulus(view: View, evidence: list[Evidence]) -> Draft | None:
-    """The modulus the device sends is not the product of its primes."""
+def no_key_in_slot(view: View) -> Draft | None:
+    """What the device sends as its public key shows that its private-key slot holds no key it can use."""
+    evidence = right_server_key(view)
+    return None if evidence is None else empty_slot(view, evidence)
+
+
+def empty_slot(view: View, evidence: list[Evidence]) -> Draft | None:
+    """The same behind other evidence, for whatever stage asks."""
     opening = view.decryption.identity
-    private = view.device_private
-    assert opening is not None
-    if private is None or private.slot is None or opening.plaintext.tail is None or private.status == "ok":
+    if opening is None or opening.plaintext.tail is None or opening.plaintext.tail.kind is TailKind.MODULUS:
+        return None
+    text = _SLOT[opening.plaintext.tail.kind]
+    frames = view.frames("identity")
+    shown = f"the public key that the device reads out of its slot and sends shows it: {text}"
+    return Draft(
+        Code.DEVICE_KEY_CORRUPT,
+        Certainty.PROVEN,
+        "identity",
+        frames,
+        f"The device's private-key slot holds no usable key: {text}.",
+        (*evidence, Evidence(shown, frames), view.close_evidence()),
+    )
+
+
+def damaged_modulus(view: View) -> Draft | None:
+    """The modulus the device sends is not the product of its primes."""
+    evidence, private = right_server_key(view), view.device_private
+    if evidence is None or private is None or private.status == "ok":
         return None
     if not view.tail_is_slot(private) or not view.modulus_damaged(private):
         return None
@@ -237,9 +200,13 @@ def _damaged_modulus(view: View, evidence: list[Evidence]) -> Draft | None:
     )
 
 
-def _stale_copy(view: View, evidence: list[Evidence], copy: Key, mine: str) -> Draft:
+def other_key_on_file(view: View) -> Draft | None:
+    """The key the cloud has on file for this device is not the device's."""
+    evidence, copy, private = right_server_key(view), view.cloud_copy, view.device_private
+    mine = view.tail_fingerprint or (private.fingerprint if private is not None else None)
+    if evidence is None or copy is None or mine is None or copy.fingerprint == mine:
+        return None
     frames = view.frames("identity")
-    private = view.device_private
     tail = view.tail_fingerprint is not None
     shown = "the public key the device sends in it" if tail else "the public half of the device's key file"
     if tail and private is not None and private.fingerprint == mine:
@@ -258,12 +225,39 @@ def _stale_copy(view: View, evidence: list[Evidence], copy: Key, mine: str) -> D
     )
 
 
-def _server_fault(view: View, evidence: list[Evidence], copy: Key) -> Draft | None:
-    if view.closer is not Direction.DOWN:
+def unknown_device(view: View) -> Draft | None:
+    """The folder holds no copy of this device's key that the cloud would have on file."""
+    evidence, opening = right_server_key(view), view.decryption.identity
+    if evidence is None or opening is None or view.cloud_copy is not None:
+        return None
+    frames, device_id = view.frames("identity"), opening.plaintext.device_id
+    return Draft(
+        Code.DEVICE_UNKNOWN,
+        Certainty.INFERRED,
+        "identity",
+        frames,
+        f"The cloud has no public key on file for device {device_id}.",
+        (
+            *evidence,
+            Evidence(f"it names device {device_id}", frames),
+            Evidence(f"no file in the key folder holds the cloud's copy of that device's key ({device_id}.pub.pem)"),
+            view.close_evidence(),
+        ),
+        alternatives=(Code.DEVICE_KEY_MISMATCH, Code.SERVER_FAULT),
+        would_settle=(
+            f"the server's own key folder: is there a {device_id}.pub.pem?",
+            "the server's log line at that moment",
+        ),
+    )
+
+
+def server_fault(view: View) -> Draft | None:
+    """Every key fits, and the cloud ends the connection all the same."""
+    evidence, copy = right_server_key(view), view.cloud_copy
+    if evidence is None or copy is None or view.closer is not Direction.DOWN:
         return None
     frames = view.frames("identity")
     mine = view.tail_fingerprint
-    evidence = list(evidence)
     if mine is not None:
         evidence.append(Evidence(f"the public key inside is the one the cloud has on file, {name(copy)}", frames))
     why, summary = (

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from analyzer.conversations import Close
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.icmp import icmp_text
 from analyzer.diagnosis.lightssl.incomplete import too_short
@@ -84,45 +85,41 @@ def unanswered(view: View) -> Draft | None:
     )
 
 
-def not_all_there(view: View) -> Draft | None:
-    """One direction is missing, or the capture starts after the handshake."""
-    facts = view.conversation.facts
+def one_direction(view: View) -> Draft | None:
+    """Only one side of the conversation is in the capture."""
+    if not view.conversation.facts.one_direction_only:
+        return None
     frames = (view.conversation.first_frame, view.conversation.last_frame)
-    if facts.one_direction_only:
-        return Draft(
-            Code.CAPTURE_INCOMPLETE,
-            Certainty.INFERRED,
-            None,
-            frames,
-            "Only one direction of this session is in the capture: what the other side said decides, and it is not there.",
-            (
-                Evidence(
-                    "every packet of this session comes from the same side, and they acknowledge data of the other",
-                    frames,
-                ),
-            ),
-            would_settle=(
-                "a capture at a point where both directions pass (mirror port set to both, no asymmetric route)",
-            ),
-        )
-    if "mid-session-start" in view.case.transcript.notes or (
-        not facts.syn and not view.seen("nonce") and view.case.transcript.records
-    ):
-        return Draft(
-            Code.CAPTURE_INCOMPLETE,
-            Certainty.INFERRED,
-            None,
-            frames,
-            "The capture starts after the handshake: encrypted records go both ways, but what led to them is not there.",
-            (
-                Evidence(
-                    "the first data are encrypted records; there is no nonce, identity or session key before them",
-                    frames[:1],
-                ),
-            ),
-            would_settle=("a capture that starts before the device connects (reset the device after starting it)",),
-        )
-    return None
+    text = "every packet of this session comes from the same side, and they acknowledge data of the other"
+    return Draft(
+        Code.CAPTURE_INCOMPLETE,
+        Certainty.INFERRED,
+        None,
+        frames,
+        "Only one direction of this session is in the capture: what the other side said decides, and it is not there.",
+        (Evidence(text, frames),),
+        would_settle=(
+            "a capture at a point where both directions pass (mirror port set to both, no asymmetric route)",
+        ),
+    )
+
+
+def late_start(view: View) -> Draft | None:
+    """The capture starts after the handshake."""
+    transcript = view.case.transcript
+    begun = not view.conversation.facts.syn and not view.seen("nonce") and transcript.records
+    if "mid-session-start" not in transcript.notes and not begun:
+        return None
+    text = "the first data are encrypted records; there is no nonce, identity or session key before them"
+    return Draft(
+        Code.CAPTURE_INCOMPLETE,
+        Certainty.INFERRED,
+        None,
+        (view.conversation.first_frame, view.conversation.last_frame),
+        "The capture starts after the handshake: encrypted records go both ways, but what led to them is not there.",
+        (Evidence(text, (view.conversation.first_frame,)),),
+        would_settle=("a capture that starts before the device connects (reset the device after starting it)",),
+    )
 
 
 #: Facts of a foreign answer that tell who it is.
@@ -158,71 +155,102 @@ def somebody_else(view: View) -> Draft | None:
     )
 
 
+def answered_too_late(view: View) -> Draft | None:
+    """The SYN-ACK came when the device had given up connecting."""
+    close, waited = _unspoken(view), _connected_after(view)
+    if close is None or waited is None or close.how is not How.RST or waited < _CONNECT_LIMIT:
+        return None
+    return Draft(
+        Code.CONNECT_UNANSWERED,
+        Certainty.INFERRED,
+        "connect",
+        (*view.frames("connect"), *close.mark.frames),
+        f"{view.case.cloud} answers the SYN after {waited:.1f} s: too late, the device had given up (it waits 5 s).",
+        (
+            _connected(view, waited),
+            Evidence("the device answers with RST: it no longer knows that connection", close.mark.frames),
+        ),
+    )
+
+
 def abandoned(view: View) -> Draft | None:
     """The device itself ends the connection before the cloud can have said anything."""
-    close = view.first_close
-    facts = view.conversation.facts
-    if view.data_seen or close is None or close.direction is not Direction.UP or facts.syn_ack is None or not facts.syn:
+    close, waited, accepted = _unspoken(view), _connected_after(view), view.conversation.facts.syn_ack
+    if close is None or waited is None or accepted is None:
         return None
-    waited = (facts.syn_ack.time_ns - facts.syn[0].time_ns) / 1e9
-    frames = (*view.frames("connect"), *close.mark.frames)
-    connect = Evidence(f"SYN-ACK {waited:.3f} s after the first SYN", facts.syn_ack.frames)
-    if close.how is How.RST and waited >= _CONNECT_LIMIT:
-        return Draft(
-            Code.CONNECT_UNANSWERED,
-            Certainty.INFERRED,
-            "connect",
-            frames,
-            f"{view.case.cloud} answers the SYN after {waited:.1f} s: too late, the device had given up (it waits 5 s).",
-            (connect, Evidence("the device answers with RST: it no longer knows that connection", close.mark.frames)),
-        )
-    if (close.mark.time_ns - facts.syn_ack.time_ns) / 1e9 >= _ABANDON_LIMIT:
+    if (close.mark.time_ns - accepted.time_ns) / 1e9 >= _ABANDON_LIMIT:
         return None
     how = "resets" if close.how is How.RST else "closes"
     return Draft(
         Code.SESSION_DROPPED,
         Certainty.INFERRED,
         "nonce",
-        frames,
+        (*view.frames("connect"), *close.mark.frames),
         f"The device {how} the connection as soon as it is accepted: it restarted or was told to stop. Nothing was said.",
-        (connect, view.close_evidence()),
+        (_connected(view, waited), view.close_evidence()),
         would_settle=("the device's log at that moment",),
     )
 
 
-def before_nonce(view: View) -> Draft | None:
-    """Connected, and the 40 bytes never come (or not all of them)."""
-    if view.seen("nonce"):
-        return None
+def _unspoken(view: View) -> Close | None:
+    """The device's FIN or RST, when it came first and no data went before it."""
+    close = view.first_close
+    return close if close is not None and close.direction is Direction.UP and not view.data_seen else None
+
+
+def _connected_after(view: View) -> float | None:
+    """Seconds from the first SYN to the SYN-ACK; None when either is not in the capture."""
+    facts = view.conversation.facts
+    return (facts.syn_ack.time_ns - facts.syn[0].time_ns) / 1e9 if facts.syn and facts.syn_ack is not None else None
+
+
+def _connected(view: View, waited: float) -> Evidence:
+    accepted = view.conversation.facts.syn_ack
+    return Evidence(f"SYN-ACK {waited:.3f} s after the first SYN", accepted.frames if accepted is not None else ())
+
+
+def other_greeting(view: View) -> Draft | None:
+    """What comes does not begin as a nonce does."""
     nonce = view.step("nonce")
-    connect = view.frames("connect") or (view.conversation.first_frame,)
-    have = len(nonce.data) + nonce.missing
-    if nonce.status is Status.MALFORMED:
-        return Draft(
-            Code.NOT_THE_CLOUD,
-            Certainty.INFERRED,
-            "nonce",
-            nonce.frames,
-            f"What answers at {view.case.cloud} does not begin with a nonce: this is not a Particle cloud.",
-            (Evidence(f"the first {have} bytes are not the 40 random bytes a cloud begins with", nonce.frames),),
-        )
-    if view.first_close is not None and view.closer is Direction.DOWN:
-        close = view.first_close
-        how = "resets" if close.how is How.RST else "closes"
-        return Draft(
-            Code.CLOSED_BEFORE_NONCE,
-            Certainty.INFERRED,
-            "nonce",
-            (*connect, *close.mark.frames),
-            f"{view.case.cloud} accepts the connection and {how} it before sending a nonce: a server that is up but does not serve, or a middlebox.",
-            (Evidence("the connection is accepted", connect), view.close_evidence()),
-            would_settle=(
-                "the server's log at that time",
-                "a capture on the server's side: does it see this connection?",
-            ),
-        )
+    if nonce.status is not Status.MALFORMED:
+        return None
+    text = f"the first {len(nonce.data) + nonce.missing} bytes are not the 40 random bytes a cloud begins with"
+    return Draft(
+        Code.NOT_THE_CLOUD,
+        Certainty.INFERRED,
+        "nonce",
+        nonce.frames,
+        f"What answers at {view.case.cloud} does not begin with a nonce: this is not a Particle cloud.",
+        (Evidence(text, nonce.frames),),
+    )
+
+
+def closed_before_nonce(view: View) -> Draft | None:
+    """Connected, and the other side ends it before all 40 bytes have come."""
+    close = view.first_close
+    if close is None or close.direction is not Direction.DOWN:
+        return None
+    how = "resets" if close.how is How.RST else "closes"
+    return Draft(
+        Code.CLOSED_BEFORE_NONCE,
+        Certainty.INFERRED,
+        "nonce",
+        (*_accepted(view), *close.mark.frames),
+        f"{view.case.cloud} accepts the connection and {how} it before sending a nonce: a server that is up but does not serve, or a middlebox.",
+        (Evidence("the connection is accepted", _accepted(view)), view.close_evidence()),
+        would_settle=(
+            "the server's log at that time",
+            "a capture on the server's side: does it see this connection?",
+        ),
+    )
+
+
+def no_nonce(view: View) -> Draft:
+    """Connected, and the 40 bytes never come (or not all of them)."""
     if view.first_close is None and view.watched_s < _ANSWER_WATCH:
         return too_short(view, "nonce", "the connection is accepted")
+    nonce = view.step("nonce")
+    have = len(nonce.data) + nonce.missing
     if have:
         summary = f"Only {have} of the 40 bytes of the nonce arrive from {view.case.cloud}, then nothing."
     else:
@@ -231,10 +259,10 @@ def before_nonce(view: View) -> Draft | None:
         Code.NO_NONCE,
         Certainty.INFERRED,
         "nonce",
-        (*connect, *nonce.frames),
+        (*_accepted(view), *nonce.frames),
         summary,
         (
-            Evidence("the connection is accepted", connect),
+            Evidence("the connection is accepted", _accepted(view)),
             Evidence(f"{have} of 40 bytes of a nonce", nonce.frames),
             view.close_evidence(),
         ),
@@ -242,11 +270,13 @@ def before_nonce(view: View) -> Draft | None:
     )
 
 
-def no_identity(view: View) -> Draft | None:
-    """The nonce came and the device never answers it."""
+def _accepted(view: View) -> tuple[int, ...]:
+    return view.frames("connect") or (view.conversation.first_frame,)
+
+
+def no_identity(view: View) -> Draft:
+    """The nonce came and the device never answers it, or not with all 256 bytes."""
     identity = view.step("identity")
-    if view.seen("identity"):
-        return None
     sent = len(identity.data) + identity.missing
     frames = view.frames("nonce", "identity")
     if view.first_close is None and view.watched_s < _ANSWER_WATCH:

@@ -1,77 +1,129 @@
-"""All verdict rules of the TCP handshake, in the order in which they are asked. The first that answers is the verdict.
+"""All that has a say in the verdict on a TCP session, in its order: the first rule that answers gives the verdict.
 
-A rule returns None when it has nothing to say. The groups follow the stages: a rule of a later group is asked only when
-its stage was reached, so that a cause found late never hides one found early.
+Two things decide who is asked. Groups stand with the latest stage first, and only the last stage that was reached is
+judged: what went over the wire after a stage shows that both sides took it, so a cause that lies in it is not looked for
+any more. Within a group the surest rule comes first, and the last one always answers. Rules that need no stage stand
+before all others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
+from analyzer.diagnosis import middlebox, neighbours, sound
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl import identity, opening, session, sessionkey, unopened
 from analyzer.diagnosis.lightssl.view import View
-from analyzer.model import Certainty, Code, Evidence
+from analyzer.diagnosis.rule import Afterwards, Group, Page, Row
+from analyzer.model import Code
 
-Rule = Callable[[View], Draft | None]
-
-#: Asked first, whatever was reached.
-ALWAYS: tuple[Rule, ...] = (opening.refused, opening.unanswered, opening.not_all_there, opening.somebody_else)
-#: (what the group needs, rules), latest stage first: the first group whose stage was reached decides.
-STAGES: tuple[tuple[str, tuple[Rule, ...]], ...] = (
-    ("cloud-hello", (session.displaced, session.corrupt_record, session.cut, session.dumb_server, session.healthy)),
-    ("device-hello", (session.unanswered_hello,)),
+ALWAYS: Group[View] = Group(
+    "",
     (
-        "session-key",
-        (
-            sessionkey.damaged_device_key,
-            sessionkey.no_key,
-            sessionkey.stale_copy,
-            sessionkey.unusable_device_key,
-            sessionkey.wrong_signature,
-            sessionkey.wrong_device_key,
-            sessionkey.gave_up,
-        ),
+        Row(opening.refused, "is the SYN answered with RST or ICMP?", (Code.CONNECT_REFUSED,)),
+        Row(opening.unanswered, "is the SYN not answered at all?", (Code.CONNECT_UNANSWERED, Code.CAPTURE_INCOMPLETE)),
+        Row(opening.one_direction, "is only one direction in the capture?", (Code.CAPTURE_INCOMPLETE,)),
+        Row(opening.late_start, "does the capture start after the handshake?", (Code.CAPTURE_INCOMPLETE,)),
+        Row(opening.somebody_else, "do the first bytes name another protocol or a web page?", (Code.NOT_THE_CLOUD,)),
     ),
+)
+SESSION: Group[View] = Group(
+    "cloud-hello",
     (
-        "identity",
-        (
+        Row(session.displaced, "did the cloud close it as the same id came again?", (Code.SESSION_DISPLACED,)),
+        Row(session.corrupt_record, "does a record not decrypt or parse?", (Code.RECORD_CORRUPT,)),
+        Row(session.cut, "a RST, or data sent again and never acknowledged?", (Code.SESSION_DROPPED,)),
+        Row(session.dumb_server, "does the cloud ignore several records?", (Code.SERVER_FAULT, Code.SESSION_DROPPED)),
+        Row(session.healthy, "otherwise", (Code.HEALTHY,)),
+    ),
+)
+HELLO: Group[View] = Group(
+    "device-hello",
+    (
+        Row(session.corrupt_hello, "does the device's Hello not decrypt?", (Code.RECORD_CORRUPT,)),
+        Row(session.unanswered_hello, "otherwise", (Code.HELLO_UNANSWERED, Code.CAPTURE_INCOMPLETE)),
+    ),
+)
+SESSION_KEY: Group[View] = Group(
+    "session-key",
+    (
+        Row(sessionkey.damaged_device_key, "does only the repaired device key open it?", (Code.DEVICE_KEY_CORRUPT,)),
+        Row(sessionkey.no_key, "does the identity show a slot without a key?", (Code.DEVICE_KEY_CORRUPT,)),
+        Row(sessionkey.stale_copy, "is the cloud's copy not the key the device sends?", (Code.DEVICE_KEY_MISMATCH,)),
+        Row(sessionkey.unusable_device_key, "is the device's key file unusable?", (Code.DEVICE_KEY_CORRUPT,)),
+        Row(sessionkey.changed_signature, "does one bit put back mend the signature?", (Code.SESSION_KEY_UNUSABLE,)),
+        Row(sessionkey.signed_by_another, "is it not signed by the stored key?", (Code.SERVER_SIGNATURE_MISMATCH,)),
+        Row(
+            sessionkey.signature_of_another_message,
+            "is a good signature over something else?",
+            (Code.SERVER_SIGNATURE_MISMATCH,),
+        ),
+        Row(
+            sessionkey.signed_by_nobody_known,
+            "is it signed by no server key in hand?",
+            (Code.SERVER_SIGNATURE_MISMATCH,),
+        ),
+        Row(sessionkey.copy_is_another, "is the cloud's copy not the device's key file?", (Code.DEVICE_KEY_MISMATCH,)),
+        Row(sessionkey.right_copy, "closed to a device key whose copy is right?", (Code.SESSION_KEY_UNUSABLE,)),
+        Row(sessionkey.changed_session_key, "does one bit put back open it?", (Code.SESSION_KEY_UNUSABLE,)),
+        Row(sessionkey.not_for_the_device, "does the device's key not open it?", (Code.DEVICE_KEY_MISMATCH,)),
+        Row(sessionkey.gave_up, "otherwise", (Code.SESSION_KEY_UNUSABLE, Code.CAPTURE_INCOMPLETE)),
+    ),
+)
+IDENTITY: Group[View] = Group(
+    "identity",
+    (
+        Row(
             sessionkey.truncated,
-            identity.erased_server_key,
-            identity.wrong_nonce,
-            identity.opened,
-            unopened.not_opened,
-            unopened.silent_cloud,
-            unopened.rejected,
+            "did part of the 384 bytes come?",
+            (Code.SESSION_KEY_TRUNCATED, Code.CAPTURE_INCOMPLETE),
         ),
+        Row(identity.erased_server_key, "do the factors of an all-FF key open it?", (Code.SERVER_KEY_ERASED,)),
+        Row(identity.wrong_nonce, "does it open and echo another nonce?", (Code.NONCE_MISMATCH,)),
+        Row(identity.key_of_another_cloud, "does a key open it that is not this cloud's?", (Code.SERVER_KEY_MISMATCH,)),
+        Row(identity.address_of_another_cloud, "is this not the cloud it is set up for?", (Code.SERVER_KEY_MISMATCH,)),
+        Row(identity.no_key_in_slot, "it opens: is what it sends as its key none?", (Code.DEVICE_KEY_CORRUPT,)),
+        Row(identity.damaged_modulus, "it opens: does it send a damaged modulus?", (Code.DEVICE_KEY_CORRUPT,)),
+        Row(identity.other_key_on_file, "it opens: has the cloud another key on file?", (Code.DEVICE_KEY_MISMATCH,)),
+        Row(identity.unknown_device, "it opens: has the cloud no key on file?", (Code.DEVICE_UNKNOWN,)),
+        Row(identity.server_fault, "it opens, the copy is right: did the cloud close?", (Code.SERVER_FAULT,)),
+        Row(unopened.other_key_stored, "it stays shut: is another key stored?", (Code.SERVER_KEY_MISMATCH,)),
+        Row(unopened.changed_on_the_way, "it stays shut: did it change on the way?", (Code.IDENTITY_REJECTED,)),
+        Row(unopened.not_opened, "does this cloud's key not open it?", (Code.SERVER_KEY_MISMATCH,)),
+        Row(unopened.silent_cloud, "did the cloud not close?", (Code.NO_SESSION_KEY, Code.CAPTURE_INCOMPLETE)),
+        Row(unopened.rejected, "otherwise", (Code.IDENTITY_REJECTED,)),
     ),
-    ("nonce", (opening.no_identity,)),
-    ("", (opening.abandoned, opening.before_nonce)),
+)
+NONCE: Group[View] = Group(
+    "nonce",
+    (Row(opening.no_identity, "otherwise", (Code.NO_IDENTITY, Code.CAPTURE_INCOMPLETE)),),
+)
+CONNECTED: Group[View] = Group(
+    "",
+    (
+        Row(opening.answered_too_late, "did the SYN-ACK come after the device gave up?", (Code.CONNECT_UNANSWERED,)),
+        Row(opening.abandoned, "does the device close before anything was said?", (Code.SESSION_DROPPED,)),
+        Row(opening.other_greeting, "are the first bytes no nonce?", (Code.NOT_THE_CLOUD,)),
+        Row(opening.closed_before_nonce, "does the other side close?", (Code.CLOSED_BEFORE_NONCE,)),
+        Row(opening.no_nonce, "otherwise", (Code.NO_NONCE, Code.CAPTURE_INCOMPLETE)),
+    ),
+)
+AFTERWARDS: tuple[Afterwards[View], ...] = (
+    Afterwards(sound.segments, "a TCP checksum fails in the frames it rests on: at most inferred"),
+    Afterwards(
+        middlebox.explained,
+        "the RST it rests on was forged: undetermined, session-dropped beside it; else only the words change",
+    ),
+    Afterwards(
+        neighbours.weighed,
+        "other sessions with this cloud speak for or against its causes: evidence, the order of the alternatives",
+    ),
+)
+PAGE: Page[View] = Page(
+    "a TCP session",
+    (ALWAYS, SESSION, HELLO, SESSION_KEY, IDENTITY, NONCE, CONNECTED),
+    AFTERWARDS,
 )
 
 
 def judge(view: View) -> Draft:
-    """The verdict of the first rule that answers, no surer than the packets it rests on are sound."""
-    draft = _first(view)
-    bad = sorted(
-        set(view.conversation.facts.checksum_bad) & {*draft.frames, *view.frames("nonce", "identity", "session-key")}
-    )
-    if bad and draft.code is not Code.HEALTHY:
-        why = "the TCP checksum of these frames is wrong: they changed after they were sent, so what they hold proves nothing"
-        draft = draft.weakened(Certainty.INFERRED, Evidence(why, tuple(bad)))
-    return draft
-
-
-def _first(view: View) -> Draft:
-    for rule in ALWAYS:
-        draft = rule(view)
-        if draft is not None:
-            return draft
-    for stage, rules in STAGES:
-        if stage and not view.seen(stage):
-            continue
-        for rule in rules:
-            draft = rule(view)
-            if draft is not None:
-                return draft
-    raise AssertionError("a session reached no stage and no rule answered")
+    """The verdict on one TCP session."""
+    return PAGE.judge(view, view.seen)

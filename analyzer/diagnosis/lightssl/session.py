@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from analyzer.case import Case
 from analyzer.decrypt.lightssl import OpenedRecord
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View, name
 from analyzer.model import Certainty, Code, Evidence
 from dissectors import coap
-from dissectors.events import Direction, How, Status
+from dissectors.events import Direction, Status
 
 #: Both servers answer a Hello in milliseconds; the device waits 2 s or 4 s (tcp.md 2.1).
 _HELLO_WATCH = 2.0
@@ -17,14 +16,15 @@ _HELLO_WATCH = 2.0
 _DISPLACED_WITHIN_NS = 5_000_000_000
 
 
-def unanswered_hello(view: View) -> Draft | None:
-    """The device's Hello, and no Hello back."""
-    if view.seen("cloud-hello"):
-        return None
-    frames = view.frames("device-hello")
+def corrupt_hello(view: View) -> Draft | None:
+    """The device's Hello does not decrypt or parse."""
     bad = view.decryption.bad_record
-    if bad is not None and bad.record.direction is Direction.UP:
-        return _corrupt(view, bad)
+    return _corrupt(view, bad) if bad is not None and bad.record.direction is Direction.UP else None
+
+
+def unanswered_hello(view: View) -> Draft:
+    """The device's Hello, and no Hello back."""
+    frames = view.frames("device-hello")
     if view.first_close is None and view.watched_s < _HELLO_WATCH:
         return too_short(view, "cloud-hello", "the device's Hello")
     evidence = [Evidence("the device used the session key: its first record is its Hello", frames)]
@@ -251,8 +251,3 @@ def healthy(view: View) -> Draft:
     return Draft(
         Code.HEALTHY, Certainty.PROVEN if sure else Certainty.INFERRED, "session", frames, f"{text}.", tuple(evidence)
     )
-
-
-def ended_badly(case: Case) -> bool:
-    """Whether the session ended by a reset."""
-    return case.ending.how is How.RST

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from analyzer.decrypt.lightssl import SessionOpening
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl import transit
-from analyzer.diagnosis.lightssl.identity import no_key_in_slot
+from analyzer.diagnosis.lightssl.identity import empty_slot
 from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View, name
 from analyzer.keys import Key
@@ -78,7 +79,7 @@ def no_key(view: View) -> Draft | None:
     """The identity shows that there is no key in the device's slot, so it can open nothing."""
     if view.decryption.session is not None and not view.decryption.session.repaired:
         return None
-    return no_key_in_slot(view, [Evidence("the cloud's 384 bytes", view.frames("session-key"))])
+    return empty_slot(view, [Evidence("the cloud's 384 bytes", view.frames("session-key"))])
 
 
 def stale_copy(view: View) -> Draft | None:
@@ -138,65 +139,96 @@ def unusable_device_key(view: View) -> Draft | None:
     )
 
 
-def wrong_signature(view: View) -> Draft | None:
-    """The device's key opens the session key; the signature over it is not by the server key the device stores."""
+def _opened(view: View) -> SessionOpening | None:
+    """The session key, when the device's key as the firmware uses it opens it."""
     session = view.decryption.session
-    if session is None or session.repaired:
-        return None
+    return None if session is None or session.repaired else session
+
+
+def _right_device_key(view: View, session: SessionOpening) -> list[Evidence]:
+    text = f"the session key opens with {name(session.key)}: the device's own key is right"
+    return [Evidence(text, view.frames("session-key"))]
+
+
+def _refuses_stored(view: View) -> Key | None:
+    """The server key the device stores, when the signature is not by it."""
     stored = view.stored_server_key
-    refuted = stored is not None and any(
-        key.fingerprint == stored.fingerprint for key in view.decryption.signature_refuted
-    )
-    signer = view.decryption.signer
+    refuted = view.decryption.signature_refuted
+    return stored if stored is not None and any(key.fingerprint == stored.fingerprint for key in refuted) else None
+
+
+def _by_stored(stored: Key) -> str:
+    return f"its signature is not by {name(stored)}, the server key the device stores"
+
+
+def changed_signature(view: View) -> Draft | None:
+    """The signature is not by the stored server key, and with one bit put back it is."""
+    session, stored = _opened(view), _refuses_stored(view)
+    if session is None or stored is None or view.decryption.signer is not None or session.hmac is True:
+        return None
+    flip = transit.signature_flip(view, stored)
+    if flip is None:
+        return None
+    said = Evidence(_by_stored(stored), view.frames("session-key"))
+    return _flipped(view, flip, [*_right_device_key(view, session), said])
+
+
+def signed_by_another(view: View) -> Draft | None:
+    """The device's key opens the session key; the signature over it is not by the server key the device stores."""
+    session, stored, signer = _opened(view), _refuses_stored(view), view.decryption.signer
+    if session is None or stored is None:
+        return None
     frames = view.frames("session-key")
-    evidence = [Evidence(f"the session key opens with {name(session.key)}: the device's own key is right", frames)]
-    if stored is not None and refuted:
-        evidence.append(Evidence(f"its signature is not by {name(stored)}, the server key the device stores", frames))
-        if signer is not None:
-            evidence.append(Evidence(f"it is by {name(signer)}", frames))
-        if signer is None and session.hmac is not True:
-            flip = transit.signature_flip(view, stored)
-            if flip is not None:
-                return _flipped(view, flip, evidence)
-        sure = session.hmac is True or _again(view, stored) or _signature_intact(view)
-        evidence += view.aftermath()
-        return Draft(
-            Code.SERVER_SIGNATURE_MISMATCH,
-            Certainty.PROVEN if sure else Certainty.INFERRED,
-            "session-key",
-            frames,
-            "The cloud signs the session key with another key than the one the device trusts.",
-            tuple(evidence),
-        )
-    if session.hmac is False and signer is not None:
-        evidence += [
-            Evidence(f"it is signed with {name(signer)}, but what is signed is not this session key", frames),
-            *view.aftermath(),
-        ]
-        return Draft(
-            Code.SERVER_SIGNATURE_MISMATCH,
-            Certainty.INFERRED,
-            "session-key",
-            frames,
-            "The signature does not belong to the session key it comes with.",
-            tuple(evidence),
-            alternatives=(Code.SERVER_FAULT,),
-        )
-    if stored is None and signer is None and view.decryption.signature_refuted:
-        evidence += [
-            Evidence("its signature is by none of the server keys in the folder", frames),
-            *view.aftermath(),
-        ]
-        return Draft(
-            Code.SERVER_SIGNATURE_MISMATCH,
-            Certainty.INFERRED,
-            "session-key",
-            frames,
-            "The device's key opens the session key, so what is left is the signature: it is by no server key in hand.",
-            tuple(evidence),
-            would_settle=("a dump of the server-key slot of the device",),
-        )
-    return None
+    evidence = [*_right_device_key(view, session), Evidence(_by_stored(stored), frames)]
+    if signer is not None:
+        evidence.append(Evidence(f"it is by {name(signer)}", frames))
+    sure = session.hmac is True or _again(view, stored) or _signature_intact(view)
+    return Draft(
+        Code.SERVER_SIGNATURE_MISMATCH,
+        Certainty.PROVEN if sure else Certainty.INFERRED,
+        "session-key",
+        frames,
+        "The cloud signs the session key with another key than the one the device trusts.",
+        (*evidence, *view.aftermath()),
+    )
+
+
+def signature_of_another_message(view: View) -> Draft | None:
+    """A key in hand made the signature, and what it is over is not this session key."""
+    session, signer = _opened(view), view.decryption.signer
+    if session is None or session.hmac is not False or signer is None:
+        return None
+    frames = view.frames("session-key")
+    said = Evidence(f"it is signed with {name(signer)}, but what is signed is not this session key", frames)
+    return Draft(
+        Code.SERVER_SIGNATURE_MISMATCH,
+        Certainty.INFERRED,
+        "session-key",
+        frames,
+        "The signature does not belong to the session key it comes with.",
+        (*_right_device_key(view, session), said, *view.aftermath()),
+        alternatives=(Code.SERVER_FAULT,),
+    )
+
+
+def signed_by_nobody_known(view: View) -> Draft | None:
+    """No dump of the server-key slot, and no server key in hand made the signature."""
+    session = _opened(view)
+    if session is None or view.stored_server_key is not None or view.decryption.signer is not None:
+        return None
+    if not view.decryption.signature_refuted:
+        return None
+    frames = view.frames("session-key")
+    said = Evidence("its signature is by none of the server keys in the folder", frames)
+    return Draft(
+        Code.SERVER_SIGNATURE_MISMATCH,
+        Certainty.INFERRED,
+        "session-key",
+        frames,
+        "The device's key opens the session key, so what is left is the signature: it is by no server key in hand.",
+        (*_right_device_key(view, session), said, *view.aftermath()),
+        would_settle=("a dump of the server-key slot of the device",),
+    )
 
 
 def _again(view: View, stored: Key) -> bool:
@@ -212,70 +244,25 @@ def _signature_intact(view: View) -> bool:
     return view.decryption.signer is not None
 
 
-def wrong_device_key(view: View) -> Draft | None:
-    """The session key is not encrypted for the key the device holds."""
-    if view.decryption.session is not None:
-        return None
-    frames = view.frames("session-key")
+def copy_is_another(view: View) -> Draft | None:
+    """The cloud's copy is neither the key that the device sends nor, where it sends none, that of its file."""
     private, copy = view.device_private, view.cloud_copy
-    mine = view.tail_fingerprint or (private.fingerprint if private is not None and private.status == "ok" else None)
-    evidence: list[Evidence] = []
-    if view.tail_fingerprint is not None:
-        evidence.append(
-            Evidence(
-                f"the device sends its public key in the identity: SHA256:{view.tail_fingerprint[:16]}",
-                view.frames("identity"),
-            )
-        )
-    fails = private is not None and private in view.decryption.session_refuted
-    if private is not None and fails:
-        evidence.append(Evidence(f"the device's private key {name(private)} does not open the session key", frames))
-    if copy is not None and mine is not None and copy.fingerprint != mine:
-        evidence += [
-            Evidence(
-                f"the cloud's {copy.file} is another key (SHA256:{(copy.fingerprint or '')[:16]}), and it encrypts with that"
-            ),
-            *view.aftermath(),
-        ]
-        sure = fails or view.tail_fingerprint is not None
-        return _mismatch(view, Certainty.PROVEN if sure else Certainty.INFERRED, evidence)
-    if not fails or private is None:
+    usable = private.fingerprint if private is not None and private.status == "ok" else None
+    mine = view.tail_fingerprint or usable
+    if view.decryption.session is not None or copy is None or mine is None or copy.fingerprint == mine:
         return None
-    if copy is not None:
-        return _in_transit(view, private, evidence)
-    if view.tail_fingerprint is not None and view.tail_fingerprint != private.fingerprint:
-        return None  # the file is another device's: says nothing about this one
-    if _fails_again(view, private):
-        evidence.append(Evidence("the same in other sessions of this device: not a byte that changed on the way"))
-    elif set(view.conversation.facts.checksum_bad) & set(frames):
+    text = f"the cloud's {copy.file} is another key (SHA256:{(copy.fingerprint or '')[:16]}), and it encrypts with that"
+    evidence = [*_devices_key(view), Evidence(text), *view.aftermath()]
+    sure = view.refuted_device_key is not None or view.tail_fingerprint is not None
+    return _mismatch(view, Certainty.PROVEN if sure else Certainty.INFERRED, evidence)
+
+
+def right_copy(view: View) -> Draft | None:
+    """The device's key does not open the session key, and the cloud has the right copy of it."""
+    private = view.refuted_device_key
+    if view.decryption.session is not None or private is None or view.cloud_copy is None:
         return None
-    else:
-        flip = transit.session_key_flip(view, private)
-        if flip is not None:
-            return _flipped(view, flip, evidence)
-        evidence.append(
-            Evidence("no single changed bit explains it, and the TCP checksums hold: not damage on the way", frames)
-        )
-    evidence += [*_waits(view), *view.aftermath()]
-    return _mismatch(view, Certainty.PROVEN, evidence)
-
-
-def _mismatch(view: View, certainty: Certainty, evidence: list[Evidence]) -> Draft:
-    return Draft(
-        Code.DEVICE_KEY_MISMATCH,
-        certainty,
-        "session-key",
-        view.frames("session-key"),
-        "The cloud encrypts the session key for another public key than the device's: the copy it has on file is not this device's key.",
-        tuple(evidence),
-    )
-
-
-def _fails_again(view: View, private: Key) -> bool:
-    return any(private in other.decryption.session_refuted for other in view.context.same_device(view.case))
-
-
-def _in_transit(view: View, private: Key, evidence: list[Evidence]) -> Draft:
+    evidence = _devices_key(view)
     flip = transit.session_key_flip(view, private)
     if flip is not None:
         return _flipped(view, flip, evidence)
@@ -294,6 +281,62 @@ def _in_transit(view: View, private: Key, evidence: list[Evidence]) -> Draft:
         tuple(evidence),
         alternatives=(Code.DEVICE_KEY_MISMATCH, Code.SERVER_FAULT),
         would_settle=("further attempts of the same device: a wrong key fails every time, damage on the way does not",),
+    )
+
+
+def changed_session_key(view: View) -> Draft | None:
+    """The device's key does not open the session key, and with one bit put back it does."""
+    private = _only_the_device(view)
+    if private is None or view.fails_again:
+        return None
+    flip = transit.session_key_flip(view, private)
+    return None if flip is None else _flipped(view, flip, _devices_key(view))
+
+
+def not_for_the_device(view: View) -> Draft | None:
+    """The device's key does not open the session key. Asked behind `changed_session_key`: damage does not explain it."""
+    private = _only_the_device(view)
+    if private is None:
+        return None
+    if view.fails_again:
+        why = Evidence("the same in other sessions of this device: not a byte that changed on the way")
+    else:
+        text = "no single changed bit explains it, and the TCP checksums hold: not damage on the way"
+        why = Evidence(text, view.frames("session-key"))
+    return _mismatch(view, Certainty.PROVEN, [*_devices_key(view), why, *_waits(view), *view.aftermath()])
+
+
+def _only_the_device(view: View) -> Key | None:
+    """The device's private key that opens nothing, when the cloud's copy is not in hand and all else is sound."""
+    private, told = view.refuted_device_key, view.tail_fingerprint
+    if view.decryption.session is not None or private is None or view.cloud_copy is not None:
+        return None
+    if told is not None and told != private.fingerprint:
+        return None  # the file is another device's: says nothing about this one
+    damaged = set(view.conversation.facts.checksum_bad) & set(view.frames("session-key"))
+    return None if damaged and not view.fails_again else private
+
+
+def _devices_key(view: View) -> list[Evidence]:
+    """The key the device sends, and that its file opens nothing."""
+    told, private, found = view.tail_fingerprint, view.refuted_device_key, []
+    if told is not None:
+        text = f"the device sends its public key in the identity: SHA256:{told[:16]}"
+        found.append(Evidence(text, view.frames("identity")))
+    if private is not None:
+        text = f"the device's private key {name(private)} does not open the session key"
+        found.append(Evidence(text, view.frames("session-key")))
+    return found
+
+
+def _mismatch(view: View, certainty: Certainty, evidence: list[Evidence]) -> Draft:
+    return Draft(
+        Code.DEVICE_KEY_MISMATCH,
+        certainty,
+        "session-key",
+        view.frames("session-key"),
+        "The cloud encrypts the session key for another public key than the device's: the copy it has on file is not this device's key.",
+        tuple(evidence),
     )
 
 

@@ -6,12 +6,11 @@ Six different faults share the picture "40 down, 256 up, closed by the cloud"; o
 
 from __future__ import annotations
 
-from analyzer.case import Case
+from analyzer.diagnosis.context import CloudKey
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl import transit
 from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View, name
-from analyzer.keys import Key
 from analyzer.model import Certainty, Code, Evidence, Finding
 from dissectors.events import Direction
 
@@ -28,64 +27,25 @@ _CAUSES = (
 )
 
 
-def not_opened(view: View) -> Draft | None:
-    """No key opens the identity although the cloud's own key is in hand."""
-    here = view.cloud_key
-    refuted = view.decryption.identity_refuted
-    if here is None or all(key.fingerprint != here.key.fingerprint for key in refuted):
+def other_key_stored(view: View) -> Draft | None:
+    """This cloud's key does not open the identity, and what the device has stored is another key."""
+    here, stored = view.refuted_cloud_key, view.stored_server_key
+    if here is None or stored is None or stored.fingerprint in (None, here.key.fingerprint):
         return None
-    frames = view.frames("nonce", "identity")
-    evidence = [
-        Evidence(
-            f"the 256 bytes do not open with {name(here.key)}, the key of the cloud at {view.case.cloud}",
-            view.frames("identity"),
-        )
-    ]
-    if here.why == "session":
-        evidence.append(
-            Evidence("that this cloud holds that key is shown by another session of this capture", here.frames)
-        )
-    stored = view.stored_server_key
-    summary = "The server public key stored in the device is not this cloud's: the cloud cannot open what the device encrypts for somebody else."
-    if stored is not None and stored.fingerprint is not None and stored.fingerprint != here.key.fingerprint:
-        evidence += [
-            Evidence(f"what the device has stored as the cloud's key, {name(stored)}, is another key"),
-            view.close_evidence(),
-        ]
-        return Draft(Code.SERVER_KEY_MISMATCH, Certainty.PROVEN, "identity", frames, summary, tuple(evidence))
-    if stored is not None and stored.fingerprint == here.key.fingerprint:
-        return _changed_in_transit(view, here.key, evidence)
-    alike = [
-        other
-        for other in view.context.same_device(view.case)
-        if other.cloud == view.case.cloud and _refuted(other, here.key)
-    ]
-    if alike:
-        evidence.append(
-            Evidence(
-                f"the same in {len(alike)} more sessions of this device: not a byte that changed on the way",
-                tuple(sorted(other.first_frame for other in alike))[:8],
-            )
-        )
-    elif transit.could_be_transit(view, here.key):
-        return _changed_in_transit(view, here.key, evidence)
-    else:
-        evidence.append(
-            Evidence(
-                "no single changed bit explains it, and the TCP checksum of the segment holds: not damage on the way",
-                view.frames("identity"),
-            )
-        )
-    evidence.append(view.close_evidence())
-    return Draft(Code.SERVER_KEY_MISMATCH, Certainty.PROVEN, "identity", frames, summary, tuple(evidence))
+    text = f"what the device has stored as the cloud's key, {name(stored)}, is another key"
+    return _wrong_server_key(view, here, Evidence(text))
 
 
-def _refuted(case: Case, key: Key) -> bool:
-    return any(other.fingerprint == key.fingerprint for other in case.decryption.identity_refuted)
-
-
-def _changed_in_transit(view: View, key: Key, evidence: list[Evidence]) -> Draft:
-    flip = transit.identity_flip(view, key)
+def changed_on_the_way(view: View) -> Draft | None:
+    """This cloud's key does not open the identity, and the device stores that key, or one changed bit explains it."""
+    here, stored = view.refuted_cloud_key, view.stored_server_key
+    if here is None:
+        return None
+    same = stored is not None and stored.fingerprint == here.key.fingerprint
+    if not same and (view.refuted_alike or not transit.could_be_transit(view, here.key)):
+        return None
+    evidence = _does_not_open(view, here)
+    flip = transit.identity_flip(view, here.key)
     findings: tuple[Finding, ...] = ()
     if flip is not None:
         summary = f"The device's 256 bytes were changed on the way ({flip}): with that byte put back they open and echo the nonce. No key is wrong."
@@ -103,6 +63,40 @@ def _changed_in_transit(view: View, key: Key, evidence: list[Evidence]) -> Draft
         alternatives=() if flip else (Code.SERVER_KEY_MISMATCH, Code.SERVER_FAULT),
         would_settle=("further attempts of the same device: a wrong key fails every time, damage on the way does not",),
         findings=findings,
+    )
+
+
+def not_opened(view: View) -> Draft | None:
+    """This cloud's key does not open the identity. Asked behind `changed_on_the_way`: nothing else explains it."""
+    here = view.refuted_cloud_key
+    if here is None:
+        return None
+    if view.refuted_alike:
+        text = f"the same in {len(view.refuted_alike)} more sessions of this device: not a byte that changed on the way"
+        frames = tuple(sorted(other.first_frame for other in view.refuted_alike))[:8]
+        return _wrong_server_key(view, here, Evidence(text, frames))
+    text = "no single changed bit explains it, and the TCP checksum of the segment holds: not damage on the way"
+    return _wrong_server_key(view, here, Evidence(text, view.frames("identity")))
+
+
+def _does_not_open(view: View, here: CloudKey) -> list[Evidence]:
+    text = f"the 256 bytes do not open with {name(here.key)}, the key of the cloud at {view.case.cloud}"
+    evidence = [Evidence(text, view.frames("identity"))]
+    if here.why == "session":
+        evidence.append(
+            Evidence("that this cloud holds that key is shown by another session of this capture", here.frames)
+        )
+    return evidence
+
+
+def _wrong_server_key(view: View, here: CloudKey, why: Evidence) -> Draft:
+    return Draft(
+        Code.SERVER_KEY_MISMATCH,
+        Certainty.PROVEN,
+        "identity",
+        view.frames("nonce", "identity"),
+        "The server public key stored in the device is not this cloud's: the cloud cannot open what the device encrypts for somebody else.",
+        (*_does_not_open(view, here), why, view.close_evidence()),
     )
 
 

@@ -191,6 +191,40 @@ class View:
             return []
         return [other for other in attempts.through()[:2] if other is not self.case]
 
+    # -- the same elsewhere ------------------------------------------------------------------------------------------
+
+    @cached_property
+    def refuted_cloud_key(self) -> CloudKey | None:
+        """The cloud's own key, when it is in hand and does not open the identity."""
+        here = self.cloud_key
+        return here if here is not None and _refutes(self.case, here.key) else None
+
+    @cached_property
+    def refuted_alike(self) -> list[Case]:
+        """Other sessions of this device with this cloud whose identity its key does not open either."""
+        here = self.refuted_cloud_key
+        if here is None:
+            return []
+        others = self.context.same_device(self.case)
+        return [other for other in others if other.cloud == self.case.cloud and _refutes(other, here.key)]
+
+    @cached_property
+    def refuted_device_key(self) -> Key | None:
+        """The device's private key, when it is in hand and does not open the session key."""
+        private = self.device_private
+        return private if private is not None and private in self.decryption.session_refuted else None
+
+    @cached_property
+    def fails_again(self) -> bool:
+        """Whether that key does not open the session key of another session of this device either."""
+        private, others = self.refuted_device_key, self.context.same_device(self.case)
+        return private is not None and any(private in other.decryption.session_refuted for other in others)
+
+
+def _refutes(case: Case, key: Key) -> bool:
+    """Whether that key was tried on the identity and does not open it."""
+    return any(other.fingerprint == key.fingerprint for other in case.decryption.identity_refuted)
+
 
 def name(key: Key) -> str:
     """A key as evidence names it: file and short fingerprint."""
