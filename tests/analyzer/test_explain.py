@@ -197,3 +197,26 @@ def test_a_silence_is_explained_by_who_waits_that_long(word):
 
 def test_a_silence_nobody_keeps_is_not_explained():
     assert explain("7777 s") is None
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "Determining device status: state = dfuERROR, status = 10",
+        "dfuERROR, clearing status",
+        "dfuERROR status 10",
+        "Determining device status: state = dfuIDLE, status = 0",
+    ],
+)
+def test_the_state_dfu_util_finds_at_its_start_condemns_no_device(said):
+    """Thread 000; the same lines open runs that end in "File downloaded successfully" (dfu-util 0.5-0.9 on STM32 parts)."""
+    found = explain(said)
+    text = render_explanation(found)
+    assert "means nothing for the flash" in " ".join(text.split())
+    assert "eplace the device" not in text and not any(meaning.verdicts for meaning in found.meanings)
+
+
+@pytest.mark.parametrize("said", ['dfu-util: Error during special command "ERASE_PAGE" get_status', "ERASE_PAGE"])
+def test_an_erase_that_fails_does(said):
+    found = explain(said)
+    assert "cannot be erased" in found.meanings[0].text and "device-key-corrupt" in found.meanings[0].verdicts
