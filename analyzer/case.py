@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 from analyzer.model import Attempt, Ending, Endpoint, Finding
 from dissectors.events import Direction, Step, Transcript
+from dissectors.handshakes import HANDSHAKES, USUAL, Algorithm, Handshake
 
 #: How a device's id is known when it follows from what the session itself holds; by any other way it is a guess.
 FIRM_SOURCES = frozenset(
@@ -56,6 +57,16 @@ class Case:
     device_id: str | None = None
     id_source: str | None = None
     host: str | None = None
+
+    @property
+    def handshake(self) -> Handshake:
+        """Which handshake this is, or would have been if it had spoken."""
+        return self.protocol if self.protocol == "lightssl" or self.protocol == "dtls" else USUAL[self.transport]
+
+    @property
+    def algorithm(self) -> Algorithm:
+        """The kind of long-term keys it rests on."""
+        return HANDSHAKES[self.handshake].algorithm
 
     @property
     def steps(self) -> tuple[Step, ...]:

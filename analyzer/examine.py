@@ -15,6 +15,7 @@ from analyzer.keys import KeyRing
 from analyzer.model import Ending, Endpoint, Role
 from analyzer.names import Lookup, as_step, leading_to, particle_name
 from dissectors.events import Direction, Fact, How, Mark, Status, Step, Transcript
+from dissectors.handshakes import usual_port
 from dissectors.lightssl.handshake import LightSsl
 
 
@@ -189,7 +190,7 @@ def _stored(ring: KeyRing, device_id: str, transport: Literal["tcp", "udp"]) -> 
     address = ring.server_address_for(device_id, transport)
     if address is None or address.kind != "ip" or address.host is None:
         return None
-    return address.host, address.port or (5683 if transport == "tcp" else 5684)
+    return address.host, address.port or usual_port(transport)
 
 
 def resolve(cases: list[Case], lookups: Sequence[Lookup]) -> None:

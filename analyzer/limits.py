@@ -139,7 +139,7 @@ def resident() -> int:
 def of_cases(cases: Iterable[Case]) -> list[Problem]:
     """The line for a DTLS handshake message that is longer than what is put together: the first one."""
     for case in cases:
-        for step in case.transcript.steps if case.transport == "udp" else ():
+        for step in case.transcript.steps if case.handshake == "dtls" else ():
             length = len(step.data) + step.missing
             if step.status is Status.MALFORMED and length > HANDSHAKE:
                 text = (

@@ -105,7 +105,7 @@ class Desk:
         addresses = dict.fromkeys(case.device.address for case in new)
         around = [case for address in addresses for case in self._recent[address]]
         around += [case for case in new if case not in around]
-        if any(case.transport == "udp" for case in around):
+        if any(case.handshake == "dtls" for case in around):
             open_all(around, self._ring)
         name_devices(around, self._ring)
         context = Context(self._ring, end_ns=self._now, probes=self._names.probes())

@@ -31,13 +31,12 @@ from analyzer.model import (
 from analyzer.stories import tell
 from analyzer.times import rfc3339
 from dissectors.events import Direction, How, Status
+from dissectors.handshakes import USUAL, usual_port
 
 #: What `CaptureReport.format` says of a report that comes from a log.
 LOG_FORMAT = "device-log"
 #: More attempts of one log than this tell nothing more; the last ones are kept.
 _ATTEMPTS = 200
-_PORT = {"tcp": 5683, "udp": 5684}
-_PROTOCOL: dict[str, Literal["lightssl", "dtls"]] = {"tcp": "lightssl", "udp": "dtls"}
 _FROM_CLOUD = frozenset(
     {
         *("nonce", "session-key", "cloud-hello"),
@@ -200,7 +199,7 @@ def _told_by_logs(capture: CaptureReport, logs: Sequence[DeviceLog]) -> CaptureR
 
 def _session(log: DeviceLog, attempt: LogAttempt, session_id: str) -> Session:
     verdict = judge_attempt(log, attempt) if attempt.outcome != "unfinished" else judge_log(log)
-    transport = attempt.transport or ("udp" if attempt.port == _PORT["udp"] else "tcp")
+    transport = attempt.transport or ("udp" if attempt.port == usual_port("udp") else "tcp")
     times = [event.time_ms for event in attempt.events if event.time_ms is not None]
     start, end = (times[0], times[-1]) if times else (0, 0)
     text = f"told by {log.name} lines {attempt.first_line}-{attempt.last_line} alone: no capture shows this attempt, times count from the device's start"
@@ -208,11 +207,11 @@ def _session(log: DeviceLog, attempt: LogAttempt, session_id: str) -> Session:
     session = Session(
         id=session_id,
         transport=transport,
-        protocol=_PROTOCOL[transport] if attempt.transport else "unknown",
+        protocol=USUAL[transport] if attempt.transport else "unknown",
         stream=None,
         filter="",
         device=Device("", 0, attempt.device_id or log.device_id, "log" if attempt.device_id or log.device_id else None),
-        cloud=Cloud(attempt.address or "", attempt.port or _PORT[transport], attempt.host),
+        cloud=Cloud(attempt.address or "", attempt.port or usual_port(transport), attempt.host),
         first_frame=0,
         last_frame=0,
         start_time=rfc3339(start * 1_000_000),

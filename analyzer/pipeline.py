@@ -220,7 +220,7 @@ def _cases(
 def _judged(cases: list[Case], capture: Capture | TsharkCapture, ring: KeyRing, names: NameLog) -> tuple[Session, ...]:
     ring = ring.with_secrets(capture.secrets)
     context = Context(ring, end_ns=capture.last_ns or 0, probes=names.probes())
-    if any(case.transport == "udp" for case in cases):
+    if any(case.handshake == "dtls" for case in cases):
         from analyzer.flows import open_all
 
         open_all(cases, ring)

@@ -19,6 +19,7 @@ from analyzer.keys import KeyRing
 from analyzer.model import Ending, Endpoint, InputProblem, Role
 from analyzer.names import BELONGS_NS, Lookup, Probe, as_step, particle_name
 from dissectors.events import Direction, How, Status, Step, Transcript
+from dissectors.handshakes import usual_port
 
 #: How long a capture must watch after a question before its silence counts, and after an answer before the device's (ns).
 _ANSWER_WATCH_NS, _DEVICE_WATCH_NS = 5_000_000_000, 10_000_000_000
@@ -148,7 +149,7 @@ def _case(name: str, lookups: list[Lookup], devices: set[str], watched_s: float)
     frames = sorted(frame for lookup in lookups for frame in lookup.frames)
     client = _text(first.client)
     end_ns = max(item.answered_ns or item.last_asked_ns or item.asked_ns for item in lookups)
-    stage, port = ("connect", 5683) if transport == "tcp" else ("client-hello", 5684)
+    stage, port = "connect" if transport == "tcp" else "client-hello", usual_port(transport)
     case = Case(
         transport=transport,
         protocol="unknown",

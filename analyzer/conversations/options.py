@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-#: Where clouds listen (device-os: SPARK_SERVER_PORT 5683, PORT_COAPS 5684; 4500: Particle's server-key blobs for UDP).
-TCP_PORTS = frozenset({5683})
-UDP_PORTS = frozenset({5683, 5684, 4500})
+from dissectors.handshakes import HANDSHAKES
+
+TCP_PORTS, UDP_PORTS = (
+    frozenset().union(*(item.ports for item in HANDSHAKES.values() if item.transport == transport))
+    for transport in ("tcp", "udp")
+)
 
 _SECOND = 1_000_000_000
 

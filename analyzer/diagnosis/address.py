@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analyzer.case import FIRM_SOURCES, Case
+from analyzer.decrypt.lightssl import LightSslDecryption
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.remedy import custom_server, stored_slot
 from analyzer.keys import Key, ServerAddress
@@ -56,7 +57,7 @@ def _lost_by_slot(case: Case, slot: Key | None, *, official: bool) -> tuple[Cert
 
 def _lost_otherwise(case: Case, context: Context) -> tuple[Certainty, str] | None:
     """No dump of the slot, and yet: it encrypts for a custom cloud, or it went to one before."""
-    opening = getattr(case.decryption, "identity", None)
+    opening = case.decryption.identity if isinstance(case.decryption, LightSslDecryption) else None
     if opening is not None and opening.key is not None and opening.key.spki != PARTICLE_RSA_SPKI:
         text = f"the device encrypts for the cloud of {opening.key.file} and asks for {case.host}: it has that cloud's key and not its address"
         return Certainty.INFERRED, text

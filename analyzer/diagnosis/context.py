@@ -13,6 +13,8 @@ from heapq import nsmallest
 
 from analyzer.case import Case
 from analyzer.conversations import TcpConversation
+from analyzer.decrypt.dtls import DtlsDecryption
+from analyzer.decrypt.lightssl import LightSslDecryption
 from analyzer.keys import Key, KeyRing
 from analyzer.model import Endpoint, Role
 from analyzer.names import Probe
@@ -205,20 +207,20 @@ class Context:
         return self._starts[address]
 
     def outcomes(self, cloud: Endpoint) -> Outcomes:
-        """How the devices of this capture fare with this cloud (TCP)."""
+        """How the devices of this capture fare with this cloud (LightSSL)."""
         if self._outcomes is None:
             self._outcomes = defaultdict(Outcomes)
             for case in self.cases:
-                if case.transport == "tcp":
+                if case.handshake == "lightssl":
                     self._outcomes[case.cloud].take(case)
         return self._outcomes[cloud]
 
     def same_device(self, case: Case) -> list[Case]:
-        """Other sessions of the same device over the same transport: by id where it is known, else by address."""
+        """Other sessions of the same device over the same handshake: by id where it is known, else by address."""
         return self._attempts(case).without(case)
 
     def same_cloud(self, case: Case) -> Attempts:
-        """The sessions of the same device over the same transport with the same cloud, this one among them."""
+        """The sessions of the same device over the same handshake with the same cloud, this one among them."""
         self._attempts(case)
         return self._loops.get((self._device_key(case), case.cloud)) or Attempts([])
 
@@ -238,15 +240,15 @@ class Context:
 
     @staticmethod
     def _device_key(case: Case) -> object:
-        return case.device_id, None if case.device_id is not None else case.device.address, case.transport
+        return case.device_id, None if case.device_id is not None else case.device.address, case.handshake
 
     def settle(self) -> None:
         """Once all sessions are registered: which cloud was seen using which key."""
         self._cloud_keys.clear()
         for case in self.cases:
-            if case.transport != "tcp" or case.decryption is None:
-                continue
             decryption = case.decryption
+            if not isinstance(decryption, LightSslDecryption):
+                continue
             step = case.transcript.step("session-key")
             answered = step is not None and step.status is not Status.ABSENT
             if answered and decryption.identity is not None and decryption.identity.key is not None:
@@ -270,3 +272,9 @@ def own_keys(ring: KeyRing, device_id: str | None, role: Role, algorithm: str) -
     if device_id is not None:
         return ring.for_device(device_id, role, algorithm)
     return ring.of_only_owner(role, algorithm)
+
+
+def family_of(case: Case) -> str | None:
+    """The firmware family by what the session's messages show."""
+    decryption: LightSslDecryption | DtlsDecryption | None = case.decryption
+    return decryption.family if decryption is not None else None

@@ -5,13 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from analyzer.case import Case
-from analyzer.conversations import Gap, TcpConversation
+from analyzer.conversations import Chunk, Gap, TcpConversation
 from analyzer.diagnosis.address import address_findings
-from analyzer.diagnosis.context import Context
+from analyzer.diagnosis.context import Context, family_of
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.internet import internet_test
 from analyzer.diagnosis.middlebox import middlebox_reset
 from analyzer.model import Certainty, Code, Finding
+from dissectors.events import Direction
 
 _LOOP = 3
 
@@ -96,8 +97,8 @@ def other_keys(case: Case, draft: Draft, context: Context) -> Finding | None:
 
 def family(case: Case, draft: Draft, context: Context) -> Finding | None:
     """Which firmware family this is, from what it sends."""
-    found = getattr(case.decryption, "family", None)
-    if not found or case.transport == "udp":  # DTLS says more of itself: see dtls/firmware.py
+    found = family_of(case)
+    if not found or case.handshake != "lightssl":  # DTLS says more of itself: see dtls/firmware.py
         return None
     text = {
         "SparkProtocol": "message ids are seeded big-endian: Core, or Photon/P1 up to 1.4.x",
@@ -109,11 +110,8 @@ def family(case: Case, draft: Draft, context: Context) -> Finding | None:
 def split_identity(case: Case, draft: Draft, context: Context) -> Finding | None:
     """The 256 bytes in more than one segment: some servers read only once."""
     step = case.transcript.step("identity")
-    if case.transport != "tcp" or step is None or draft.code is Code.SERVER_FAULT:
+    if not isinstance(case.conversation, TcpConversation) or step is None or draft.code is Code.SERVER_FAULT:
         return None
-    from analyzer.conversations import Chunk
-    from dissectors.events import Direction
-
     pieces = [
         piece
         for piece in case.conversation.pieces

@@ -7,15 +7,16 @@ from dataclasses import replace
 from ipaddress import ip_address, ip_network
 
 from analyzer.case import Case
-from analyzer.diagnosis.context import Context
+from analyzer.conversations import Gap, TcpConversation
+from analyzer.diagnosis.context import Context, family_of
 from analyzer.diagnosis.draft import Draft
 from analyzer.firmware import RemedyContext, device_shows, finding_remedy, missing_evidence, remedy
-from analyzer.firmware.case import Transport
 from analyzer.keys import Key, ServerAddress
 from analyzer.keys.published import PARTICLE_EC_SPKI, PARTICLE_RSA_SPKI
 from analyzer.model import Certainty, Code, Remedy, Role
 from analyzer.names import particle_name
 from dissectors.events import How
+from dissectors.handshakes import HANDSHAKES
 
 _PARTICLE_HOSTS = (".spark.io", ".particle.io")
 _PUBLISHED = (PARTICLE_RSA_SPKI, PARTICLE_EC_SPKI)
@@ -74,7 +75,7 @@ def remedies(case: Case, draft: Draft, context: Context, findings: Collection[st
 
 def shown_by_device(case: Case, draft: Draft) -> tuple[str, ...]:
     """LED pattern and log lines that go with this verdict."""
-    family = getattr(case.decryption, "family", None)
+    family = family_of(case)
     # What the device logs tells an end that the other side made from one that it made itself, by waiting or on purpose.
     # Once the session key is there, the device has its answer: who closes later, or how, is not what it logs.
     answered = draft.stage == "session-key" and draft.code in (Code.DEVICE_KEY_MISMATCH, Code.DEVICE_KEY_CORRUPT)
@@ -83,13 +84,13 @@ def shown_by_device(case: Case, draft: Draft) -> tuple[str, ...]:
 
 
 def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]) -> RemedyContext:
-    algorithm = "rsa" if case.transport == "tcp" else "ec"
+    algorithm = case.algorithm
 
     def file(role: Role) -> str | None:
         return next((key.file for key in context.own_keys(case, role, algorithm)), None)
 
     def cloud_file(role: Role) -> str | None:
-        known = context.cloud_key(case.cloud) if case.transport == "tcp" else None
+        known = context.cloud_key(case.cloud) if case.handshake == "lightssl" else None
         if role is Role.CLOUD_PRIVATE and known is not None and known.key.role is role:
             return known.key.file
         return next((key.file for key in context.ring.by_role(role, algorithm)), None)
@@ -111,14 +112,14 @@ def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]
         stored_address=slot.server_address.host if slot is not None and slot.server_address is not None else None,
         device_address=case.device.address,
         is_particle_cloud=particle,
-        family=getattr(case.decryption, "family", None),
+        family=family_of(case),
         missing=tuple(dict.fromkeys(_missing(case, draft, context, findings))),
     )
 
 
 def stored_slot(case: Case, context: Context) -> Key | None:
     """What the device has stored as its cloud's key, with the address behind it, when the folder has it."""
-    algorithm = "rsa" if case.transport == "tcp" else "ec"
+    algorithm = case.algorithm
     return next(iter(context.own_keys(case, Role.DEVICE_SERVER_KEY, algorithm)), None)
 
 
@@ -140,10 +141,10 @@ def is_particle_cloud(case: Case, context: Context, findings: Collection[str] = 
     """
     if "server-address-lost" in findings or custom_server(stored_slot(case, context)):
         return False
-    algorithm = "rsa" if case.transport == "tcp" else "ec"
+    algorithm = case.algorithm
     if context.ring.by_role(Role.CLOUD_PRIVATE, algorithm):
         return False
-    signer = getattr(case.decryption, "signer", None)
+    signer = case.decryption.signer if case.decryption is not None else None
     if signer is not None and signer.spki in _PUBLISHED:
         return True
     if case.cloud.address and any(ip_address(case.cloud.address) in net for net in _LOCAL):
@@ -161,12 +162,8 @@ def _server(
     if draft.code in _REACHING:
         return here
     if stored is not None and stored.host is not None and "$id" not in stored.host:
-        return stored.host, stored.port or _default_port(case.transport)
+        return stored.host, stored.port or HANDSHAKES[case.handshake].port
     return (None, None) if "server-address-lost" in findings else here
-
-
-def _default_port(transport: Transport) -> int:
-    return 5683 if transport == "tcp" else 5684
 
 
 def _missing(case: Case, draft: Draft, context: Context, findings: Collection[str]) -> Iterator[str]:
@@ -176,7 +173,8 @@ def _missing(case: Case, draft: Draft, context: Context, findings: Collection[st
     hidden = [what for finding, what in _MISSING.items() if finding in findings]
     yield from hidden
     if "packet-loss" in findings and not hidden:
-        gaps = [piece for piece in getattr(case.conversation, "pieces", ()) if hasattr(piece, "cut")]
+        pieces = case.conversation.pieces if isinstance(case.conversation, TcpConversation) else ()
+        gaps = [piece for piece in pieces if isinstance(piece, Gap)]
         yield "packets-cut" if gaps and all(gap.cut for gap in gaps) else "packets-lost"
     if draft.code is Code.CAPTURE_INCOMPLETE:
         if case.ending.by == "capture" and not hidden:
@@ -186,8 +184,8 @@ def _missing(case: Case, draft: Draft, context: Context, findings: Collection[st
     if opener is None:
         return
     what, role = opener
-    algorithm = "rsa" if case.transport == "tcp" else "ec"
+    algorithm = case.algorithm
     own = role not in (Role.CLOUD_PRIVATE,)
     there = context.own_keys(case, role, algorithm) if own else context.ring.by_role(role, algorithm)
-    if not there and not (case.transport == "udp" and what == "cloud-private"):
+    if not there and not (case.handshake == "dtls" and what == "cloud-private"):
         yield what

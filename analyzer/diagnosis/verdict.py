@@ -15,14 +15,15 @@ def judge(case: Case, context: Context) -> Draft:
     """The verdict of one session, in the light of the others."""
     if isinstance(case.conversation, Unreached):
         return unreached.judge(case, case.conversation, context)
-    if case.transport == "tcp":
+    handshake = case.handshake
+    if handshake == "lightssl":
         from analyzer.diagnosis.lightssl import rules as lightssl
         from analyzer.diagnosis.lightssl.view import View
 
         return lightssl.judge(View(case, case.conversation, case.decryption, context))
-    if case.transport == "udp":
+    if handshake == "dtls":
         from analyzer.diagnosis.dtls import rules as dtls
         from analyzer.diagnosis.dtls.view import View as DtlsView
 
         return dtls.judge(DtlsView(case, case.conversation, case.decryption, context))
-    assert_never(case.transport)
+    assert_never(handshake)

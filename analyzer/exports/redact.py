@@ -31,11 +31,12 @@ from analyzer.exports.redaction.preludes import DNS_PORT, End, Preludes, Wanted
 from analyzer.exports.redaction.pseudonyms import Pseudonyms
 from analyzer.model import CaptureReport, Session
 from analyzer.packet import TCP, UDP, Packet
+from dissectors.handshakes import HANDSHAKES
 
 _APPLICATION = "particle-handshake-analyzer"
 _PROTOCOL = {"tcp": TCP, "udp": UDP}
 #: Ports of the protocol itself, which a reader needs to recognise it by.
-_OWN_PORTS = frozenset({DNS_PORT, 4500, 5683, 5684})
+_OWN_PORTS = frozenset({DNS_PORT}).union(*(item.ports for item in HANDSHAKES.values()))
 #: Segments per flow remembered to find stream offsets in, and records that wait for the rest of a fragmented datagram.
 _MAX_SEGMENTS = 512
 _MAX_WAITING = 4096

@@ -8,9 +8,11 @@ from __future__ import annotations
 
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
+
+from dissectors.handshakes import usual_port
 
 Transport = Literal["tcp", "udp"]
 ServerKind = Literal["brewskey", "spark-server"]
@@ -20,7 +22,6 @@ _HOST = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.:_-]{0,252}[0-9A-Za-z])?")
 #: A file name that may stand in a command: printable, nothing a terminal could act on; the shell is kept off by quotes.
 _FILE = re.compile(r"[\w .,@%+=:/()\[\]~-]{1,400}")
 _KEY_FILES = ("device_private", "device_public", "cloud_copy", "cloud_private", "cloud_public", "device_server_key")
-_DEFAULT_PORT: Mapping[str, int] = {"tcp": 5683, "udp": 5684}
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +90,7 @@ class Filler:
             "id": shown_id,
             "host": host or "HOST",
             "port": str(port),
-            "port_option": "" if port == _DEFAULT_PORT[context.transport] else f" --port {port}",
+            "port_option": "" if port == usual_port(context.transport) else f" --port {port}",
             "stored_address": _matching(_HOST, context.stored_address) or "another address",
             "device_address": _matching(_HOST, context.device_address) or "DEVICE_ADDRESS",
             "key_tool": tool,
@@ -111,7 +112,7 @@ class Filler:
 
 
 def _port(context: RemedyContext) -> int:
-    return context.port if context.port and 0 < context.port < 65536 else _DEFAULT_PORT[context.transport]
+    return context.port if context.port and 0 < context.port < 65536 else usual_port(context.transport)
 
 
 def _matching(pattern: re.Pattern[str], value: str | None) -> str | None:

@@ -11,6 +11,7 @@ from typing import Final
 
 from analyzer.keys.key import KeyFinding, Severity
 from analyzer.safe import printable
+from dissectors.handshakes import Transport, usual_port
 
 _ID = "DEVICE_ID"
 #: Gravest first.
@@ -109,9 +110,9 @@ def exponent_damaged() -> KeyFinding:
     )
 
 
-def address_unset(transport: str) -> KeyFinding:
+def address_unset(transport: Transport) -> KeyFinding:
     """Type 255."""
-    host, port = ("device.spark.io", 5683) if transport == "tcp" else ("udp.particle.io", 5684)
+    host, port = "device.spark.io" if transport == "tcp" else "udp.particle.io", usual_port(transport)
     return _finding(
         "server-address-unset",
         "warning",
@@ -132,9 +133,9 @@ def address_invalid(type_byte: int) -> KeyFinding:
     )
 
 
-def port_default(transport: str) -> KeyFinding:
+def port_default(transport: Transport) -> KeyFinding:
     """Port 0 or FFFF."""
-    port = 5683 if transport == "tcp" else 5684
+    port = usual_port(transport)
     return _finding("server-port-default", "note", f"no port is stored (0000 or FFFF): the device uses {port}")
 
 

@@ -18,6 +18,7 @@ from analyzer.keys.ring import KeyRing
 from analyzer.model import Role
 from analyzer.reports.json import plain
 from analyzer.safe import printable
+from dissectors.handshakes import usual_port
 
 SCHEMA: Final = "key-report/1"
 #: Characters of a fingerprint in text.
@@ -191,7 +192,7 @@ def _address_text(device: DeviceKeys, before: str) -> str:
         return ""
     if address.host is None:
         return f"{before}{address.kind} (type {address.type_byte})"
-    port = address.port if address.port is not None else f"default port {5683 if address.transport == 'tcp' else 5684}"
+    port = address.port if address.port is not None else f"default port {usual_port(address.transport)}"
     return f"{before}{printable(address.host)}, {port if isinstance(port, str) else f'port {port}'}"
 
 

@@ -114,7 +114,7 @@ do
 end
 
 particle.prefs.tcp_ports = Pref.range("TCP ports", "5683", "TCP ports of the cloud; sessions on other ports are recognised by content", 65535)
-particle.prefs.udp_ports = Pref.range("UDP ports", "5684,4500", "UDP ports of the cloud; sessions on other ports are recognised by content", 65535)
+particle.prefs.udp_ports = Pref.range("UDP ports", "5683,5684,4500", "UDP ports of the cloud; sessions on other ports are recognised by content", 65535)
 
 ----------------------------------------------------------------------------------------------------------------------
 -- What other dissectors say about the frame

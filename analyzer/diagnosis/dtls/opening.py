@@ -49,7 +49,7 @@ def _alike(case: Case, other: Case) -> bool:
     def reached(item: Case) -> tuple[str, ...]:
         return tuple(step.stage for step in item.transcript.steps if step.status is not Status.ABSENT)
 
-    return other.transport == "udp" and other.cloud == case.cloud and reached(other) == reached(case)
+    return other.handshake == "dtls" and other.cloud == case.cloud and reached(other) == reached(case)
 
 
 def one_direction(view: View) -> Draft | None:
