@@ -185,16 +185,22 @@ def somebody_else(view: View) -> Draft | None:
     )
 
 
+def repeated_certificate(view: View) -> Draft | None:
+    """All the cloud says is an earlier attempt's answer, in which it sends a certificate."""
+    earlier = view.stale
+    flights = () if earlier is None else earlier.flights
+    certificate = next((flight.certificate for flight in flights if flight.certificate is not None), None)
+    if certificate is None:
+        return None
+    frames, repeated = _repeated(view)
+    return _sends_certificate(view, certificate, frames, (repeated,))
+
+
 def repeated_answer(view: View) -> Draft | None:
     """All the cloud says belongs to an earlier attempt: it never took notice of this one."""
-    earlier = view.stale
-    if earlier is None:
+    if view.stale is None:
         return None
-    frames = view.attempt.stale[-1].frames
-    repeated = Evidence("the cloud only repeats its answer to the device's earlier attempt", frames[:12])
-    certificate = next((flight for flight in earlier.flights if flight.certificate is not None), None)
-    if certificate is not None:
-        return _sends_certificate(view, certificate.certificate, frames, (repeated,))
+    frames, repeated = _repeated(view)
     return Draft(
         Code.HANDSHAKE_STALLED,
         Certainty.INFERRED,
@@ -205,6 +211,11 @@ def repeated_answer(view: View) -> Draft | None:
         alternatives=(Code.SERVER_FAULT,),
         would_settle=("the first attempt of this device in the capture: what stopped it stops this one",),
     )
+
+
+def _repeated(view: View) -> tuple[tuple[int, ...], Evidence]:
+    frames = view.attempt.stale[-1].frames
+    return frames, Evidence("the cloud only repeats its answer to the device's earlier attempt", frames[:12])
 
 
 def wrong_profile(view: View) -> Draft | None:
@@ -317,4 +328,18 @@ def after_cookie(view: View) -> Draft | None:
         (Evidence("HelloVerifyRequest", verify.frames), Evidence(text, hello.frames), view.ending()),
         alternatives=(Code.SERVER_FAULT,) if returned else (),
         would_settle=("a capture on the other side of the network: which datagram does not arrive?",),
+    )
+
+
+def untold(view: View) -> Draft:
+    """The rule behind all others."""
+    frames = view.attempt.frames
+    return Draft(
+        Code.CAPTURE_INCOMPLETE,
+        Certainty.INFERRED,
+        None,
+        frames,
+        "What is in the capture of this attempt does not allow a verdict.",
+        (Evidence("messages are missing on both sides", frames), view.ending()),
+        would_settle=(MINUTE,),
     )

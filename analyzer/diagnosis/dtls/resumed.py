@@ -107,14 +107,31 @@ def _lost(view: View, summary: str, evidence: Evidence) -> Draft:
     )
 
 
-def healthy(view: View) -> Draft | None:
+def late_start(view: View) -> Draft | None:
+    """Answered, but not a session that moved: nothing marks it, and nothing in hand opens it."""
+    if view.marked or view.opened:
+        return None
+    frames = view.attempt.frames
+    return Draft(
+        Code.CAPTURE_INCOMPLETE,
+        Certainty.INFERRED,
+        None,
+        frames,
+        "The capture starts after the handshake: encrypted records go both ways, but what led to them is not there.",
+        (Evidence("the first datagram is a protected record, without the mark of a session that moved", frames[:1]),),
+        would_settle=(
+            "a capture that starts before the device connects (reset the device after starting it)",
+            "a dump of the device's saved session, or the key log of that handshake: it opens these records",
+        ),
+    )
+
+
+def healthy(view: View) -> Draft:
     """A resumed session that is answered."""
     records = view.attempt.transcript.records
     good = view.opened
     opened = {item.direction for item in good}
     first, session = view.step("resumed"), view.step("session")
-    if not view.marked and not good:
-        return _mid_session(view)
     evidence = [
         Evidence(f"the device goes on with a stored session: record type {first.fields.get('marker')}", first.frames),
         Evidence("the cloud answers on it: both sides hold the same keys", session.frames),
@@ -133,20 +150,4 @@ def healthy(view: View) -> Draft | None:
         (*first.frames, *session.frames),
         "The device resumes its session without a handshake, and the cloud answers.",
         tuple(evidence),
-    )
-
-
-def _mid_session(view: View) -> Draft:
-    frames = view.attempt.frames
-    return Draft(
-        Code.CAPTURE_INCOMPLETE,
-        Certainty.INFERRED,
-        None,
-        frames,
-        "The capture starts after the handshake: encrypted records go both ways, but what led to them is not there.",
-        (Evidence("the first datagram is a protected record, without the mark of a session that moved", frames[:1]),),
-        would_settle=(
-            "a capture that starts before the device connects (reset the device after starting it)",
-            "a dump of the device's saved session, or the key log of that handshake: it opens these records",
-        ),
     )

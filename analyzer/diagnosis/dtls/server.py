@@ -49,34 +49,44 @@ def wrong_server_key(view: View) -> Draft | None:
     )
 
 
+def another_server(view: View) -> Draft | None:
+    """The signature fails under the stored server key, which by the folder is this cloud's own: the answer is odd."""
+    own = _folders_cloud_key(view)
+    if own is None:
+        return None
+    text = f"that is this cloud's own key ({own.file}): another server answers, or the answer was damaged"
+    return _signed_by_nobody(view, Code.HANDSHAKE_STALLED, Certainty.UNDETERMINED, Evidence(text))
+
+
 def unknown_signature(view: View) -> Draft | None:
     """The signature fails under the stored server key, and nothing in hand says whose it is."""
-    if not _refuses_stored(view) or view.signer_name is not None:
-        return None
+    return _signed_by_nobody(view, Code.SERVER_KEY_MISMATCH, Certainty.INFERRED)
+
+
+def _signed_by_nobody(view: View, code: Code, certainty: Certainty, *more: Evidence) -> Draft | None:
     stored = view.stored_server_key
-    assert stored is not None
+    if not _refuses_stored(view) or view.signer_name is not None or stored is None:
+        return None
     frames = view.frames("server-hello", _STAGE)
-    # When the folder says that this is the cloud's key, it is the answer that is odd, not the device.
-    clouds = [key for role in (Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC) for key in view.ring.by_role(role, "ec")]
-    same = next((key for key in clouds if key.spki == stored.spki), None)
-    evidence = [
-        _whose(view),
-        Evidence(f"{name(stored)}, stored in the device, did not sign the cloud's answer", frames),
-    ]
-    if same is not None:
-        evidence.append(
-            Evidence(f"that is this cloud's own key ({same.file}): another server answers, or the answer was damaged")
-        )
+    refused = Evidence(f"{name(stored)}, stored in the device, did not sign the cloud's answer", frames)
+    either = {Code.HANDSHAKE_STALLED, Code.SERVER_KEY_MISMATCH} - {code}
     return Draft(
-        Code.SERVER_KEY_MISMATCH if same is None else Code.HANDSHAKE_STALLED,
-        Certainty.INFERRED if same is None else Certainty.UNDETERMINED,
+        code,
+        certainty,
         _STAGE,
         frames,
         "The cloud's signature fails under the server key stored in the device, and no key in hand made it.",
-        (*evidence, _reaction(view)),
-        (Code.NOT_THE_CLOUD, Code.HANDSHAKE_STALLED if same is None else Code.SERVER_KEY_MISMATCH),
+        (_whose(view), refused, *more, _reaction(view)),
+        (Code.NOT_THE_CLOUD, *either),
         ("the cloud's own public key, or a second attempt: either shows whether the signature arrived undamaged",),
     )
+
+
+def _folders_cloud_key(view: View) -> Key | None:
+    """The file that says that what the device has stored is the key of its cloud."""
+    stored = view.stored_server_key
+    clouds = (key for role in (Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC) for key in view.ring.by_role(role, "ec"))
+    return None if stored is None else next((key for key in clouds if key.spki == stored.spki), None)
 
 
 def _refuses_stored(view: View) -> bool:

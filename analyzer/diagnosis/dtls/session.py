@@ -111,33 +111,46 @@ def sequence_of(record: Record) -> int:
     return int.from_bytes(record.header[5:11], "big")
 
 
+def ended_at_once(view: View) -> Draft | None:
+    """The handshake completes, and an alert ends the session before the device says Hello."""
+    alert = view.alert(DOWN) or view.alert(UP)
+    if not _unspoken(view) or alert is None:
+        return None
+    _, alternatives, settle = doubts(view)
+    return Draft(
+        Code.HANDSHAKE_REJECTED,
+        Certainty.INFERRED,
+        "cloud-finished",
+        (*view.frames("device-finished", "cloud-finished"), *alert[1]),
+        f"The handshake completes, and the session is ended at once with {alert[0]}.",
+        (*what_fits(view), Evidence(alert[0], alert[1]), view.ending()),
+        alternatives,
+        settle,
+    )
+
+
+def hello_to_come(view: View) -> Draft | None:
+    """The handshake completes, and the capture ends before the Hello is due."""
+    if not _unspoken(view) or view.restarted or view.waited_s >= HELLO_WATCH:
+        return None
+    if view.step("cloud-finished").status is not Status.SEEN:
+        return cut_short(view, "cloud-finished", "the cloud's ChangeCipherSpec")
+    frames = view.frames("device-finished", "cloud-finished")
+    return Draft(
+        Code.HEALTHY,
+        Certainty.INFERRED,
+        "cloud-finished",
+        frames,
+        "The handshake completes: both keys are accepted. The capture ends before the device says Hello.",
+        (*what_fits(view), Evidence("Finished of both sides", frames), view.ending()),
+    )
+
+
 def no_hello(view: View) -> Draft | None:
-    """The handshake completes, and the device says nothing on it."""
-    if not view.seen("cloud-finished") or any(record.direction is UP for record in view.applications):
+    """The handshake completes, and the device says nothing on it. Asked behind `hello_to_come`."""
+    if not _unspoken(view):
         return None
     frames = view.frames("device-finished", "cloud-finished")
-    alert = view.alert(DOWN) or view.alert(UP)
-    if alert is not None:
-        return Draft(
-            Code.HANDSHAKE_REJECTED,
-            Certainty.INFERRED,
-            "cloud-finished",
-            (*frames, *alert[1]),
-            f"The handshake completes, and the session is ended at once with {alert[0]}.",
-            (*what_fits(view), Evidence(alert[0], alert[1]), view.ending()),
-            *_alternatives(view),
-        )
-    if not view.restarted and view.waited_s < HELLO_WATCH:
-        if view.step("cloud-finished").status is not Status.SEEN:
-            return cut_short(view, "cloud-finished", "the cloud's ChangeCipherSpec")
-        return Draft(
-            Code.HEALTHY,
-            Certainty.INFERRED,
-            "cloud-finished",
-            frames,
-            "The handshake completes: both keys are accepted. The capture ends before the device says Hello.",
-            (*what_fits(view), Evidence("Finished of both sides", frames), view.ending()),
-        )
     again = view.repeats("device-finished")
     text = (
         "the device repeats its Finished: the cloud's does not reach it" if again else "no record of the device follows"
@@ -151,6 +164,11 @@ def no_hello(view: View) -> Draft | None:
         (*what_fits(view), Evidence(text, frames), view.ending()),
         would_settle=("a capture on the device's side of the network: does the cloud's Finished arrive?", MINUTE),
     )
+
+
+def _unspoken(view: View) -> bool:
+    """Whether the handshake completes without a record of the device on it."""
+    return view.seen("cloud-finished") and not any(record.direction is UP for record in view.applications)
 
 
 def unanswered_hello(view: View) -> Draft | None:
@@ -328,8 +346,3 @@ def healthy(view: View) -> Draft | None:
         f"The device is through: {text}.",
         tuple(evidence),
     )
-
-
-def _alternatives(view: View) -> tuple[tuple[Code, ...], tuple[str, ...]]:
-    _, alternatives, settle = doubts(view)
-    return alternatives, settle
