@@ -223,9 +223,39 @@ def performance() -> str:
     return re.sub(r"^#", "###", rest.strip("\n"), flags=re.MULTILINE) + "\n"
 
 
+def pages() -> tuple[Any, ...]:
+    """The pages of rules, in the order in which `analyzer.diagnosis.verdict` looks which of them a session is for."""
+    from analyzer.diagnosis import unreached
+    from analyzer.diagnosis.dtls import rules as dtls
+    from analyzer.diagnosis.lightssl import rules as lightssl
+
+    return unreached.PAGE, lightssl.PAGE, dtls.RESUMED, dtls.HANDSHAKE
+
+
+def rules() -> str:
+    """Every page of rules: who is asked when, which codes it can give, what may change the verdict afterwards."""
+    table = []
+    for page in pages():
+        table.append(
+            f"**{page.about[0].upper()}{page.about[1:]}**\n\n| where it came to | rule | asks | gives |\n|---|---|---|---|\n"
+        )
+        for group in page.groups:
+            need = f"`{group.needs}`" if group.needs else "anywhere"
+            for row in group.rows:
+                codes = ", ".join(f"`{code.value}`" for code in row.gives)
+                table.append(f"| {need} | `{row.name}` | {_cell(row.asks)} | {codes} |\n")
+                need = ""
+        if page.afterwards:
+            table.append("\nAfterwards:\n\n")
+            table += [f"* `{item.name}`: {item.changes}\n" for item in page.afterwards]
+        table.append("\n")
+    return "".join(table).rstrip("\n") + "\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "verdicts": verdicts,
     "findings": findings,
+    "rules": rules,
     "commands": help_of_commands,
     "limits": limits,
     "performance": performance,

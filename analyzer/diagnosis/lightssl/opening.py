@@ -209,22 +209,6 @@ def _connected(view: View, waited: float) -> Evidence:
     return Evidence(f"SYN-ACK {waited:.3f} s after the first SYN", accepted.frames if accepted is not None else ())
 
 
-def other_greeting(view: View) -> Draft | None:
-    """What comes does not begin as a nonce does."""
-    nonce = view.step("nonce")
-    if nonce.status is not Status.MALFORMED:
-        return None
-    text = f"the first {len(nonce.data) + nonce.missing} bytes are not the 40 random bytes a cloud begins with"
-    return Draft(
-        Code.NOT_THE_CLOUD,
-        Certainty.INFERRED,
-        "nonce",
-        nonce.frames,
-        f"What answers at {view.case.cloud} does not begin with a nonce: this is not a Particle cloud.",
-        (Evidence(text, nonce.frames),),
-    )
-
-
 def closed_before_nonce(view: View) -> Draft | None:
     """Connected, and the other side ends it before all 40 bytes have come."""
     close = view.first_close

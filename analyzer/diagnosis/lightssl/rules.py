@@ -101,7 +101,6 @@ CONNECTED: Group[View] = Group(
     (
         Row(opening.answered_too_late, "did the SYN-ACK come after the device gave up?", (Code.CONNECT_UNANSWERED,)),
         Row(opening.abandoned, "does the device close before anything was said?", (Code.SESSION_DROPPED,)),
-        Row(opening.other_greeting, "are the first bytes no nonce?", (Code.NOT_THE_CLOUD,)),
         Row(opening.closed_before_nonce, "does the other side close?", (Code.CLOSED_BEFORE_NONCE,)),
         Row(opening.no_nonce, "otherwise", (Code.NO_NONCE, Code.CAPTURE_INCOMPLETE)),
     ),
