@@ -109,6 +109,9 @@ class Dtls:
         if len(self._ledgers) >= MAX_ATTEMPTS:
             self._refused += 1
             return None
+        return self._begin(mark, random)
+
+    def _begin(self, mark: Mark, random: bytes | None = None) -> Ledger:
         ledger = Ledger(len(self._ledgers), mark, random)
         self._ledgers.append(ledger)
         if random is not None:
@@ -116,8 +119,8 @@ class Dtls:
         self._answering = (ledger, ledger.answer)
         return ledger
 
-    def _current(self, mark: Mark) -> Ledger | None:
-        return self._ledgers[-1] if self._ledgers else self._open(mark)
+    def _current(self, mark: Mark) -> Ledger:
+        return self._ledgers[-1] if self._ledgers else self._begin(mark)
 
     def _record(self, direction: Direction, record: WireRecord, mark: Mark) -> list[Ledger]:
         """File one record; the attempts it belongs to."""
@@ -126,8 +129,6 @@ class Dtls:
         if record.content_type is ContentType.HANDSHAKE:
             return self._handshake(direction, record, mark)
         ledger = self._current(mark)
-        if ledger is None:
-            return []
         if record.content_type is ContentType.ALERT and len(record.fragment) == 2:
             if len(ledger.alerts) < MAX_KEPT:
                 ledger.alerts.append(Alert(direction, record.fragment[0], record.fragment[1], mark))
@@ -198,10 +199,9 @@ class Dtls:
             try:
                 fragment = Fragment.from_wire(cursor, record.missing)
             except WireError:
-                ledger = self._current(mark)
-                if ledger is not None:
-                    ledger.spoil(direction, mark)
-                    touched.append(ledger)
+                current = self._current(mark)
+                current.spoil(direction, mark)
+                touched.append(current)
                 break
             ledger = (
                 self._from_device(fragment, mark) if direction is Direction.UP else self._from_cloud(fragment, mark)
@@ -211,10 +211,11 @@ class Dtls:
         return touched
 
     def _from_device(self, fragment: Fragment, mark: Mark) -> Ledger | None:
-        ledger = self._current(mark)
+        current = self._current(mark)
+        ledger: Ledger | None = current
         if fragment.kind == Kind.CLIENT_HELLO and fragment.offset == 0:
             random = fragment.data[_RANDOM]
-            if random and not (ledger is not None and _alike(ledger.random, random)):
+            if random and not _alike(current.random, random):
                 ledger = self._by_random.get(random) or self._adopt(random) or self._open(mark, random)
         if ledger is None:
             return None
@@ -236,10 +237,8 @@ class Dtls:
         self._by_random[random] = ledger
         return ledger
 
-    def _from_cloud(self, fragment: Fragment, mark: Mark) -> Ledger | None:
+    def _from_cloud(self, fragment: Fragment, mark: Mark) -> Ledger:
         current = self._current(mark)
-        if current is None:
-            return None
         if fragment.kind == Kind.HELLO_VERIFY_REQUEST:
             flight, ledger = current.verify, current
             self._answering = (current, current.answer)
@@ -256,7 +255,7 @@ class Dtls:
         if assembly is not None:
             ledger.count(assembly, repeats, _stage(_DOWN_STAGES, fragment.kind), Direction.DOWN, mark)
             self._learn(ledger, flight, assembly.kind, assembly.body)
-        return ledger if ledger is current else current
+        return current
 
     def _answer_of(self, fragment: Fragment, current: Ledger) -> tuple[Ledger, Answer]:
         """Which answer of the cloud a message is part of."""

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from dissectors.dtls import handshake
+from dissectors.dtls import handshake, ledger
 from dissectors.dtls.attempt import DtlsAttempt
 from dissectors.dtls.crypto import verifies
 from dissectors.dtls.handshake import Dtls
@@ -410,6 +410,69 @@ def test_attempts_are_bounded(monkeypatch):
     found = feed(sent(UP, *flow))
     assert len(found) == 5
     assert any("not kept" in note for note in found[-1].transcript.notes)
+
+
+def test_a_resumed_session_beyond_the_last_attempt_is_counted_and_not_kept(monkeypatch):
+    monkeypatch.setattr(handshake, "MAX_ATTEMPTS", 1)
+    hello = datagrams("01-good")[0].data
+    (attempt,) = feed([*sent(UP, hello, hello), *sent(UP, FORK_2_1.moved_ping[0], start=5)])
+    assert (attempt.kind, attempt.frames, attempt.transcript.records) == ("handshake", (1, 2), ())
+    assert any("not kept" in note for note in attempt.transcript.notes)
+
+
+@pytest.mark.parametrize("kept", [2, 5])
+def test_what_is_kept_of_an_attempt_is_bounded(kept, monkeypatch):
+    """Of everything a flood may consist of the first are kept; the attempt goes on to its end all the same."""
+    monkeypatch.setattr(handshake, "MAX_KEPT", kept)
+    monkeypatch.setattr(ledger, "MAX_KEPT", kept)
+    machine, good = Dtls(hint_port=True), datagrams("01-good")
+    alert = WireRecord(ContentType.ALERT, 0xFEFD, 0, 9, b"\x01\x00").to_wire()
+    number = 0
+
+    def say(direction: Direction, data: bytes) -> None:
+        nonlocal number
+        number += 1
+        machine.datagram(direction, data, Mark((number,), number * 10**9))
+
+    for _ in range(7):
+        say(UP, good[0].data)
+        say(UP, b"neither a record nor a keep-alive")
+        say(UP, alert)
+        say(UP, b"\0")
+        number += 1
+        machine.icmp(UP, 3, 3, Mark((number,), number * 10**9))
+    for item in good[1:]:
+        say(item.direction, item.data)
+    (attempt,) = machine.attempts()
+    assert len(attempt.alerts) == len(attempt.icmp) == len(attempt.keep_alives) == len(attempt.repeats) == kept
+    assert len(attempt.transcript.records) == kept
+    assert attempt.frames == (1, number)
+    assert "more records than are kept" in attempt.transcript.notes
+    assert attempt.alerts[0].mark.frames == (3,)
+    assert rows(attempt)["cloud-finished"] == "seen"
+
+
+def test_answers_to_one_question_are_bounded():
+    """A cloud that answers the same ClientHello anew each time: the last answer stands for all that are not kept."""
+    good = datagrams("01-good")
+    (index,) = [n for n, d in enumerate(good) if d.direction is DOWN and d.data[13] == 2]
+    hello = good[index].data
+    answers = [hello[:27] + number.to_bytes(4, "big") + hello[31:] for number in range(100)]
+    (attempt,) = feed([*good[:index], *sent(DOWN, *answers, start=100)])
+    assert len(attempt.flights) == ledger.MAX_ANSWERS
+    assert "more answers of the cloud than are kept" in attempt.transcript.notes
+
+
+def test_fragments_of_one_record_are_bounded():
+    """A record of nothing but empty fragments is read so far and no further."""
+    pieces = [Fragment(1, 50, 0, n, b"x").to_wire() for n in range(50)]
+    whole = WireRecord(ContentType.HANDSHAKE, 0xFEFD, 0, 1, b"".join(pieces)).to_wire()
+    empty = Fragment(1, 50, 0, 0, b"").to_wire()
+    flood = WireRecord(ContentType.HANDSHAKE, 0xFEFD, 0, 1, empty * 64 + b"".join(pieces)).to_wire()
+    (read,) = feed(sent(UP, whole))
+    (flooded,) = feed(sent(UP, flood))
+    assert rows(read)["client-hello"] == "malformed", "put together, and no ClientHello"
+    assert rows(flooded)["client-hello"] != "malformed"
 
 
 def test_a_hostile_length_takes_no_memory_and_is_malformed():
