@@ -113,14 +113,17 @@ def test_what_icmp_errors_quote_is_counted_too(tshark: str, tmp_path: Path) -> N
     def udp(port: int) -> bytes:
         return wire.ipv4(A, B, wire.UDP, wire.udp(A, B, port, 5684, b"abc"))
 
-    def tcp(port: int, flags: int = ACK, sequence: int = 1) -> bytes:
-        return wire.ipv4(A, B, wire.TCP, wire.tcp(A, B, port, 5683, sequence, 1, flags, 1000))
+    def tcp(port: int, flags: int = ACK, sequence: int = 1, cloud: int = 5683) -> bytes:
+        return wire.ipv4(A, B, wire.TCP, wire.tcp(A, B, port, cloud, sequence, 1, flags, 1000))
 
     packets = [
         icmp_quoting(udp(1000)), udp(1000), udp(1001),
         icmp_quoting(tcp(1)), tcp(1), tcp(3),
         icmp_quoting(tcp(5)[:28]), tcp(5), tcp(7),
         icmp_quoting(tcp(9, SYN, 55)), tcp(9, SYN, 66), tcp(9, SYN, 66), icmp_quoting(tcp(9, SYN, 77)), tcp(11),
+        # Of a flow that is only counted, and of a datagram of which too little is quoted.
+        tcp(1, SYN, 55, 53), icmp_quoting(tcp(1, SYN, 55, 53)), icmp_quoting(tcp(1, SYN, 77, 53)), tcp(13),
+        icmp_quoting(udp(1002)[:26]), udp(1003),
     ]  # fmt: skip
     path = tmp_path / "icmp.pcap"
     path.write_bytes(capfile.pcap([capfile.Frame(n * 10**9, data, len(data)) for n, data in enumerate(packets)], 101))
@@ -133,8 +136,10 @@ def test_what_icmp_errors_quote_is_counted_too(tshark: str, tmp_path: Path) -> N
     # Frame 7 quotes 8 bytes of TCP only: it belongs to the flow of frame 8, but Wireshark gives it no number.
     assert sorted(mine) == [
         ("tcp", 0, 4, 5), ("tcp", 1, 6, 6), ("tcp", 2, 7, 8), ("tcp", 3, 9, 9), ("tcp", 4, 10, 13), ("tcp", 6, 14, 14),
-        ("udp", 0, 1, 2), ("udp", 1, 3, 3),
+        ("tcp", 9, 18, 18), ("udp", 0, 1, 2), ("udp", 1, 3, 3), ("udp", 2, 20, 20),
     ]  # fmt: skip
     theirs = {"tcp": extents(tshark, path, "tcp.stream"), "udp": extents(tshark, path, "udp.stream")}
-    assert theirs["udp"] == {0: (1, 2), 1: (3, 3)}
-    assert theirs["tcp"] == {0: (4, 5), 1: (6, 6), 2: (8, 8), 3: (9, 9), 4: (10, 12), 5: (13, 13), 6: (14, 14)}
+    assert theirs["udp"] == {0: (1, 2), 1: (3, 3), 2: (20, 20)}
+    assert theirs["tcp"] == {
+        0: (4, 5), 1: (6, 6), 2: (8, 8), 3: (9, 9), 4: (10, 12), 5: (13, 13), 6: (14, 14), 7: (15, 16), 8: (17, 17), 9: (18, 18),
+    }  # fmt: skip

@@ -372,6 +372,19 @@ def test_a_straggler_is_one_whether_or_not_other_packets_tell_the_time() -> None
     assert [c.last_frame for c in alone] == [c.last_frame for c in among] == [11]
 
 
+def test_a_straggler_that_comes_before_the_next_look_is_one_too() -> None:
+    talk = session(Talk()).close()
+    straggler = talk.segment(UP, flags=FIN | ACK, after=500 * MS)
+    again = Talk(number=straggler.number, time_ns=straggler.time_ns, isn={UP: 90_000, DOWN: 70_000})
+    session(again)
+    found = converse([*talk.packets, *again.packets], Options(closed_ns=400 * MS))
+    assert [(c.ended, c.last_frame, c.stream) for c in found] == [
+        ("closed", straggler.number - 1, 0), ("capture-end", again.number, 1),
+    ]  # fmt: skip
+    (whole, _) = converse([*talk.packets, *again.packets], Options(closed_ns=600 * MS))
+    assert whole.last_frame == straggler.number
+
+
 def test_a_straggler_of_a_flow_nobody_wants_changes_nothing() -> None:
     talk = Talk(cloud_port=443).open().close()
     talk.segment(UP, flags=FIN | ACK, after=3600 * SECOND)
@@ -423,6 +436,29 @@ def test_an_icmp_error_before_the_first_packet_waits_for_it() -> None:
     assert [note.frame for note in found.icmp] == [1]
     assert found.first_frame == 1
     assert found.filter == "udp.stream eq 0"
+
+
+def test_a_redirect_is_no_error() -> None:
+    """The gateway names a better way; the packet it quotes went on to the cloud."""
+    hello = datagram(1, CLIENT_HELLO)
+    told = unreachable(2, hello)
+    redirect = told._replace(payload=b"\x05\x01" + told.payload[2:])
+    (found,) = converse([hello, redirect])
+    assert found.icmp == ()
+    (found,) = converse([hello, told])
+    assert [note.frame for note in found.icmp] == [2]
+
+
+@pytest.mark.parametrize("port", [2152, 3544])
+def test_a_tunnel_that_is_not_looked_into_leaves_no_stream_numbers(port: int) -> None:
+    """Wireshark numbers what is inside too; too small a datagram has nothing inside."""
+    talk = session(Talk(number=1))
+    for size, stream in ((35, 0), (36, None)):
+        outer = datagram(1, bytes(size), port=port)
+        (found,) = converse([outer, *talk.packets])
+        assert isinstance(found, TcpConversation)
+        assert found.stream == stream
+        assert ("tcp.stream" in found.filter) == (stream is not None)
 
 
 # -- bounds -----------------------------------------------------------------------------------------
@@ -484,6 +520,25 @@ def test_beyond_the_flow_limit_there_are_no_stream_numbers_but_filters_still_sel
     assert found.filter == (
         "ip.addr eq 192.0.2.50 and ip.addr eq 203.0.113.10 and tcp.port eq 40000 and tcp.port eq 5683"
     )
+
+
+def test_beyond_the_flow_limit_only_what_may_be_a_session_is_begun() -> None:
+    table = Table(Options(flows=4))
+    key = b"%d"
+    assert [table.count_udp(key % n) for n in (0, 0, 1, 2, 3, 4)] == [True, False, True, True, True, False]
+    assert [table.count_tcp(key % n, 0, 1, 1) for n in (0, 0, 1, 2, 3, 4)] == [True, False, True, True, True, False]
+    assert not table.knows(UDP, key % 4)
+    assert not table.knows(TCP, key % 4)
+    middle, other = Talk(), Talk(port=40001, cloud_port=443)
+    assert list(table.feed(other.up(b"in the middle of something"))) == []
+    assert len(table._tcp) == 4, "neither an opening nor the cloud's port: not even looked at"
+    table.feed(middle.up(b"in the middle of a session"))
+    table.feed(datagram(7, b"something", port=9999))
+    assert len(table._udp) == 4
+    table.feed(datagram(8, CLIENT_HELLO, port=9998))
+    found = list(table.finish())
+    assert [(type(c).__name__, c.stream) for c in found] == [("TcpConversation", None), ("UdpConversation", None)]
+    assert [problem.code for problem in table.problems] == ["too-many-flows"]
 
 
 def test_the_bytes_held_are_bounded() -> None:
