@@ -183,6 +183,60 @@ def test_secrets_are_bounded() -> None:
     assert sum(map(len, capture.secrets)) <= 16 << 20
 
 
+def old(data: bytes, interface: int = 0, ticks: int = 0, captured: int | None = None) -> bytes:
+    """An obsolete packet block."""
+    size = len(data) if captured is None else captured
+    head = struct.pack("<HHIIII", interface, 0, ticks >> 32, ticks & 0xFFFFFFFF, size, len(data))
+    return block(2, head + data + bytes(-len(data) % 4))
+
+
+@pytest.mark.tshark
+def test_old_packets_read_as_tshark_reads_them(tshark: str, tmp_path: Path) -> None:
+    data = section() + interface() + old(datagram(1), ticks=7_000_001) + old(datagram(2), ticks=8_000_002)
+    capture, packets = read(data)
+    assert capture.problems == []
+    theirs = tshark_frames(tshark, tmp_path / "old.pcapng", data)
+    assert [(p.number, f"{p.time_ns / 1e9:.9f}", str(p.source_port)) for p in packets] == theirs
+
+
+@pytest.mark.parametrize(
+    ("packet", "code"),
+    [
+        (old(datagram(1), interface=1), "unknown-interface"),
+        (old(datagram(1), ticks=2**63), "absurd-time"),
+        (old(datagram(1), captured=1000), "damaged-record"),
+    ],
+)
+def test_what_is_wrong_with_an_old_packet_is_said(packet: bytes, code: str) -> None:
+    capture, packets = read(section() + interface() + enhanced(datagram(7), 5) + packet + enhanced(datagram(8), 6))
+    assert [(problem.code, problem.frame) for problem in capture.problems] == [(code, 2)]
+    kept = {"damaged-record": [1], "unknown-interface": [1, 3], "absurd-time": [1, 2, 3]}[code]
+    assert [p.number for p in packets] == kept
+    if code == "absurd-time":
+        assert packets[1].time_ns == packets[0].time_ns, "the time before it"
+
+
+def test_a_simple_packet_before_any_interface_is_counted() -> None:
+    simple = block(3, struct.pack("<I", len(datagram(2))) + datagram(2))
+    capture, packets = read(section() + simple + interface() + enhanced(datagram(1)))
+    assert [p.number for p in packets] == [2]
+    assert [(problem.code, problem.frame) for problem in capture.problems] == [("unknown-interface", 1)]
+
+
+def test_an_interface_that_is_cut_keeps_its_number() -> None:
+    """Its packets are of no link type; those of the interface behind it are what they were."""
+    capture, packets = read(
+        section() + block(1, b"cut!") + interface() + enhanced(datagram(1)) + enhanced(datagram(2), number=1)
+    )
+    assert [p.number for p in packets] == [2]
+    assert capture.packets == 2
+
+
+def test_secrets_that_are_cut_are_none() -> None:
+    capture, packets = read(section() + interface() + block(10, b"cut!") + enhanced(datagram(1)))
+    assert (capture.secrets, capture.status, len(packets)) == ([], "ok", 1)
+
+
 def test_a_long_unknown_block_is_passed_over() -> None:
     capture, packets = read(section() + interface() + block(0x99, bytes(20 << 20)) + enhanced(datagram(1)))
     assert [p.number for p in packets] == [1]

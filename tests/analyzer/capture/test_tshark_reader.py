@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+import io
 import os
+import stat
 import struct
 import subprocess
+import tempfile
 from pathlib import Path
 
 import pytest
 
+from analyzer.capture import Limits, open_capture
 from analyzer.capture.tshark_reader import TsharkCapture
 from analyzer.errors import InputError
 from analyzer.keys import load_keys
+from analyzer.packet import Problem
 from analyzer.pipeline import Options, analyze_capture
 from analyzer.reports.json import plain
+from captures.synth import capfile, wire
 
 CAPTURES = Path(__file__).resolve().parents[3] / "captures"
 #: One of each path to a payload; `tests/test_engines.py --all` style runs over everything are by hand.
@@ -76,6 +82,112 @@ def test_an_old_tshark_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path,
     monkeypatch.setattr("pyshark.tshark.tshark.get_tshark_version", lambda *_: "2.6.20")
     with pytest.raises(InputError, match="too old"):
         TsharkCapture(CAPTURES / CASES[0], name="c")
+
+
+def test_a_tshark_that_does_not_tell_its_version_is_named(monkeypatch: pytest.MonkeyPatch, tshark: str) -> None:
+    monkeypatch.setattr("pyshark.tshark.tshark.get_tshark_version", lambda *_: "unknown")
+    with pytest.raises(InputError, match=r"does not tell its version \(ValueError\)"):
+        TsharkCapture(CAPTURES / CASES[0], name="c")
+
+
+@pytest.mark.parametrize(("name", "problem"), [("gone.pcap", "no such file"), ("folder", "is a folder")])
+def test_a_path_that_is_no_file_is_one_clear_line(name: str, problem: str, tshark: str, tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    with pytest.raises(InputError, match=problem):
+        TsharkCapture(tmp_path / name, name=name)
+
+
+@pytest.fixture
+def left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Where temporary files go, to see what is left of them."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    return folder
+
+
+def test_a_pipe_is_copied_for_tshark_and_the_copy_goes(tshark: str, left: Path) -> None:
+    path = CAPTURES / "tcp-12-syn-refused" / "capture.pcap"
+    capture = TsharkCapture(io.BytesIO(path.read_bytes()), name="-")
+    (copy,) = left.iterdir()
+    assert stat.S_IMODE(copy.stat().st_mode) == 0o600
+    packets = list(capture)
+    assert [packet.number for packet in packets] == [packet.number for packet in TsharkCapture(path, name="c")]
+    assert packets
+    assert list(left.iterdir()) == []
+
+
+@pytest.mark.parametrize("error", [OSError(5, "Input/output error"), KeyboardInterrupt()])
+def test_nothing_is_left_of_a_copy_that_failed(error: BaseException, tshark: str, left: Path) -> None:
+    class Broken(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            raise error
+
+    expected = InputError if isinstance(error, OSError) else KeyboardInterrupt
+    with pytest.raises(expected) as end:
+        TsharkCapture(Broken(), name="-")
+    assert expected is KeyboardInterrupt or "cannot be copied for tshark: Input/output error" in str(end.value)
+    assert list(left.iterdir()) == []
+
+
+def test_a_capture_without_packets_is_read_to_its_end(tshark: str, tmp_path: Path) -> None:
+    empty = tmp_path / "empty.pcap"
+    empty.write_bytes((CAPTURES / "tcp-12-syn-refused" / "capture.pcap").read_bytes()[:24])
+    capture = TsharkCapture(empty, name="c")
+    assert list(capture) == []
+    assert (capture.status, capture.packets, capture.problems) == ("ok", 0, [])
+
+
+def test_limits_hold_for_tshark_too(tshark: str) -> None:
+    path = CAPTURES / "tcp-01a-good-brewskey-fw063" / "capture.pcap"
+    first = list(TsharkCapture(path, name="c"))[:5]
+    few = TsharkCapture(path, name="c", limits=Limits(packets=first[-1].number))
+    assert list(few) == first
+    assert (few.status, [problem.code for problem in few.problems]) == ("partial", ["limit-packets"])
+
+    late = Problem("limit-time", "too long", None)
+    asked: list[int] = []
+
+    def stop() -> Problem | None:
+        asked.append(1)
+        return late if len(asked) > 10 else None
+
+    slow = TsharkCapture(path, name="c", limits=Limits(stop=stop))
+    assert len(list(slow)) <= 10
+    assert slow.status == "partial"
+    assert late in slow.problems
+
+
+def test_headers_that_are_cut_are_no_packets(tshark: str, tmp_path: Path) -> None:
+    """As with our own reader; tshark shows what there is of them."""
+    segment = wire.tcp(bytes(4), bytes(4), 1000, 5683, 1, 0, 2, 100)
+    datagram = wire.udp(bytes(4), bytes(4), 1000, 5684, b"abc")
+    frames = []
+    for protocol, data, sizes in ((wire.TCP, segment, (8, 15, 20)), (wire.UDP, datagram, (4, 7, 11))):
+        whole = wire.ipv4(b"\1\1\1\1", b"\2\2\2\2", protocol, data)
+        frames += [capfile.Frame(10**18, whole[: 20 + size], len(whole)) for size in sizes]
+    path = tmp_path / "cut.pcap"
+    path.write_bytes(capfile.pcap(frames, capfile.RAW))
+    ours = [(packet.number, packet.protocol, packet.payload) for packet in open_capture(path, name="c")]
+    theirs = [(packet.number, packet.protocol, packet.payload) for packet in TsharkCapture(path, name="c")]
+    assert theirs == ours
+    assert [number for number, *_ in theirs] == [3, 6]
+
+
+def test_of_ip_in_ip_the_inner_one_counts(tshark: str, tmp_path: Path) -> None:
+    four, six = [(b"\1\1\1\1", b"\2\2\2\2"), (bytes(15) + b"\1", bytes(15) + b"\2")]
+    inner = wire.udp(*four, 1000, 5684, b"abc")
+    inner_six = wire.udp(*six, 1000, 5684, b"abc")
+    frames = [
+        wire.ip(*six, 4, wire.ipv4(*four, wire.UDP, inner)),
+        wire.ipv4(*four, 41, wire.ip(*six, wire.UDP, inner_six)),
+    ]
+    path = tmp_path / "inner.pcap"
+    path.write_bytes(capfile.pcap([capfile.Frame(10**18, data, len(data)) for data in frames], capfile.RAW))
+    ours = [(packet.source, packet.payload, packet.ttl) for packet in open_capture(path, name="c")]
+    theirs = [(packet.source, packet.payload, packet.ttl) for packet in TsharkCapture(path, name="c")]
+    assert theirs == ours
+    assert [source for source, *_ in theirs] == [four[0], six[0]]
 
 
 def dying(folder: Path, tshark: str, how: str) -> None:
