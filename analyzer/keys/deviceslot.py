@@ -26,7 +26,6 @@ _CORE_SLOT: Final = 1024
 #: QINV of a usual key ends before this byte.
 _USUAL_END: Final = 611
 _SCALAR: Final = 32
-_PUBLIC: Final = "a public key where the device's private key belongs"
 #: The numbers a device computes with; D is not among them.
 _USED: Final = ("n", "p", "q", "dp", "dq", "qinv")
 
@@ -42,10 +41,7 @@ def read_device_slot(
     tail = tail_notes(blob.data, structure.size)
     if structure.ec is not None:
         return _ec(blob, structure, structure.ec, tail, device_id)
-    if structure.rsa is None or not structure.private:
-        return Reading(
-            structure.kind, structure.algorithm, structure.bits, structure.spki, _PUBLIC, tail, structure.rsa
-        )
+    assert structure.rsa is not None  # a public key has another role (`roles`), so what is here is private
     return _rsa(blob, structure, structure.rsa, tail, file, device_id)
 
 
@@ -102,8 +98,6 @@ def _ec(blob: Blob, structure: Structure, key: EcKey, tail: tuple[KeyFinding, ..
     problem: str | None = None
     damaged = False
     in_rsa_slot = blob.transport == "tcp" or len(blob.data) in (rsa.PRIVATE_SLOT, _CORE_SLOT)
-    if not structure.private:
-        return Reading(structure.kind, "ec", ec.BITS, key.spki, _PUBLIC, tail, None, key)
     if in_rsa_slot:
         problem = "an EC key in the RSA (TCP) slot"
     elif not key.on_curve:

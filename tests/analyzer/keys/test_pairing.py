@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import shlex
+import shutil
+import subprocess
 from pathlib import Path
 from random import Random
 
 import pytest
 
 from analyzer.keys import load_keys
+from analyzer.keys.images import CORE_FLASH
 from analyzer.keys.pairing import compare
 from analyzer.keys.published import PARTICLE_RSA_SPKI
 from captures.synth.keys import EcKey, RsaKey, pem, server_slot
+from captures.zoo import forms
 
 ZOO = Path(__file__).resolve().parents[3] / "captures" / "keys-zoo"
 DEVICE, OTHER = "54ff73066672524813250167", "54ff73066672524813250168"
@@ -229,3 +233,54 @@ def test_pem_that_a_device_could_not_read_is_told_before_it_is_written(tmp_path)
     report = look(tmp_path, device__pem=pem("RSA PRIVATE KEY", short))
     assert "device-key-shifted" in codes(report)
     assert not report.troubled
+
+
+def test_a_public_file_that_is_not_the_half_of_the_private_one(tmp_path):
+    report = look(tmp_path, **{f"f{DEVICE}__der": KEY.pkcs1, f"f{DEVICE}__device__pub__der": SECOND.spki})
+    assert "the public file is not the half of the device's private key" in report.devices[0].verdict
+    assert "device-halves-differ" in codes(report)
+
+
+def test_a_copy_that_cannot_be_read_is_told(tmp_path):
+    report = look(tmp_path, **{f"f{DEVICE}__der": KEY.pkcs1, f"f{DEVICE}__pub__pem": pem("PUBLIC KEY", KEY.spki[:80])})
+    assert "the cloud's copy is unusable" in report.devices[0].verdict
+    assert [pair.fits for pair in report.devices[0].pairs] == [False]
+
+
+def test_of_a_damaged_key_no_public_half_is_sent(tmp_path):
+    """The copy is another key, and so would be what the device's file gives: it needs a new key, not another copy."""
+    slot = bytearray(KEY.pkcs1.ljust(612, b"\xff"))
+    slot[100] ^= 0x55  # of the modulus
+    report = look(tmp_path, **{f"f{DEVICE}__der": bytes(slot), f"f{DEVICE}__pub__pem": SECOND.public_pem})
+    (told,) = [found.finding for found in report.findings if found.finding.code == "cloud-copy-differs"]
+    assert told.commands[-1] == f"particle keys send {DEVICE} {DEVICE}_new.pub.pem"
+    assert not any(f"-in {DEVICE}.der" in command for command in told.commands)
+
+
+@pytest.mark.skipif(not shutil.which("openssl") or not shutil.which("dd"), reason="the commands are for openssl and dd")
+def test_the_commands_cut_the_key_out_of_a_dump(tmp_path):
+    """What the report tells to type gives the public half of the key in the dump."""
+    dump = forms.placed(CORE_FLASH, {0x2000: KEY.pkcs1.ljust(612, b"\xff")})
+    report = look(tmp_path, **{f"f{DEVICE}__bin": dump, f"f{DEVICE}__pub__pem": SECOND.public_pem})
+    (told,) = [found.finding for found in report.findings if found.finding.code == "cloud-copy-differs"]
+    assert told.commands[-1] == f"particle keys send {DEVICE} {DEVICE}.pub.pem"
+    for command in told.commands[:-1]:
+        subprocess.run(command, shell=True, cwd=tmp_path, check=True, capture_output=True)
+    assert len(told.commands) == 3
+    made = (tmp_path / f"{DEVICE}.pub.pem").read_bytes()
+    assert made.split() == KEY.public_pem.split()
+
+
+def test_a_key_that_is_in_no_file_of_its_own_is_not_cut_out(tmp_path):
+    """From digits in a text no command of openssl makes a public half."""
+    report = look(tmp_path, **{f"f{DEVICE}__txt": KEY.pkcs1.hex().encode(), f"f{DEVICE}__pub__pem": SECOND.public_pem})
+    (told,) = [found.finding for found in report.findings if found.finding.code == "cloud-copy-differs"]
+    assert told.commands == (f"particle keys send {DEVICE} {DEVICE}.pub.pem",)
+
+
+def test_of_an_encrypted_key_alone_no_transport_is_known(tmp_path):
+    head = b"Proc-Type: 4,ENCRYPTED\nDEK-Info: AES-128-CBC,00112233445566778899AABBCCDDEEFF\n\n"
+    locked = pem("RSA PRIVATE KEY", KEY.pkcs1).replace(b"KEY-----\n", b"KEY-----\n" + head, 1)
+    report = look(tmp_path, **{f"f{DEVICE}__pem": locked})
+    assert [row.transport for row in report.devices] == ["unknown"]
+    assert "wrong-algorithm" not in codes(report)
