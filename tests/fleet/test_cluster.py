@@ -60,8 +60,13 @@ def scheduler(tmp_path: Path) -> Iterator[tuple[str, list[subprocess.Popen[bytes
         yield address, workers, spill
     finally:
         for process in (*workers, head):
-            process.kill()
-            process.wait()
+            process.terminate()  # not kill: what the workers did is then counted by `.ci/coverage`
+        for process in (*workers, head):
+            try:
+                process.wait(timeout=20)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
 
 def many(fleet: Path, count: int) -> list[str]:
