@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 from analyzer.devicelog.prefix import hide_keys, strip_prefix
 from analyzer.firmware.case import RemedyContext
-from analyzer.firmware.leds import Led, find_leds, leds
+from analyzer.firmware.leds import Led, find_leds, leds, leds_told
 from analyzer.firmware.lines import LONGEST, Line, LineKind, known_lines, match_line, number_of
 from analyzer.firmware.numbers import Number, Space, meanings, number, spaces
 from analyzer.firmware.remedies import remedy
@@ -34,6 +34,8 @@ _WAIT = re.compile(r"(\d{1,5}(?:\.\d{1,6})?) ?(ms|s|sec|seconds|min|minutes)")
 _UNITS = {"ms": 0.001, "min": 60.0, "minutes": 60.0}
 _NAME_PREFIX = re.compile(r"^(?:MBEDTLS_ERR_|SYSTEM_ERROR_|PROTOCOL_ERROR_|TLS_ALERT_)")
 _MOST_SITUATIONS = 4
+#: A description of a light has no more words.
+_LED_WORDS = 14
 #: Marks a row of a detail as a line to type: it is shown as it is, never wrapped.
 _COMMAND = "$ "
 
@@ -212,11 +214,9 @@ def _line_title(line: Line) -> str:
 
 
 def _by_led(plain: str) -> Iterator[Meaning]:
-    # A colour inside a long pasted text is no LED pattern.
-    if len(plain.split()) > 14:
-        return
-    for led in find_leds(plain):
-        yield _led(led)
+    # A colour inside a long pasted text is no LED pattern by itself.
+    found = find_leds(plain) if len(plain.split()) <= _LED_WORDS else ()
+    yield from map(_led, found or (led for _, led in leds_told(plain)))
 
 
 def _led(led: Led) -> Meaning:

@@ -7,16 +7,19 @@ a log alone has no frames, and its times count from the device's start, which is
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from analyzer.devicelog import Alignment, DeviceLog, LogAttempt, attach, judge_attempt, judge_log, read_log
+from analyzer.devicelog import Alignment, DeviceLog, LogAttempt, attach, judge_attempt, judge_log, read_log, spoken
 from analyzer.devicelog.agree import log_lines
 from analyzer.errors import InputError
+from analyzer.firmware.case import RemedyContext
+from analyzer.firmware.evidence import missing_evidence
 from analyzer.firmware.lines import LineKind
 from analyzer.model import (
+    LOG_FORMAT,
     CaptureReport,
     Certainty,
     Cloud,
@@ -33,10 +36,10 @@ from analyzer.times import rfc3339
 from dissectors.events import Direction, How, Status
 from dissectors.handshakes import USUAL, usual_port
 
-#: What `CaptureReport.format` says of a report that comes from a log.
-LOG_FORMAT = "device-log"
 #: More attempts of one log than this tell nothing more; the last ones are kept.
 _ATTEMPTS = 200
+#: Line numbers that are named for one thing a log says again and again.
+_LINES = 6
 _FROM_CLOUD = frozenset(
     {
         *("nonce", "session-key", "cloud-hello"),
@@ -84,7 +87,7 @@ def with_logs(captures: Sequence[CaptureReport], logs: Sequence[DeviceLog]) -> t
         if place is not None:
             result[place] = _told_by_logs(result[place], logs)
     elif len(logs) > len(fitting):
-        apart = tuple(_unmatched(log) for log in logs if log.name not in fitting)
+        apart = (item for log in logs if log.name not in fitting for item in _apart(log))
         result[place] = replace(result[place], problems=(*result[place].problems, *apart))
     return tuple(result)
 
@@ -158,10 +161,14 @@ def _with_strangers(session: Session, alignments: Iterable[Alignment]) -> Sessio
     return replace(session, findings=(*session.findings, *found)) if found else session
 
 
-def _unmatched(log: DeviceLog) -> InputProblem:
+def _apart(log: DeviceLog) -> Iterator[InputProblem]:
+    """What a log that fits no session says by itself."""
+    if not log.attempts:
+        yield from _without_attempt(log, f"{log.name}: ")
+        return
     verdict = judge_log(log)
     whose = f" of {log.device_id}" if log.device_id else ""
-    return InputProblem(
+    yield InputProblem(
         "log-unmatched",
         f"{log.name}{whose} fits no session here; by itself it says {verdict.code.value} ({verdict.certainty.value}): {verdict.summary}",
     )
@@ -192,9 +199,25 @@ def _empty(path: Path) -> CaptureReport:
 
 def _told_by_logs(capture: CaptureReport, logs: Sequence[DeviceLog]) -> CaptureReport:
     sessions: list[Session] = []
+    problems = list(capture.problems)
     for log in logs:
-        sessions += sessions_of(log, len(sessions) + 1)
-    return replace(capture, sessions=tuple(sessions), stories=tell(sessions))
+        found = sessions_of(log, len(sessions) + 1)
+        sessions += found
+        if not found:
+            problems += _without_attempt(log, "" if capture.format == LOG_FORMAT else f"{log.name}: ")
+    advice = () if sessions else (*capture.advice, missing_evidence("attempt-in-log", RemedyContext("tcp")))
+    return replace(capture, sessions=tuple(sessions), stories=tell(sessions), problems=tuple(problems), advice=advice)
+
+
+def _without_attempt(log: DeviceLog, where: str) -> Iterator[InputProblem]:
+    """That a log holds no attempt, and which of its lines are known all the same."""
+    known = spoken(log)
+    lines = f"{log.lines:,} line{'' if log.lines == 1 else 's'}"
+    yield InputProblem("log-without-attempt", f"{where}{lines} read, no connection attempt in them")
+    for item in known:
+        numbers = ", ".join(map(str, item.lines[:_LINES])) + (", ..." if len(item.lines) > _LINES else "")
+        plural = "s" if len(item.lines) > 1 else ""
+        yield InputProblem("known-line", f"{where}line{plural} {numbers} ({item.said}): {item.means}")
 
 
 def _session(log: DeviceLog, attempt: LogAttempt, session_id: str) -> Session:

@@ -350,6 +350,8 @@ class CaptureReport:
     last_time: str | None
     sessions: tuple[Session, ...]
     stories: tuple[Story, ...] = ()
+    #: What to do when there is no session to judge. Absent from the JSON when there is nothing to say.
+    advice: tuple[Remedy, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -369,6 +371,8 @@ class Totals:
     verdicts: Mapping[str, int]
 
 
+#: What `CaptureReport.format` says of a report that comes from a device's log.
+LOG_FORMAT = "device-log"
 #: The name of the report's JSON form, and of the program that writes it.
 SCHEMA_NAME = "handshake-report/1"
 TOOL_NAME = "particle-handshake-analyzer"

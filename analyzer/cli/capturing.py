@@ -26,6 +26,10 @@ class Format(StrEnum):
 SECRET_FORMATS = (Format.TEXT, Format.JSON, Format.JSONL)
 
 
+#: Problems that are an answer, not a limit: they stand in the report and need no line beside it.
+_IN_REPORT_ONLY = ("known-line",)
+
+
 class Engine(StrEnum):
     """Who dissects link and network layers."""
 
@@ -82,7 +86,7 @@ def run(request: Request) -> int:
     style = Style.for_stream(sys.stdout, quiet=request.quiet, verbose=request.verbose, to_file=to_file)
     write(report, request.format.value, request.output, style)
     for item in report.captures:
-        for problem in item.problems:
+        for problem in (problem for problem in item.problems if problem.code not in _IN_REPORT_ONLY):
             print(printable(f"analyze: {item.path}: {problem.message}"), file=sys.stderr)
     return status_of(report.captures)
 

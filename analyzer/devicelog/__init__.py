@@ -4,6 +4,7 @@ from analyzer.devicelog.alignment import Alignment, SessionLog, align, attach
 from analyzer.devicelog.judge import judge_attempt, judge_log
 from analyzer.devicelog.reader import LogLimits, read_log
 from analyzer.devicelog.records import DeviceLog, LogAttempt, LogEvent
+from analyzer.devicelog.spoken import Spoken, spoken
 
 __all__ = [
     "Alignment",
@@ -12,9 +13,11 @@ __all__ = [
     "LogEvent",
     "LogLimits",
     "SessionLog",
+    "Spoken",
     "align",
     "attach",
     "judge_attempt",
     "judge_log",
     "read_log",
+    "spoken",
 ]

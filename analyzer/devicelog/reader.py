@@ -11,6 +11,7 @@ from pathlib import Path
 from analyzer.devicelog.attempts import attempts_of
 from analyzer.devicelog.prefix import hide_keys, strip_prefix
 from analyzer.devicelog.records import DeviceLog, LogAttempt, LogEvent
+from analyzer.devicelog.spoken import may_speak
 from analyzer.errors import InputError
 from analyzer.firmware.lines import LONGEST, LineKind, match_line, number_of
 from analyzer.model import Certainty, Finding
@@ -20,6 +21,8 @@ _WRAP = 1 << 32
 #: Threads may log a little out of order; a clock that goes back further has been reset.
 _JITTER_MS = 2000
 _TEXT = 200
+#: So many lines that are no log lines are kept.
+_LOOSE = 200
 _SECRET = "device key: (private key removed)"
 
 
@@ -60,6 +63,7 @@ class _Reading:
         self._base = 0
         self._header_ms: int | None = None
         self._secrets: list[int] = []
+        self._loose: list[tuple[int, str]] = []
         self._cut = False
 
     def take(self, raw: str) -> bool:
@@ -77,6 +81,8 @@ class _Reading:
             self._follow(parts.time_ms)
         found = match_line(parts.message) if parts.message else None
         if found is None:
+            if len(self._loose) < _LOOSE and may_speak(parts.message):
+                self._loose.append((self._lines, _clean(parts.message)))
             return True
         line, values = found
         if line.kind is LineKind.BOOT and (self._clock or 0) > _JITTER_MS:
@@ -146,6 +152,7 @@ class _Reading:
             lines=self._lines,
             cut=self._cut,
             findings=tuple(_findings(name, events, attempts, self._secrets)),
+            loose=() if attempts else tuple(self._loose),
         )
 
 

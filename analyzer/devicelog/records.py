@@ -115,6 +115,8 @@ class DeviceLog:
     lines: int = 0
     cut: bool = False
     findings: tuple[Finding, ...] = ()
+    #: Other lines (number, text) that may speak of an LED or an error number: for a log without an attempt.
+    loose: tuple[tuple[int, str], ...] = ()
 
     @property
     def device_id(self) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
 
@@ -11,6 +12,7 @@ from analyzer.model import Code
 
 _COLOURS = frozenset({"cyan", "red", "orange", "magenta", "white", "green", "blue", "yellow"})
 _COUNTS = frozenset({"1", "2", "3"})
+_RHYTHMS = frozenset({"fast", "slow", "breathing", "blinking", "sos"})
 _SYNONYMS = {
     "one": "1", "once": "1", "single": "1", "two": "2", "twice": "2", "three": "3", "thrice": "3",
     "quick": "fast", "quickly": "fast", "rapid": "fast", "rapidly": "fast", "slowly": "slow",
@@ -54,6 +56,45 @@ def leds() -> tuple[Led, ...]:
         )
         for entry in table("leds")["led"]
     )
+
+
+#: What ends a thought in running text; a comma does not ("fast cyan, one red flash").
+_CLAUSE = re.compile(r"[.;:!?()\n]|, and |\bor\b|\bversus\b", re.IGNORECASE)
+_WORD = re.compile(r"[a-z]+|\d+", re.IGNORECASE)
+#: Words around a colour that may belong to it, and how far apart two colours of one pattern are.
+_NEAR, _APART = 4, 8
+
+
+def leds_told(text: str) -> tuple[tuple[str, Led], ...]:
+    """The patterns that running text tells of, each with the words that do: a colour together with a count or a rhythm.
+
+    Stricter than `find_leds`: a colour alone tells nothing, and words that fit more than two patterns say too little.
+    """
+    found: dict[str, tuple[str, Led]] = {}
+    for clause in _CLAUSE.split(text):
+        words = list(_WORD.finditer(clause))
+        said = [_SYNONYMS.get(word[0].lower(), word[0].lower()) for word in words]
+        for first, last in _coloured(said):
+            near = frozenset(said[first:last])
+            if not near & (_COUNTS | _RHYTHMS):
+                continue
+            quote = clause[words[first].start() : words[last - 1].end()]
+            fitting = find_leds(quote)
+            most = max((len(near & led.words) for led in fitting), default=0)
+            best = [led for led in fitting if len(near & led.words) == most]
+            if len(best) <= 2:
+                found.update({led.pattern: (quote, led) for led in best if led.pattern not in found})
+    return tuple(found.values())
+
+
+def _coloured(said: list[str]) -> Iterator[tuple[int, int]]:
+    """Where colours stand close together, with the words around them."""
+    places = [place for place, word in enumerate(said) if word in _COLOURS or word == "sos"]
+    start = 0
+    for index, place in enumerate(places):
+        if index + 1 == len(places) or places[index + 1] - place > _APART:
+            yield max(0, places[start] - _NEAR), min(len(said), place + _NEAR)
+            start = index + 1
 
 
 def find_leds(description: str) -> tuple[Led, ...]:

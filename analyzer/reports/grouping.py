@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from analyzer.model import CaptureReport, Certainty, Code, Session, Verdict
+from analyzer.model import LOG_FORMAT, CaptureReport, Certainty, Code, Session, Verdict
 
 
 class Tone(StrEnum):
@@ -70,10 +70,19 @@ def _key(session: Session) -> tuple[str, str, int, str, str]:
     return device, session.cloud.address, session.cloud.port, verdict.code.value, verdict.certainty.value
 
 
+#: Problems that say why there is no session: a list of other causes beside them would only contradict.
+_SAYS_WHY = frozenset({"internet-test-alone", "device-key-damaged"})
+
+
 def nothing_found(capture: CaptureReport) -> str:
-    """What to think of a capture that was read and holds no device session."""
+    """What to think of a capture or a log that was read and holds no device session; empty when its problems say all."""
+    if capture.format == LOG_FORMAT:
+        return ""
+    read = f"{counted(capture.packets, 'packet')} read ({', '.join(capture.link_types) or 'no packets'})"
+    if any(problem.code in _SAYS_WHY for problem in capture.problems):
+        return f"{read}; the note says what is known."
     return (
-        f"{capture.packets} packets were read ({', '.join(capture.link_types) or 'no packets'}). A device talks to its cloud over TCP port 5683 or UDP port 5684; "
+        f"{read}. A device talks to its cloud over TCP port 5683 or UDP port 5684; "
         "on other ports its handshake is recognised by content, and --port tcp/N or udp/N adds a port. "
         "Usual causes: the capture was taken where the device's traffic does not pass, it was filtered, or the device sent nothing at all "
         "(a private key that does not parse keeps a UDP device silent: analyze keys shows that)."

@@ -36,9 +36,12 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any model value in, plain JSON v
     raise TypeError(f"{type(value).__name__} has no place in a report")
 
 
+#: Fields that are written only when something is in them: secrets were asked for, there is advice to give.
+_WHEN_GIVEN = ("secrets", "advice")
+
+
 def _told(value: Any, name: str) -> bool:  # noqa: ANN401
-    """Whether a field is written: secrets have a place in the JSON only when they were asked for."""
-    return name != "secrets" or bool(value.secrets)
+    return name not in _WHEN_GIVEN or bool(getattr(value, name))
 
 
 def compact(value: Any) -> str:  # noqa: ANN401 - any model value
@@ -60,8 +63,9 @@ def _getter(kind: Any) -> Callable[[Any], tuple[Any, ...]]:  # noqa: ANN401 - a 
 def _shallow(value: Any) -> Any:  # noqa: ANN401 - what the encoder does not know, one level of it as what it does know
     if is_dataclass(value) and not isinstance(value, type):
         found = dict(zip(_names(type(value)), _getter(type(value))(value), strict=True))
-        if "secrets" in found and not _told(value, "secrets"):
-            del found["secrets"]
+        for name in _WHEN_GIVEN:
+            if not found.get(name, True):
+                del found[name]
         return found
     if isinstance(value, Mapping):
         return dict(value)
@@ -87,7 +91,10 @@ def format_json(report: Report) -> Iterator[str]:
 
 
 def _capture(capture: CaptureReport) -> Iterator[str]:
-    head = {name: getattr(capture, name) for name in _names(CaptureReport) if name not in ("sessions", "stories")}
+    apart = ("sessions", "stories")
+    head = {
+        name: getattr(capture, name) for name in _names(CaptureReport) if name not in apart and _told(capture, name)
+    }
     yield _dump(head)[:-1] + ',\n   "sessions": ['
     for index, session in enumerate(capture.sessions):
         yield ("," if index else "") + "\n    " + _dump(session)

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
-from analyzer.model import CaptureReport, Report, Session
+from analyzer.model import CaptureReport, Remedy, Report, Session
 from analyzer.reports.ladder import frames_text, offset_text
 from analyzer.safe import printable
 
@@ -31,6 +31,7 @@ def _capture(capture: CaptureReport) -> Iterator[str]:
         yield f"> **{escape(problem.code)}**: {escape(problem.message)}\n\n"
     if not capture.sessions:
         yield "No device session found.\n\n"
+        yield from _steps(capture.advice)
         return
     yield "| session | device | cloud | verdict | certainty | frames |\n|---|---|---|---|---|---|\n"
     for session in capture.sessions:
@@ -44,13 +45,17 @@ def _capture(capture: CaptureReport) -> Iterator[str]:
         yield from _session(session)
 
 
-def _session(session: Session) -> Iterator[str]:
-    verdict = session.verdict
-    yield f"## {escape(session.id)}: {verdict.code} ({verdict.certainty})\n\n{escape(verdict.summary)}\n\n"
-    for remedy in verdict.remedy:
+def _steps(steps: Iterable[Remedy]) -> Iterator[str]:
+    for remedy in steps:
         yield f"- {escape(remedy.text)}\n"
         if remedy.commands:
             yield "\n" + "".join(f"      {printable(command)}\n" for command in remedy.commands) + "\n"
+
+
+def _session(session: Session) -> Iterator[str]:
+    verdict = session.verdict
+    yield f"## {escape(session.id)}: {verdict.code} ({verdict.certainty})\n\n{escape(verdict.summary)}\n\n"
+    yield from _steps(verdict.remedy)
     yield "\n| time | frames | direction | size | stage | |\n|---:|---|:---:|---:|---|---|\n"
     for stage in session.stages:
         arrow = "→" if stage.direction == "device-to-cloud" else "←"

@@ -26,6 +26,11 @@ _QUOTING = frozenset(
     {"answer", "location", "title", "server", "banner", "status_line", "summary", "name", "answers", "realm", "body"}
 )
 _LEFT_OUT = "(left out)"
+#: What may be an address in a sentence of ours, and one that names nobody: the internet test's.
+_ADDRESS = re.compile(r"(?<![\w.:])(?:\d{1,3}(?:\.\d{1,3}){3}|[0-9a-f]{0,4}(?::[0-9a-f]{0,4}){2,7})(?![\w.:]*\w)")
+_KNOWN_TO_ALL = frozenset({"8.8.8.8"})
+#: Problems that quote a log.
+_QUOTES = frozenset({"known-line"})
 
 
 def redacted(report: Report, salt: bytes) -> Report:
@@ -59,6 +64,10 @@ def _identifiers(report: Report, pseudonyms: Pseudonyms) -> Iterator[tuple[str, 
         yield PurePath(capture.path).name.lower(), name
         if capture.sha256:
             yield capture.sha256, pseudonyms.derived("sha256", capture.sha256.encode(), 32).hex()
+        for problem in capture.problems:
+            for text in _ADDRESS.findall(problem.message):
+                if text not in _KNOWN_TO_ALL and _address(text, pseudonyms) != _LEFT_OUT:
+                    yield text, _address(text, pseudonyms)
         for session in capture.sessions:
             yield from _of_session(session, pseudonyms)
 
@@ -77,7 +86,10 @@ def _of_session(session: Session, pseudonyms: Pseudonyms) -> Iterator[tuple[str,
 
 
 def _without_quotes(capture: CaptureReport) -> CaptureReport:
-    return replace(capture, sessions=tuple(_quiet(session) for session in capture.sessions))
+    problems = tuple(
+        replace(problem, message=_LEFT_OUT) if problem.code in _QUOTES else problem for problem in capture.problems
+    )
+    return replace(capture, problems=problems, sessions=tuple(_quiet(session) for session in capture.sessions))
 
 
 def _quiet(session: Session) -> Session:

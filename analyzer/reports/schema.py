@@ -12,8 +12,8 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 from analyzer import model
 from analyzer.model import SCHEMA_NAME, Report
 
-#: Written only when `--show-secrets` asked for them.
-_ON_REQUEST = ("secrets", "secrets_shown")
+#: Written only when there is something in them (`analyzer.reports.json`); secrets only when `--show-secrets` asked for them.
+_WHEN_GIVEN = ("secrets", "secrets_shown", "advice")
 
 
 def report_schema() -> dict[str, Any]:
@@ -53,8 +53,7 @@ def _of(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN4
                 "type": "object",
                 **_described(hint),
                 "properties": {field.name: _of(hints[field.name], definitions) for field in fields(hint)},
-                # Secrets are written only when they were asked for (`analyzer.reports.json`).
-                "required": [field.name for field in fields(hint) if field.name not in _ON_REQUEST],
+                "required": [field.name for field in fields(hint) if field.name not in _WHEN_GIVEN],
             }
             if hint is Report:
                 definitions[hint.__name__]["properties"]["schema"] = {"const": SCHEMA_NAME}

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 
-from analyzer.model import CaptureReport, Certainty, KeyRow, Outcome, Report, Session, Verdict
+from analyzer.model import CaptureReport, Certainty, KeyRow, Outcome, Remedy, Report, Session, Verdict
 from analyzer.reports.grouping import Group, Tone, alike, by_weight, counted, nothing_found
 from analyzer.reports.ladder import duration_text, frames_text, offset_text, span_text
 from analyzer.reports.pen import Pen
@@ -110,7 +110,10 @@ def _capture(pen: Pen, capture: CaptureReport, keys: tuple[KeyRow, ...]) -> Iter
     if not capture.sessions:
         if capture.status != "failed":
             yield "No device session found.\n"
-            yield from pen.block(nothing_found(capture), 2, "  ")
+            said = nothing_found(capture)
+            if said:
+                yield from pen.block(said, 2, "  ")
+            yield from _steps(pen, capture.advice, "What to do")
         return
     groups = by_weight(alike(capture.sessions))
     if pen.style.verbose:
@@ -206,10 +209,14 @@ def _open_questions(pen: Pen, verdict: Verdict) -> Iterator[str]:
 
 
 def _fix(pen: Pen, verdict: Verdict, title: str) -> Iterator[str]:
-    if verdict.remedy and len(title) + 2 >= _STEP:
+    yield from _steps(pen, verdict.remedy, title)
+
+
+def _steps(pen: Pen, steps: Sequence[Remedy], title: str) -> Iterator[str]:
+    if steps and len(title) + 2 >= _STEP:
         yield _title(pen, title)
         title = ""
-    for number, remedy in enumerate(verdict.remedy):
+    for number, remedy in enumerate(steps):
         yield from pen.block(remedy.text, _STEP, "" if number else f"  {title}", "bold")
         for command in remedy.commands:
             yield f"{' ' * (_STEP + 2)}{pen.plain(command)}\n"  # never broken: it is there to be copied

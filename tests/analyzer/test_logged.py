@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -174,6 +176,60 @@ def test_a_log_that_says_nothing_gives_no_session(tmp_path: Path):
     log.write_text("hello world\n")
     assert run("--log", str(log))[0] == 4
     assert sessions_of(read_log(log)) == ()
+
+
+#: Shapes of the lines of support threads 000, 003 and 004.
+FORUM = """Now I get fast flashing cyan followed by fast flashing red.
+Determining device status: state = dfuERROR, status = 10
+dfuERROR, clearing status
+dfu-util: Error during special command "ERASE_PAGE" get_status
+Error - Error: Command failed: unable to load Private Key
+140170135094944:error:0D07207B:asn1 encoding routines:ASN1_get_object:header too long:asn1_lib.c:150:
+My error as experienced in the field was blinking cyan following by three flashes of orange, only fixed by both keys.
+Our firmware reports error -19 each time.
+I have a red car, and two cats.
+"""
+
+
+@pytest.mark.parametrize("form", ["text", "json", "html", "markdown"])
+def test_a_log_without_an_attempt_says_how_much_was_read_and_what_is_known_of_it(tmp_path: Path, form: str):
+    log = tmp_path / "thread.txt"
+    log.write_text(FORUM)
+    status, out = run("--log", str(log), "--format", form)
+    assert status == 4
+    words = " ".join(re.sub(r"<[^>]*>|\\\\?|[>*]", "", html.unescape(out)).split())
+    assert "9 lines read, no connection attempt in them" in words
+    assert "packets were read" not in words and "capture was taken" not in words
+    for told in ("lines 2, 3 (", "line 4 (", "line 6 (", "line 7 (", "line 8 ("):
+        assert told in words, told
+    assert "line 9" not in words
+    assert "three orange blinks" in words and "WICED_CONNECTION_CLOSED" in words.replace("\\", "")
+    assert "particle serial monitor --follow" in words and "reset the device" in words
+
+
+@pytest.mark.parametrize(("text", "lines"), [("", "0 lines"), ("0000304866 ERROR: something\n", "1 line")])
+def test_a_log_with_nothing_known_in_it(tmp_path: Path, text: str, lines: str):
+    log = tmp_path / "one.log"
+    log.write_text(text)
+    status, out = run("--log", str(log))
+    assert status == 4 and f"{lines} read, no connection attempt in them\n" in out
+    assert "known" not in out and "particle serial monitor --follow" in out
+
+
+def test_a_log_without_an_attempt_beside_a_capture(captures: Path, tmp_path: Path):
+    log = tmp_path / "thread.txt"
+    log.write_text(FORUM)
+    for name, status in (("synth-dtls-no-address", 4), ("tcp-01a-good-brewskey-fw063", 0)):
+        got, out = run(str(captures / name / "capture.pcap"), "--log", str(log))
+        assert got == status and "thread.txt: 9 lines read, no connection attempt in them" in out
+
+
+def test_what_a_log_quotes_is_left_out_with_redact(captures: Path, tmp_path: Path):
+    log = tmp_path / "thread.txt"
+    log.write_text(FORUM)
+    assert "three flashes" not in run("--log", str(log), "--redact")[1]
+    out = run(str(captures / "synth-dtls-no-address" / "capture.pcap"), "--redact")[1]
+    assert "runs the internet test" in out and "8.8.8.8" in out and "192.168.1.83" not in out
 
 
 def test_an_attempt_that_is_not_over_is_incomplete(tmp_path: Path):

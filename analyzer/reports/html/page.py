@@ -14,7 +14,7 @@ from analyzer.reports.grouping import BY_WEIGHT, Group, Tone, alike, by_weight, 
 from analyzer.reports.html.budget import DRAW_ALL_BELOW, PROBLEMS, TABLE_ROWS, Budget
 from analyzer.reports.html.element import Html, Node, element, stream
 from analyzer.reports.html.overview import Entry, answers, totals
-from analyzer.reports.html.parts import copyable, drawing, facts, fold, left_out, moment, sign, symbols, table
+from analyzer.reports.html.parts import copyable, drawing, facts, fold, left_out, moment, sign, steps_of, symbols, table
 from analyzer.reports.html.session import Place, article
 from analyzer.reports.html.story import stories
 
@@ -241,10 +241,12 @@ def _nothing(capture: CaptureReport, level: int) -> Html:
     failed = capture.status == "failed"
     title = "This capture cannot be read" if failed else "No device session found"
     reasons = [element("p", problem.message, class_="lead") for problem in capture.problems[:3]] if failed else []
+    said = nothing_found(capture)
     return element(
         "section",
         element(f"h{level}", drawing("bad" if failed else "unsure"), " ", title, class_="title"),
-        reasons or element("p", nothing_found(capture), class_="lead"),
+        reasons or (element("p", said, class_="lead") if said else None),
+        steps_of("What to do", capture.advice, level + 1),
         class_=f"verdict {'bad' if failed else 'unsure'}",
     )
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from analyzer.model import Certainty, Outcome, Verdict
+from analyzer.model import Certainty, Outcome, Remedy, Verdict
 from analyzer.reports.grouping import Tone
 from analyzer.reports.html.element import Html, Node, element
 from analyzer.reports.ladder import frames_text
@@ -120,6 +120,15 @@ def copyable(value: str) -> Html:
 def command(line: str) -> Html:
     """A command to run; never broken by markup, so that it can be copied."""
     return element("pre", element("code", line, class_="copy"), class_="command")
+
+
+def steps_of(title: str, steps: Sequence[Remedy], level: int) -> Html | None:
+    """What to do, in order; nothing when there is nothing to do."""
+    if not steps:
+        return None
+    rows = [element("li", element("p", prose(step.text)), [command(line) for line in step.commands]) for step in steps]
+    numbered = element("ol", rows, class_=None if len(rows) > 1 else "single")
+    return element("div", element(f"h{level}", title), numbered, class_="fix")
 
 
 def fold(title: Node, *body: Node, opened: bool = False, class_: str = "", level: int | None = None) -> Html:

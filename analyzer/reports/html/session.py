@@ -13,7 +13,6 @@ from analyzer.reports.html.element import Html, Node, element
 from analyzer.reports.html.ladder import ladder, log_list
 from analyzer.reports.html.parts import (
     certainty,
-    command,
     copyable,
     facts,
     fold,
@@ -23,6 +22,7 @@ from analyzer.reports.html.parts import (
     outcome,
     prose,
     sign,
+    steps_of,
     table,
     tone_class,
 )
@@ -140,17 +140,8 @@ def _cloud(session: Session) -> str:
 
 
 def _fix(verdict: Verdict, level: int) -> Html | None:
-    if not verdict.remedy:
-        return None
-    steps = [
-        element("li", element("p", prose(remedy.text)), [command(line) for line in remedy.commands])
-        for remedy in verdict.remedy
-    ]
-    many = len(steps) > 1
     title = "Fix" if verdict.certainty is not Certainty.UNDETERMINED else "Until it is settled"
-    return element(
-        "div", element(f"h{level}", title), element("ol", steps, class_=None if many else "single"), class_="fix"
-    )
+    return steps_of(title, verdict.remedy, level)
 
 
 def _open_questions(verdict: Verdict, level: int) -> Html | None:

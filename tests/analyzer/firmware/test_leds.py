@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.firmware.leds import find_leds, leds
+from analyzer.firmware.leds import find_leds, leds, leds_told
 from analyzer.model import Code
 
 ONE = [
@@ -57,3 +57,25 @@ def test_since_2_0_the_colours_no_longer_tell():
 @given(st.text(max_size=500))
 def test_no_text_raises(text):
     find_leds(text)
+    leds_told(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "patterns"),
+    [
+        # Support threads 003 and 004.
+        ("it will blink Red once or Orange three times", ["fast cyan, one red flash", "cyan, three orange blinks"]),
+        (
+            "My error was blinking cyan following by three flashes of orange, fixed by keys.",
+            ["cyan, three orange blinks"],
+        ),
+        ("with blinking cyan followed by a single flash of red (the first time)", ["fast cyan, one red flash"]),
+        ("I get the fast flashing cyan for ever.", ["fast cyan"]),
+        ("I have a red car, and two cats.", []),
+        ("the red and the blue wire", []),
+        ("no colour blinks here", []),
+    ],
+)
+def test_running_text_tells_of_patterns(text, patterns):
+    assert [led.pattern for _, led in leds_told(text)] == patterns
+    assert all(words in text for words, _ in leds_told(text))
