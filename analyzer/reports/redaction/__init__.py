@@ -19,6 +19,9 @@ from analyzer.reports.redaction.search import Search, replaced
 
 __all__ = ["LEFT_OUT", "redacted"]
 
+#: Problems that quote the lines of a log.
+_QUOTING = frozenset({"known-line"})
+
 
 def redacted(report: Report, salt: bytes) -> Report:
     """``report`` with pseudonyms under ``salt``; what cannot be given one is left out, and so are session secrets."""
@@ -51,7 +54,10 @@ def _capture(capture: CaptureReport, names: Names) -> CaptureReport:
         capture,
         path=names.capture(capture.path),
         sha256=capture.sha256 and replaced(capture.sha256, names.searches),
-        problems=tuple(replace(item, message=replaced(item.message, told)) for item in capture.problems),
+        problems=tuple(
+            replace(item, message=LEFT_OUT if item.code in _QUOTING else replaced(item.message, told))
+            for item in capture.problems
+        ),
         sessions=tuple(_session(session, names) for session in capture.sessions),
         stories=tuple(_story(story, names) for story in capture.stories),
     )

@@ -71,8 +71,9 @@ _LOGS = (
     re.compile(r"^no attempt in (.+) fits a session of the capture$"),
     re.compile(r"^(.+) prints a private key \(line [0-9]+\)"),
     re.compile(r"^[0-9]+ failed attempts in (.+)$"),
+    re.compile(r"^(.+): [0-9,]+ lines? read, no connection attempt in them$"),
 )
-_LOG_CODES = frozenset({"log-unmatched", "log-alone", "log-disagrees", "secret-in-log", "retry-loop"})
+_LOG_CODES = frozenset({"log-unmatched", "log-alone", "log-disagrees", "secret-in-log", "retry-loop", "log-without-attempt"})
 #: Where nothing but a server's name can stand: there an ordinary word is one too.
 _AT_SERVER = (
     r"(?:--host |nslookup |\bnc (?:-vz )?|keys server \S+ |asks for |asked for |address of |looked up |falls back to "
