@@ -30,7 +30,10 @@ def load(paths: Sequence[Path], passphrase_file: Path | None) -> KeyRing:
     while locked := [key.file for key in ring.keys if key.status == "unusable" and _needs_passphrase(key.problem)]:
         if passphrase_file is not None or not (sys.stdin.isatty() and sys.stderr.isatty()):
             break
-        given = getpass.getpass(f"passphrase for {printable(locked[0])} (empty: go on without): ").encode()
+        try:
+            given = getpass.getpass(f"passphrase for {printable(locked[0])} (empty: go on without): ").encode()
+        except EOFError:  # Ctrl-D: no more is given
+            given = b""
         if not given:
             break
         known = (*known, given)
