@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.errors import InputError
 from analyzer.fleet.questions import captures as rows
 from analyzer.fleet.store import Store
-from analyzer.watching import Arrivals
+from analyzer.watching import Arrivals, arriving
 
 ROOT = Path(__file__).parents[2]
 
@@ -57,6 +58,52 @@ def test_what_is_no_capture_or_is_gone_does_not_come(tmp_path):
         arrivals.changed(str(tmp_path / name))
         arrivals.closed(str(tmp_path / name))
     assert arrivals.ready() == []
+
+
+def test_a_file_that_goes_before_it_is_complete_is_forgotten(tmp_path):
+    clock = Clock()
+    arrivals = Arrivals(tmp_path, settled_s=3.0, clock=clock)
+    file = tmp_path / "upload.pcap"
+    file.write_bytes(b"1")
+    arrivals.changed(str(file))
+    assert arrivals.ready() == []
+    file.unlink()
+    assert arrivals.ready() == []
+    file.write_bytes(b"1")  # another one of that name, which nobody told of
+    clock.now += 10
+    assert arrivals.ready() == []
+
+
+def test_a_file_that_is_renamed_into_place_is_complete(tmp_path):
+    """How careful writers do it: under another name until all of it is there."""
+    pytest.importorskip("watchdog", reason="the extra `watch` is not installed")
+    (tmp_path / "folder").mkdir()
+    coming = arriving(tmp_path, settled_s=60.0)
+    assert next(coming) == []
+    (tmp_path / "folder" / "a.pcap.part").write_bytes(b"1")
+    (tmp_path / "folder" / "a.pcap.part").rename(tmp_path / "folder" / "a.pcap")
+    deadline = time.monotonic() + 30
+    found: list[str] = []
+    while not found and time.monotonic() < deadline:
+        found = next(coming)
+    coming.close()
+    assert found == [str(tmp_path / "folder" / "a.pcap")]
+
+
+def test_a_folder_that_cannot_be_watched_is_one_clear_line(tmp_path, monkeypatch):
+    with pytest.raises(InputError, match="no such folder"):
+        next(arriving(tmp_path / "gone"))
+    observers = pytest.importorskip("watchdog.observers", reason="the extra `watch` is not installed")
+
+    def refused(_: object) -> None:
+        raise OSError(28, "inotify watch limit reached")
+
+    monkeypatch.setattr(observers.Observer, "start", refused)
+    with pytest.raises(InputError, match="cannot be watched: inotify watch limit reached"):
+        next(arriving(tmp_path))
+    monkeypatch.setitem(sys.modules, "watchdog.events", None)
+    with pytest.raises(InputError, match=r"needs watchdog.*\[watch\]"):
+        next(arriving(tmp_path))
 
 
 def wait_for(store: Path, names: set[str]) -> None:
