@@ -8,14 +8,13 @@ from ipaddress import ip_address
 from analyzer.case import Case
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.draft import Draft
+from analyzer.diagnosis.patience import TEST_WATCH, TEST_WITHIN
 from analyzer.model import Certainty, Code, Finding
 from analyzer.names import Probe
 
-#: The test follows a failure at once; a connection attempt is over after 8 s, a UDP handshake after 45 s (ns).
-_WITHIN_NS = 60_000_000_000
+_WITHIN_NS = int(TEST_WITHIN * 1e9)
 _LOOKED_AT = 16
-#: A capture that watches less than this after a test cannot call it unanswered (ns).
-_WATCH_NS = 3_000_000_000
+_WATCH_NS = int(TEST_WATCH * 1e9)
 
 
 def internet_test(case: Case, draft: Draft, context: Context) -> Finding | None:

@@ -1,4 +1,7 @@
-"""How long each side waits (timers.toml), and the device's ladder of waits between attempts."""
+"""How long each side waits (timers.toml), and the device's ladder of waits between attempts.
+
+The rules ask for a timer by its name: a change in the table is a change of the verdicts.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from analyzer.firmware.tables import table
 
 @dataclass(frozen=True, slots=True)
 class Timer:
-    """One wait. ``seconds`` has several values for a series (retransmissions, retries)."""
+    """One wait. ``seconds`` has several values for a series (retransmissions, retries), each ``each`` times."""
 
     name: str
     seconds: tuple[float, ...]
@@ -19,6 +22,17 @@ class Timer:
     source: str
     eras: str | None = None
     transport: str | None = None
+    each: int = 1
+
+    @property
+    def first(self) -> float:
+        """The wait, of a series the first one."""
+        return self.seconds[0]
+
+    @property
+    def total(self) -> float:
+        """All waits of a series, one after the other."""
+        return sum(self.seconds)
 
 
 @cache
@@ -32,11 +46,16 @@ def timers() -> dict[str, Timer]:
     return result
 
 
+def timer(name: str) -> Timer:
+    """The timer of that name. Raises KeyError when the table has none."""
+    return timers()[name]
+
+
 def timers_near(seconds: float, *, who: str | None = None, transport: str | None = None) -> tuple[Timer, ...]:
     """The timers a silence of ``seconds`` may be (5 % and 0.3 s either way), nearest first; series count by their total."""
 
     def distance(timer: Timer) -> float:
-        return min(abs(seconds - value) for value in {*timer.seconds, sum(timer.seconds)})
+        return min(abs(seconds - value) for value in {*timer.seconds, timer.total})
 
     fitting = [
         timer
@@ -49,8 +68,6 @@ def timers_near(seconds: float, *, who: str | None = None, transport: str | None
 
 
 def retry_wait_s(failures: int) -> float:
-    """Seconds the device waits after its ``failures``-th failure in a row (>= 1), firmware 0.4.7 and later.
-
-    1000 ms * 2^min(7, (n-1)/5), device-os system/src/system_utilities.cpp@v0.4.7-v6.2.0.
-    """
-    return float(1 << min(7, max(0, failures - 1) // 5))
+    """Seconds the device waits after its ``failures``-th failure in a row (>= 1), firmware 0.4.7 and later."""
+    ladder = timer("retry")
+    return ladder.seconds[min(len(ladder.seconds) - 1, max(0, failures - 1) // ladder.each)]

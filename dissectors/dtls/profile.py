@@ -63,6 +63,7 @@ _GENERATIONS: Final = {
     ((0x0403, 0x0401, 0x0303, 0x0301), True): _2_22,
     ((0x0403, 0x0303), True): _2_22_TRACKER,
 }
+GENERATIONS: Final = tuple(dict.fromkeys(_GENERATIONS.values()))
 #: UDP payload sizes of a device's first ClientHello, any generation.
 HELLO_SIZES: Final = frozenset(size for generation in _GENERATIONS.values() for size in generation.hello_sizes)
 

@@ -22,7 +22,7 @@ def test_every_handshake_has_its_carriage_and_every_transport_a_usual_one():
 
 
 def test_the_conversation_table_watches_these_ports():
-    assert (TCP_PORTS, UDP_PORTS) == ({5683}, {5683, 5684, 4500})
+    assert ({5683}, {5683, 5684, 4500}) == (TCP_PORTS, UDP_PORTS)
     assert conversations.Options(udp_ports=frozenset({7})).cloud_udp == UDP_PORTS | {7}
 
 

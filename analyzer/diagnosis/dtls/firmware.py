@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analyzer.diagnosis.dtls.view import View
+from analyzer.firmware.timers import timer
 from analyzer.model import Certainty, Finding
 from analyzer.names import particle_name
 from dissectors.dtls.record import ContentType
@@ -47,9 +48,11 @@ def _by_marker(view: View) -> str | None:
 
 
 def _by_timer(view: View) -> str | None:
-    if view.repeats("client-hello") < 2 and view.repeats("client-key-exchange") < 2:
+    short, long = timer("dtls-retransmit-short"), timer("dtls-retransmit-long")
+    most = len(short.seconds) - 1
+    if view.repeats("client-hello") <= most and view.repeats("client-key-exchange") <= most:
         return None
-    return "device-os v1.4.1 or later (it repeats a flight more than once: its timer goes to 24 s)"
+    return f"device-os v1.4.1 or later (it repeats a flight more than once: its timer goes to {long.seconds[-1]:g} s)"
 
 
 def _by_name(view: View) -> str | None:

@@ -7,16 +7,16 @@ from itertools import islice
 from analyzer.case import Case
 from analyzer.conversations import IcmpNote
 from analyzer.diagnosis.draft import Draft
-from analyzer.diagnosis.dtls.view import FIRST_WAIT, View
+from analyzer.diagnosis.dtls.view import View
 from analyzer.diagnosis.icmp import icmp_text
+from analyzer.diagnosis.patience import CONNECT_WATCH
+from analyzer.firmware.timers import timer
 from analyzer.model import Certainty, Code, Evidence
 from dissectors.dtls.messages import Certificate
 from dissectors.dtls.profile import Profile, server_objections
 from dissectors.events import Direction, Status
 
 UP, DOWN = Direction.UP, Direction.DOWN
-#: A capture that watches less than this after a question cannot call it unanswered (seconds).
-SHORT = 1.0
 #: Other sessions looked at for comparison; a fleet's capture holds thousands.
 _NEIGHBOURS = 200
 MINUTE = "a capture that goes on for a minute after the device starts to connect"
@@ -36,7 +36,7 @@ def cut_short(view: View, stage: str, so_far: str) -> Draft:
     )
 
 
-def too_short(view: View, limit: float = SHORT) -> bool:
+def too_short(view: View, limit: float = CONNECT_WATCH) -> bool:
     """Whether the capture ends too soon to call it silence, and no other attempt of this device shows the same."""
     if view.restarted or view.waited_s >= limit:
         return False
@@ -140,7 +140,7 @@ def unanswered(view: View) -> Draft | None:
     sent = 1 + view.repeats("client-hello")
     if too_short(view):
         return cut_short(view, "client-hello", "the ClientHello")
-    clear = view.restarted or sent > 1 or view.waited_s >= FIRST_WAIT
+    clear = view.restarted or sent > 1 or view.waited_s >= timer("dtls-retransmit-short").first
     tries = f"{sent} ClientHellos" if sent > 1 else "one ClientHello"
     when = f" ({view.schedule('client-hello')})" if sent > 1 else ""
     evidence = [Evidence(f"{tries}{when}, no reply of any kind, no ICMP error", hello.frames), view.ending()]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.dtls.opening import cut_short
-from analyzer.diagnosis.dtls.session import HELLO_WATCH, sequence_of
+from analyzer.diagnosis.dtls.session import hello_watch, sequence_of
 from analyzer.diagnosis.dtls.view import View
 from analyzer.model import Certainty, Code, Evidence
 from dissectors.events import Direction
@@ -52,7 +52,7 @@ def unanswered(view: View) -> Draft | None:
     if icmp:
         text = "The resumed session is not answered: the network reports that the cloud cannot be reached."
         return _lost(view, text, Evidence("ICMP errors about the device's records", tuple(n.frame for n in icmp)[:12]))
-    if not view.restarted and view.waited_s < HELLO_WATCH:
+    if not view.restarted and view.waited_s < hello_watch():
         return cut_short(view, "resumed", "the device's first record")
     silence = Evidence(f"{len(sent)} record{'s' * (len(sent) > 1)} of the device, nothing back", frames[:12])
     if not (view.marked or view.opened) and sequence_of(sent[0]) < _FRESH:

@@ -7,22 +7,20 @@ from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.dtls.device import doubts, what_fits
 from analyzer.diagnosis.dtls.opening import MINUTE, cut_short, too_short
 from analyzer.diagnosis.dtls.view import View, established
+from analyzer.diagnosis.patience import DISPLACED_WITHIN
+from analyzer.firmware.timers import timer
 from analyzer.model import Certainty, Code, Evidence
 from dissectors.dtls.record import WireRecord
 from dissectors.events import Direction, Record, Status
 
 UP, DOWN = Direction.UP, Direction.DOWN
 _KEY_STAGES = ("server-key-exchange", "device-certificate", "certificate-verify", "device-finished", "cloud-finished")
-#: CoAP retransmits a confirmable message after 4-6 s (ACK_TIMEOUT 4 s, device-os communication/src/coap_channel.h).
-HELLO_WATCH = 4.0
-#: Three transmissions without an answer take at least 4 + 8 s.
-_DROPPED_WATCH = 12.0
+#: So many records without an answer are no slow one: a message and its first two repetitions.
 _DROPPED_RECORDS = 3
 #: Records that do not verify which are named.
 _LISTED = 8
 #: Changes no checksum sees that are tried on one record: a ciphertext has hardly a place for one, a hostile one thousands.
 _CHANGES_TRIED = 256
-_DISPLACED_WITHIN_NS = 5_000_000_000
 
 
 def corrupt_record(view: View) -> Draft | None:
@@ -111,6 +109,11 @@ def sequence_of(record: Record) -> int:
     return int.from_bytes(record.header[5:11], "big")
 
 
+def hello_watch() -> float:
+    """What a device waits before it repeats a message: less of the capture than this shows no silence."""
+    return timer("coap-retransmit").first
+
+
 def ended_at_once(view: View) -> Draft | None:
     """The handshake completes, and an alert ends the session before the device says Hello."""
     alert = view.alert(DOWN) or view.alert(UP)
@@ -131,7 +134,7 @@ def ended_at_once(view: View) -> Draft | None:
 
 def hello_to_come(view: View) -> Draft | None:
     """The handshake completes, and the capture ends before the Hello is due."""
-    if not _unspoken(view) or view.restarted or view.waited_s >= HELLO_WATCH:
+    if not _unspoken(view) or view.restarted or view.waited_s >= hello_watch():
         return None
     if view.step("cloud-finished").status is not Status.SEEN:
         return cut_short(view, "cloud-finished", "the cloud's ChangeCipherSpec")
@@ -178,7 +181,7 @@ def unanswered_hello(view: View) -> Draft | None:
     hello = view.attempt.hello_frames or view.frames("device-hello")
     alert = view.alert(DOWN)
     back = [record for record in view.applications if record.direction is DOWN]
-    if alert is None and not back and len(hello) == 1 and too_short(view, HELLO_WATCH):
+    if alert is None and not back and len(hello) == 1 and too_short(view, hello_watch()):
         return cut_short(view, "hello-ack", "the device's Hello")
     evidence = [
         *what_fits(view),
@@ -230,7 +233,7 @@ def displaced(view: View) -> Draft | None:
         if (
             elsewhere
             and established(other)
-            and view.case.start_ns < other.start_ns <= ended <= other.start_ns + _DISPLACED_WITHIN_NS
+            and view.case.start_ns < other.start_ns <= ended <= other.start_ns + int(DISPLACED_WITHIN * 1e9)
         ):
             return Draft(
                 Code.SESSION_DISPLACED,
@@ -276,7 +279,8 @@ def closed(view: View) -> Draft | None:
 def gone_silent(view: View) -> Draft | None:
     """The cloud no longer answers what the device sends on an established session."""
     tail = view.unanswered_tail
-    if len(tail) < _DROPPED_RECORDS or (tail[-1].time_ns - tail[0].time_ns) / 1e9 < _DROPPED_WATCH:
+    repeated = sum(timer("coap-retransmit").seconds[: _DROPPED_RECORDS - 1])
+    if len(tail) < _DROPPED_RECORDS or (tail[-1].time_ns - tail[0].time_ns) / 1e9 < repeated:
         return None
     frames = tuple(frame for record in tail for frame in record.frames)
     unreachable = [note for note in view.flow.icmp if note.about is UP]

@@ -19,8 +19,6 @@ from dissectors.events import Direction, Record, Status, Step
 
 #: Ways of knowing a device that come from the device itself, not from where it sits.
 OWN_WORD: Final = ("hello", "certificate", "moved-record", "session-dump", "connection-id")
-#: A device waits 3 s before it repeats a flight; less of the capture than this shows no silence.
-FIRST_WAIT: Final = 3.0
 #: Other sessions of a device looked at for comparison; a retry loop has thousands.
 _NEIGHBOURS: Final = 200
 

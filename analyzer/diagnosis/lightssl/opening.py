@@ -7,16 +7,10 @@ from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.icmp import icmp_text
 from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View
+from analyzer.diagnosis.patience import ABANDON_WITHIN, ANSWER_WATCH, CONNECT_EARLY, CONNECT_WATCH
+from analyzer.firmware.timers import timer
 from analyzer.model import Certainty, Code, Evidence
 from dissectors.events import Direction, How, Status
-
-#: A capture that watches less than this after a question cannot call it unanswered (seconds).
-_CONNECT_WATCH = 1.0
-_ANSWER_WATCH = 5.0
-#: Photon and P1 give up a connection attempt after 5 s (dev:hal/src/photon/socket_hal.cpp).
-_CONNECT_LIMIT = 4.0
-#: No firmware gives up on a nonce before its 20 s; a device that closes within this time had another reason.
-_ABANDON_LIMIT = 3.0
 
 
 def refused(view: View) -> Draft | None:
@@ -63,7 +57,7 @@ def unanswered(view: View) -> Draft | None:
         return None
     frames = tuple(frame for mark in facts.syn for frame in mark.frames)
     watched = (view.context.end_ns - facts.syn[0].time_ns) / 1e9
-    if len(facts.syn) == 1 and watched < _CONNECT_WATCH:
+    if len(facts.syn) == 1 and watched < CONNECT_WATCH:
         return Draft(
             Code.CAPTURE_INCOMPLETE,
             Certainty.INFERRED,
@@ -157,15 +151,15 @@ def somebody_else(view: View) -> Draft | None:
 
 def answered_too_late(view: View) -> Draft | None:
     """The SYN-ACK came when the device had given up connecting."""
-    close, waited = _unspoken(view), _connected_after(view)
-    if close is None or waited is None or close.how is not How.RST or waited < _CONNECT_LIMIT:
+    close, waited, limit = _unspoken(view), _connected_after(view), timer("connect").first
+    if close is None or waited is None or close.how is not How.RST or waited < limit - CONNECT_EARLY:
         return None
     return Draft(
         Code.CONNECT_UNANSWERED,
         Certainty.INFERRED,
         "connect",
         (*view.frames("connect"), *close.mark.frames),
-        f"{view.case.cloud} answers the SYN after {waited:.1f} s: too late, the device had given up (it waits 5 s).",
+        f"{view.case.cloud} answers the SYN after {waited:.1f} s: too late, the device had given up (it waits {limit:g} s).",
         (
             _connected(view, waited),
             Evidence("the device answers with RST: it no longer knows that connection", close.mark.frames),
@@ -178,7 +172,7 @@ def abandoned(view: View) -> Draft | None:
     close, waited, accepted = _unspoken(view), _connected_after(view), view.conversation.facts.syn_ack
     if close is None or waited is None or accepted is None:
         return None
-    if (close.mark.time_ns - accepted.time_ns) / 1e9 >= _ABANDON_LIMIT:
+    if (close.mark.time_ns - accepted.time_ns) / 1e9 >= ABANDON_WITHIN:
         return None
     how = "resets" if close.how is How.RST else "closes"
     return Draft(
@@ -231,7 +225,7 @@ def closed_before_nonce(view: View) -> Draft | None:
 
 def no_nonce(view: View) -> Draft:
     """Connected, and the 40 bytes never come (or not all of them)."""
-    if view.first_close is None and view.watched_s < _ANSWER_WATCH:
+    if view.first_close is None and view.watched_s < ANSWER_WATCH:
         return too_short(view, "nonce", "the connection is accepted")
     nonce = view.step("nonce")
     have = len(nonce.data) + nonce.missing
@@ -263,7 +257,7 @@ def no_identity(view: View) -> Draft:
     identity = view.step("identity")
     sent = len(identity.data) + identity.missing
     frames = view.frames("nonce", "identity")
-    if view.first_close is None and view.watched_s < _ANSWER_WATCH:
+    if view.first_close is None and view.watched_s < ANSWER_WATCH:
         return too_short(view, "identity", "the nonce arrived")
     evidence = [Evidence("the cloud's 40-byte nonce", view.frames("nonce"))]
     if sent:

@@ -6,14 +6,11 @@ from analyzer.decrypt.lightssl import OpenedRecord
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View, name
+from analyzer.diagnosis.patience import DISPLACED_WITHIN, IGNORED_WATCH
+from analyzer.firmware.timers import timer
 from analyzer.model import Certainty, Code, Evidence
 from dissectors import coap
 from dissectors.events import Direction, Status
-
-#: Both servers answer a Hello in milliseconds; the device waits 2 s or 4 s (tcp.md 2.1).
-_HELLO_WATCH = 2.0
-#: Both servers drop the older session of a device id as soon as the newer one is up; observed within a second.
-_DISPLACED_WITHIN_NS = 5_000_000_000
 
 
 def corrupt_hello(view: View) -> Draft | None:
@@ -25,7 +22,7 @@ def corrupt_hello(view: View) -> Draft | None:
 def unanswered_hello(view: View) -> Draft:
     """The device's Hello, and no Hello back."""
     frames = view.frames("device-hello")
-    if view.first_close is None and view.watched_s < _HELLO_WATCH:
+    if view.first_close is None and view.watched_s < timer("hello-wait").first:
         return too_short(view, "cloud-hello", "the device's Hello")
     evidence = [Evidence("the device used the session key: its first record is its Hello", frames)]
     opened = next((item for item in view.decryption.records if item.record.direction is Direction.UP), None)
@@ -53,7 +50,7 @@ def displaced(view: View) -> Draft | None:
     if close is None or close.direction is not Direction.DOWN:
         return None
     closed = close.mark.time_ns
-    earliest = max(view.case.start_ns + 1, closed - _DISPLACED_WITHIN_NS)
+    earliest = max(view.case.start_ns + 1, closed - int(DISPLACED_WITHIN * 1e9))
     for other in view.context.same_cloud(view.case).within(earliest, closed):
         lead = closed - other.start_ns
         if other is view.case or other.device == view.case.device:
@@ -189,7 +186,7 @@ def dumb_server(view: View) -> Draft | None:
         return None
     last = answered[-1].time_ns
     ignored = [record for record in asked if record.time_ns > last]
-    if len(ignored) < 2 or (view.last_payload_ns - last) < 5e9:
+    if len(ignored) < 2 or (view.last_payload_ns - last) < IGNORED_WATCH * 1e9:
         return None
     frames = tuple(frame for record in ignored for frame in record.frames)[:12]
     session = view.decryption.session

@@ -8,13 +8,13 @@ from analyzer.diagnosis.lightssl import transit
 from analyzer.diagnosis.lightssl.identity import empty_slot
 from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View, name
+from analyzer.diagnosis.patience import ANSWER_WATCH, NEAR_TIMER
+from analyzer.firmware.timers import timer
 from analyzer.keys import Key
 from analyzer.model import Certainty, Code, Evidence, Finding
 from dissectors.events import Direction
 from dissectors.lightssl.messages import TailKind
 
-#: The device decrypts within a second; spark-protocol waits 30 s for its Hello, Brewskey 10 s in all (tcp.md 2.1).
-_HELLO_WATCH = 5.0
 _CAUSES = (Code.DEVICE_KEY_MISMATCH, Code.DEVICE_KEY_CORRUPT, Code.SERVER_SIGNATURE_MISMATCH)
 
 
@@ -25,7 +25,7 @@ def truncated(view: View) -> Draft | None:
     if not have or have >= 384:
         return None
     frames = view.frames("session-key")
-    if view.first_close is None and view.watched_s < _HELLO_WATCH:
+    if view.first_close is None and view.watched_s < ANSWER_WATCH:
         return too_short(view, "session-key", f"{have} of the 384 bytes of the session key")
     evidence = [Evidence(f"{have} of 384 bytes", frames), view.close_evidence()]
     odd = {
@@ -357,7 +357,7 @@ def _flipped(view: View, flip: str, evidence: list[Evidence]) -> Draft:
 def gave_up(view: View) -> Draft:
     """The 384 bytes came, the device stopped, and nothing in hand says why."""
     frames = view.frames("session-key")
-    if view.first_close is None and view.watched_s < _HELLO_WATCH:
+    if view.first_close is None and view.watched_s < ANSWER_WATCH:
         return too_short(view, "device-hello", "the session key")
     evidence = [Evidence("the cloud's 384 bytes", frames)]
     causes: tuple[Code, ...] = _CAUSES
@@ -415,8 +415,12 @@ def _waits(view: View) -> list[Evidence]:
             )
         )
     if view.closer is Direction.DOWN:
-        known = {10: "Brewskey's handshake limit of 10 s", 30: "spark-protocol's 30 s limit for the device's Hello"}
-        text = next((text for limit, text in known.items() if abs(view.watched_s - limit) < 1.5), None)
+        brewskey, spark = timer("brewskey-handshake").first, timer("spark-server-hello").first
+        known = {
+            brewskey: f"Brewskey's handshake limit of {brewskey:g} s",
+            spark: f"spark-protocol's {spark:g} s limit for the device's Hello",
+        }
+        text = next((text for limit, text in known.items() if abs(view.watched_s - limit) < NEAR_TIMER), None)
         if text and view.first_close is not None:
             found.append(
                 Evidence(f"the cloud closes after {view.watched_s:.0f} s: {text}", view.first_close.mark.frames)

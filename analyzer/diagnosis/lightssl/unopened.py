@@ -11,12 +11,9 @@ from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl import transit
 from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View, name
+from analyzer.diagnosis.patience import ANSWER_WATCH
 from analyzer.model import Certainty, Code, Evidence, Finding
 from dissectors.events import Direction
-
-#: How long a cloud may take for the session key before its silence counts (spark-protocol and Brewskey answer in
-#: milliseconds; the device gives up after 20 s: dev:communication/src all tags).
-_ANSWER_WATCH = 5.0
 
 _CAUSES = (
     Code.SERVER_KEY_MISMATCH,
@@ -105,7 +102,7 @@ def silent_cloud(view: View) -> Draft | None:
     if view.closer is Direction.DOWN:
         return None
     frames = view.frames("nonce", "identity")
-    if view.first_close is None and view.watched_s < _ANSWER_WATCH:
+    if view.first_close is None and view.watched_s < ANSWER_WATCH:
         return too_short(view, "session-key", "the device identified itself")
     evidence = [Evidence("the device's 256 bytes", view.frames("identity")), *_delivery(view), view.close_evidence()]
     return Draft(

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from analyzer.firmware.timers import retry_wait_s, timers, timers_near
+from analyzer.diagnosis import patience
+from analyzer.firmware.timers import retry_wait_s, timer, timers, timers_near
+from analyzer.stories import moments
+from dissectors.dtls import profile
 
 
 def test_the_retry_ladder_is_the_firmwares():
@@ -23,7 +26,21 @@ def test_a_silence_names_the_timers_it_may_be():
 
 
 def test_every_timer_has_a_source():
-    for timer in timers().values():
-        assert (
-            timer.who in ("device", "cloud", "network") and timer.source and all(value > 0 for value in timer.seconds)
-        )
+    for item in timers().values():
+        assert item.who in ("device", "cloud", "network") and item.source and all(value > 0 for value in item.seconds)
+
+
+def test_what_stands_in_code_as_well_is_the_tables():
+    """The dissectors may not read the table; stories keep their own copy."""
+    short, long = timer("dtls-retransmit-short").total, timer("dtls-retransmit-long").total
+    assert {generation.longest_wait_s for generation in profile.GENERATIONS} == {short, long} == {9, 45}
+    assert (short, long) == moments.DTLS_TIMERS
+    assert (timer("connect").first, timer("connect-core").first) == moments.CONNECT_TIMERS
+
+
+def test_our_patience_is_shorter_than_the_device_s():
+    """A capture that we call long enough is one in which a device has not given up yet, and the other way round."""
+    assert patience.CONNECT_WATCH < timer("dtls-retransmit-short").first < timer("connect").first
+    assert patience.ABANDON_WITHIN < patience.ANSWER_WATCH < timer("device-receive").first
+    assert timer("connect").first > patience.CONNECT_EARLY
+    assert timer("dtls-retransmit-long").total < patience.TEST_WITHIN
