@@ -5,6 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from scapy.contrib.mpls import MPLS
+from scapy.layers.dot11 import Dot11, RadioTap
 from scapy.layers.inet import GRE, ICMP, IP, TCP, UDP, IPOption_RR, fragment
 from scapy.layers.inet6 import (
     ICMPv6DestUnreach,
@@ -15,7 +17,7 @@ from scapy.layers.inet6 import (
     Pad1,
     PadN,
 )
-from scapy.layers.l2 import CookedLinux, Dot1Q, Ether
+from scapy.layers.l2 import ARP, LLC, SNAP, CookedLinux, Dot1Q, Ether
 from scapy.layers.ppp import PPP, PPPoE
 from scapy.packet import Packet as Layers
 from scapy.packet import Raw
@@ -249,3 +251,88 @@ def test_tcp_options_that_identify_are_gone(tmp_path: Path) -> None:
         assert valid(IP(data), TCP)
         assert valid(IP(data), IP)
     assert bytes(IP(out[2][1])[Raw]) == rng_nonce
+
+
+def test_labels_of_a_provider_are_gone(tmp_path: Path) -> None:
+    """Of an MPLS stack only the mark of its bottom and the hop limits stay (RFC 3032)."""
+    frame = Ether(**MACS, type=0x8847) / MPLS(label=77777, cos=5, s=0, ttl=62) / MPLS(label=4242, s=1, ttl=61) / hello()
+    ((_, data, wire),) = run(tmp_path, [(1, bytes(frame))])
+    assert wire == len(frame)
+    stack = data[14:22]
+    assert stack == bytes((0, 0, 0, 62, 0, 0, 1, 61))
+    assert bytes(IP(data[22:])[Raw]) == HELLO
+
+
+def test_the_session_of_a_dial_up_line_is_gone(tmp_path: Path) -> None:
+    frame = PPPoE(sessionid=0x1234) / PPP(proto=0x21) / hello()
+    ((link, data, wire),) = run(tmp_path, [(51, bytes(frame))])
+    out = PPPoE(data)
+    assert (link, wire, out.sessionid, out.len) == (51, len(frame), 0, len(frame) - 6)
+    assert bytes(IP(data[8:])[Raw]) == HELLO
+
+
+def test_of_a_link_that_only_scapy_knows_the_packet_stays(tmp_path: Path) -> None:
+    """802.11 has three addresses and more: none of its header is kept."""
+    radio = RadioTap() / Dot11(type=2, addr1=MACS["dst"], addr2=MACS["src"], addr3=MACS["dst"]) / LLC() / SNAP()
+    frames = [(127, bytes(radio / hello())), (127, bytes(radio / ARP(psrc=DEVICE, pdst=ROUTER))), (127, b"\0\0cut")]
+    ((link, data, wire),) = run(tmp_path, frames)
+    assert (link, wire) == (101, len(hello()))
+    assert valid(IP(data), UDP)
+    assert bytes(IP(data)[Raw]) == HELLO
+
+
+def test_a_redirect_names_no_gateway(tmp_path: Path) -> None:
+    about = hello()
+    redirect = IP(src=ROUTER, dst=DEVICE) / ICMP(type=5, code=1, gw="198.51.100.77") / bytes(about)
+    out = run(tmp_path, [(101, bytes(about)), (101, bytes(redirect))])
+    assert IP(out[1][1])[ICMP].gw == as_text("198.51.100.77")
+    assert valid(IP(out[1][1]), ICMP)
+
+
+@pytest.mark.parametrize(
+    "quoted",
+    [
+        bytes(hello())[:27],
+        bytes(hello())[:19],
+        bytes(IP(src=DEVICE, dst=CLOUD, frag=4) / Raw(HELLO)),
+        bytes(IP(src=DEVICE, dst=CLOUD, proto=132) / Raw(HELLO)),  # SCTP
+        bytes(IP(src=ROUTER, dst="198.51.100.9") / UDP(sport=7, dport=9) / Raw(HELLO)),
+    ],
+    ids=["too little", "no header", "fragment", "protocol", "another flow"],
+)
+def test_an_icmp_error_about_anything_else_is_left_out(tmp_path: Path, quoted: bytes) -> None:
+    error = IP(src=ROUTER, dst=DEVICE) / ICMP(type=3, code=3) / Raw(quoted)
+    assert len(run(tmp_path, [(101, bytes(hello())), (101, bytes(error))])) == 1
+
+
+def test_what_cannot_be_looked_into_is_left_out(tmp_path: Path) -> None:
+    whole = bytes(IP(src=DEVICE, dst=CLOUD, id=9) / UDP(sport=40000, dport=5684) / Raw(HELLO * 3))
+    first, *_ = [bytes(piece) for piece in fragment(IP(whole), fragsize=48)]
+    later = bytearray(bytes(fragment(IP(whole), fragsize=48)[1]))
+    others = [
+        bytes(IP(src=DEVICE, dst=CLOUD) / GRE(version=1, proto=0x880B) / hello()),
+        bytes(later[:40]),  # a piece of a datagram, cut by the snap length
+        bytes(IPv6(src=DEVICE6, dst=CLOUD6))[:39],
+    ]
+    out = run(tmp_path, [(101, bytes(hello())), (101, first), *((101, data) for data in others)])
+    assert len(out) == 1
+
+
+def test_options_that_end_in_the_middle_are_emptied(tmp_path: Path) -> None:
+    """A length that reaches beyond the header: what it began is not kept."""
+    syn = IP(src=DEVICE, dst=CLOUD) / TCP(
+        sport=40001, dport=5683, flags="S", seq=9, options=[("MSS", 1460), ("NOP", None)] * 2
+    )
+    broken = bytearray(bytes(syn))
+    at = 40 + 5
+    broken[at : at + 5] = b"\x02\x28hid"
+    nonce = bytes((i * 37 + 11) % 256 for i in range(40))
+    answers = [
+        IP(src=CLOUD, dst=DEVICE) / TCP(sport=5683, dport=40001, flags="SA", seq=99, ack=10),
+        IP(src=CLOUD, dst=DEVICE) / TCP(sport=5683, dport=40001, flags="PA", seq=100, ack=10) / Raw(nonce),
+    ]
+    out = run(tmp_path, [(101, bytes(broken)), *((101, bytes(answer)) for answer in answers)])
+    assert len(out) == 3
+    assert b"hid" not in out[0][1]
+    assert len(out[0][1]) == len(broken)
+    assert out[0][1][40:44] == b"\x02\x04\x05\xb4"
