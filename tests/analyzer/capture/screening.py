@@ -7,15 +7,15 @@ from typing import Any
 
 from analyzer.capture import open_capture
 from analyzer.capture.records import Limits
-from analyzer.conversations import Conversations
+from analyzer.conversations import Conversations, Options
 from analyzer.packet import Packet
 
 
-def read(data: bytes, *, screened: bool, limits: Limits = Limits()) -> dict[str, Any]:  # noqa: B008
+def read(data: bytes, *, screened: bool, limits: Limits = Limits(), options: Options = Options()) -> dict[str, Any]:  # noqa: B008
     """What reading ``data`` gives; raises InputError for what is no capture."""
     capture = open_capture(io.BytesIO(data), name="test", limits=limits)
     other: list[Packet] = []
-    table = Conversations(on_other=other.append)
+    table = Conversations(options, on_other=other.append)
     found: list[object] = []
     for packet in capture.screened(table) if screened else capture:
         found.extend(table.feed(packet))

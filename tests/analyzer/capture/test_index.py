@@ -14,10 +14,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer.capture import open_capture, reader
-from analyzer.conversations import Conversations
+from analyzer.capture import index, open_capture, reader
+from analyzer.conversations import Conversations, Options
 from analyzer.errors import InputError
+from analyzer.packet import ACK, SYN, TCP, UDP
+from captures.synth import capfile, wire
 from tests.analyzer.capture.screening import read
+from tests.analyzer.conversations.talk import Talk, session
 
 CAPTURES = Path(__file__).resolve().parents[3] / "captures"
 FILES = sorted(CAPTURES.glob("*/capture*.pcap"))
@@ -140,3 +143,56 @@ def test_what_nobody_needs_is_not_decoded(big_blocks: None) -> None:
     assert capture.packets == len(frames)
     assert decoded <= 4
     assert decoded < len(list(open_capture(io.BytesIO(data), name="test")))
+
+
+def _crowd(count: int) -> bytes:
+    """Web and other flows of both families around a device's session, as bare IP."""
+    rng = random.Random(count)
+    packets: list[bytes] = []
+    device = [
+        wire.ip(p.source, p.destination, TCP, p.header + p.payload, ident=p.ip_id) for p in session(Talk()).packets
+    ]
+    for number in range(count):
+        six = number % 3 == 0
+        client, server = (rng.randbytes(16 if six else 4) for _ in range(2))
+        port = rng.randrange(20_000, 60_000)
+
+        def tcp(up: bool, seq: int, ack: int, flags: int, payload: bytes = b"") -> bytes:
+            ends, ports = ((client, server), (port, 443)) if up else ((server, client), (443, port))  # noqa: B023
+            return wire.ip(*ends, TCP, wire.tcp(*ends, *ports, seq, ack, flags, 1000, payload=payload))
+
+        packets += [tcp(True, 9, 0, SYN), tcp(False, 99, 10, SYN | ACK), tcp(True, 10, 100, ACK, bytes(50))]
+        packets += [wire.ip(client, server, UDP, wire.udp(client, server, port, 9999, bytes(20)))] * 2
+        if number * len(device) // count > (number - 1) * len(device) // count:
+            packets.append(device[number * len(device) // count])
+    frames = [
+        capfile.Frame(1_700_000_000_000_000_000 + n * 1_000_000, data, len(data)) for n, data in enumerate(packets)
+    ]
+    return capfile.pcap(frames, capfile.RAW, nano=True)
+
+
+@pytest.mark.parametrize("flows", [1_000_000, 300, 40, 0])
+def test_a_crowd_of_both_families(flows: int, tiny_blocks: None) -> None:
+    """Also beyond the number of flows that are counted: from there on nothing has a stream number, either way."""
+    data, options = _crowd(200), Options(flows=flows)
+    screened, whole = (read(data, screened=screened, options=options) for screened in (True, False))
+    assert screened == whole
+    assert [found.device.port for found in whole["conversations"]] == [40000]
+    assert (whole["conversations"][0].stream is None) == (flows == 0)
+
+
+def test_the_settled_are_found_again_however_many_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The table grows with them up to a size; from there on some are asked about again, and none is made up."""
+    np = pytest.importorskip("numpy")
+    monkeypatch.setattr(index.Settled, "_FEWEST", 1 << 10)
+    monkeypatch.setattr(index.Settled, "_MOST", 1 << 13)
+    rng = np.random.default_rng(1)
+    numbers = rng.integers(1, 1 << 63, 2000, dtype=np.uint64)
+    others = rng.integers(1, 1 << 63, 2000, dtype=np.uint64)
+    settled = index.Settled()
+    for start in range(0, 2000, 100):
+        settled.add(numbers[start : start + 100])
+        assert settled.has(numbers[start : start + 100]).mean() > 0.9
+    assert settled.has(numbers).mean() > 0.7
+    assert not settled.has(others).any()
+    assert settled._places.size == 1 << 13

@@ -6,6 +6,7 @@ import dataclasses
 import gzip
 import os
 import stat
+import struct
 import subprocess
 import tomllib
 from pathlib import Path
@@ -200,6 +201,28 @@ def test_frames_are_counted_as_the_reader_counts_them(tmp_path: Path) -> None:
         source = Source(file, Notes(), Limits())
         ours = [block.frame for block in Blocks(source, source.more(32)) if block.frame is not None]
     assert ours == [record[0] for record in records(path)]
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        PcapngWriter().block(5, bytes(12))[:4] + b"\x08\0\0\0" + bytes(40),
+        PcapngWriter().block(5, bytes(12))[:-4] + b"\x63\0\0\0",
+        b"\x0a\x0d\x0d\x0a\x1c\0\0\0whatorder" + bytes(30),
+        struct.pack("<II", 6, 65 << 20) + bytes(40),
+    ],
+    ids=["length", "second length", "order", "too long"],
+)
+def test_behind_damage_nothing_is_copied(damage: bytes, tmp_path: Path) -> None:
+    writer = PcapngWriter()
+    head = writer.section() + writer.interface(1)
+    packets = [writer.packet(0, time_ns, data, length) for _, time_ns, _, data, length in records(PHOTON)]
+    source, output = tmp_path / "d.pcapng", tmp_path / "a.pcapng"
+    source.write_bytes(head + b"".join(packets[:5]) + damage + b"".join(packets[5:]))
+    done = annotate(report_on(source), source, output)
+    assert done.problem == "damaged behind frame 5"
+    assert records(output) == records(source)
+    assert len(records(output)) == 5
 
 
 def test_remarks_are_bounded_and_printable() -> None:
