@@ -12,15 +12,12 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from analyzer.exports.redaction.pseudonyms import Pseudonyms
-from analyzer.model import CaptureReport, KeyRow, Report, Session, Story, Verdict
+from analyzer.model import CaptureReport, KeyRow, Remedy, Report, Session, Story, Verdict
 from analyzer.reports.redaction.names import LEFT_OUT, Names
 from analyzer.reports.redaction.quotes import Quotes, of_logs
 from analyzer.reports.redaction.search import Search, replaced
 
 __all__ = ["LEFT_OUT", "redacted"]
-
-#: Problems that quote the lines of a log.
-_QUOTING = frozenset({"known-line"})
 
 
 def redacted(report: Report, salt: bytes) -> Report:
@@ -54,13 +51,16 @@ def _capture(capture: CaptureReport, names: Names) -> CaptureReport:
         capture,
         path=names.capture(capture.path),
         sha256=capture.sha256 and replaced(capture.sha256, names.searches),
-        problems=tuple(
-            replace(item, message=LEFT_OUT if item.code in _QUOTING else replaced(item.message, told))
-            for item in capture.problems
-        ),
+        problems=tuple(replace(item, message=replaced(item.message, told)) for item in capture.problems),
         sessions=tuple(_session(session, names) for session in capture.sessions),
         stories=tuple(_story(story, names) for story in capture.stories),
+        advice=tuple(_remedy(item, names.searches) for item in capture.advice),
     )
+
+
+def _remedy(remedy: Remedy, searches: tuple[Search, ...]) -> Remedy:
+    commands = tuple(replaced(command, searches) for command in remedy.commands)
+    return replace(remedy, text=replaced(remedy.text, searches), commands=commands)
 
 
 def _session(session: Session, names: Names) -> Session:
@@ -100,9 +100,7 @@ def _verdict(verdict: Verdict, quotes: Quotes) -> Verdict:
         summary=replaced(verdict.summary, quotes.telling),
         evidence=tuple(replace(item, text=replaced(item.text, quotes.telling)) for item in verdict.evidence),
         would_settle=advised(verdict.would_settle),
-        remedy=tuple(
-            replace(item, text=advised((item.text,))[0], commands=advised(item.commands)) for item in verdict.remedy
-        ),
+        remedy=tuple(_remedy(item, quotes.advice) for item in verdict.remedy),
         device_shows=advised(verdict.device_shows),
     )
 

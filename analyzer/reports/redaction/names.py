@@ -14,12 +14,10 @@ from ipaddress import ip_address
 from pathlib import PurePath
 
 from analyzer.exports.redaction.pseudonyms import Pseudonyms
-from analyzer.model import CaptureReport, Report
+from analyzer.model import LOG_FORMAT, CaptureReport, Report
 from analyzer.reports.redaction.search import Search, Shapes, Words
 
 LEFT_OUT = "(left out)"
-#: `CaptureReport.format` of a report that comes from a log.
-LOG_FORMAT = "device-log"
 _ID = re.compile(r"(?<![0-9a-z])[0-9a-f]{24}(?![0-9a-z])", re.IGNORECASE)
 _MAC = r"(?<![0-9a-z:-])[0-9a-f]{2}(?P<mark>[:-])(?:[0-9a-f]{2}(?P=mark)){4}[0-9a-f]{2}(?![0-9a-z])"
 _IPV4 = r"(?<![\w.])(?:[0-9]{1,3}\.){3}[0-9]{1,3}(?!\w|\.\w)"
@@ -71,9 +69,15 @@ _LOGS = (
     re.compile(r"^no attempt in (.+) fits a session of the capture$"),
     re.compile(r"^(.+) prints a private key \(line [0-9]+\)"),
     re.compile(r"^[0-9]+ failed attempts in (.+)$"),
-    re.compile(r"^(.+): [0-9,]+ lines? read, no connection attempt in them$"),
+    re.compile(r"^(.+?): [0-9,]+ lines? read, no connection attempt in them"),
+    re.compile(r"^(.+?): lines? [0-9., ]+ \("),
 )
-_LOG_CODES = frozenset({"log-unmatched", "log-alone", "log-disagrees", "secret-in-log", "retry-loop", "log-without-attempt"})
+_LOG_CODES = frozenset(
+    {
+        *("known-line", "log-alone", "log-disagrees", "log-unmatched", "log-without-attempt"),
+        *("retry-loop", "secret-in-log"),
+    }
+)
 #: Where nothing but a server's name can stand: there an ordinary word is one too.
 _AT_SERVER = (
     r"(?:--host |nslookup |\bnc (?:-vz )?|keys server \S+ |asks for |asked for |address of |looked up |falls back to "

@@ -59,8 +59,10 @@ _MEANING = re.compile(r" \([A-Za-z][\w .,:/'-]{0,80}\)")
 #: What may follow a log's name where nothing but a name can stand.
 _AFTER_LOG = (
     r" lines? [0-9]| prints a private key| is the log of | holds no attempt| ends before its| of [0-9a-f]{24} fits"
-    r"| fits no session"
+    r"| fits no session|: [0-9,]+ lines? read|: lines? [0-9]"
 )
+#: What `known-line` quotes, between the lines' numbers and what they mean. A meaning with the like in it is lost too.
+_KNOWN_LINE = re.compile(r"^(?:.+?: )?lines? [0-9., ]+ \((.+)\): ", re.DOTALL)
 #: A quotation of one word, or shorter than this, goes only where it cannot be our own word.
 _SHORT = 4
 _ONE_WORD = re.compile(r"[\w-]+")
@@ -139,6 +141,7 @@ def of_logs(names: Names, lines: Sequence[str] = ()) -> tuple[Search, ...]:
     return (
         _Lines(re.compile(rf"(?<!\w)({any_log})( line [0-9]+: )"), names, lines),
         Shapes(_REASON, lambda _: LEFT_OUT),
+        Shapes(_KNOWN_LINE, lambda _: LEFT_OUT),
         Shapes(re.compile(places), lambda match: names.log(match[0])),
     )
 

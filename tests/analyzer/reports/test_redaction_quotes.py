@@ -10,14 +10,18 @@ import re
 import shutil
 import subprocess
 import sys
-from dataclasses import replace
+from collections.abc import Iterator, Mapping
+from dataclasses import fields, is_dataclass, replace
+from enum import Enum
 from pathlib import Path
-from typing import Any
+from types import UnionType
+from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analyzer import model
 from analyzer.keys import KeyRing, load_keys
 from analyzer.model import Evidence, Finding, InputProblem, LogLine, Message, Report, ShownSecret
 from analyzer.pipeline import Options, analyze_logs, analyze_paths
@@ -165,6 +169,22 @@ def test_a_log_beside_a_capture(name: str, tmp_path: Path) -> None:
         for some in (logs[:1], logs[1:2], logs[2:], [empty], [*logs, empty]):
             report = analyze_paths([str(folder / "capture.pcap")], keys, Options(logs=tuple(some)))
             _without(name, redacted(report, b"salt"))
+
+
+@pytest.mark.parametrize("beside", [True, False])
+def test_what_a_log_without_an_attempt_says(beside: bool, tmp_path: Path) -> None:
+    log = tmp_path / "Quokka.log"
+    log.write_text(
+        "Quokka's Photon blinks cyan (at home): then one red flash\nmail of Quokka: (x): error -19 (Quokka)\n"
+    )
+    capture = str(CAPTURES / "tcp-02a-cloud-wrong-devkey-brewskey" / "capture.pcap")
+    report = analyze_paths([capture], KeyRing(()), Options(logs=(log,))) if beside else analyze_logs([log], KeyRing(()))
+    problems = report.captures[0].problems
+    assert {item.code for item in problems} == {"log-without-attempt", "known-line"} and NAME in str(problems)
+    hidden = redacted(report, b"salt")
+    assert NAME not in _shown(hidden)
+    told = [item.message for item in hidden.captures[0].problems if item.code == "known-line"]
+    assert all(re.match(rf"(log-1.log: )?line \d \({re.escape(LEFT_OUT)}\): .{{20}}", text) for text in told), told
 
 
 def test_a_log_that_disagrees() -> None:
@@ -394,6 +414,55 @@ def test_whatever_it_is_called(words: list[str]) -> None:
     for word in (path, key, log, line, fact):
         assert not [text for text in left if word in text], word
     assert [item.code for item in hidden.captures[0].problems] == [item.code for item in report.captures[0].problems]
+
+
+def _full(hint: Any) -> Any:
+    """A value of a type of the model with an identifier in every text of it: what a later version adds is there too."""
+    origin, inner = get_origin(hint), get_args(hint)
+    if origin in (Union, UnionType):
+        return _full(next(item for item in inner if item is not type(None)))
+    if origin is tuple:
+        return (_full(inner[0]),)
+    if origin is Mapping:
+        return {"1": _full(inner[1])}
+    if origin is Literal:
+        return inner[0]
+    if isinstance(hint, type) and issubclass(hint, Enum):
+        return next(iter(hint))
+    if is_dataclass(hint) and isinstance(hint, type):
+        hints = get_type_hints(hint, vars(model))
+        return hint(**{field.name: _full(hints[field.name]) for field in fields(hint)})
+    return PLANT if hint is str else hint(1)
+
+
+PLANT = "203.0.113.77"
+#: Texts of a report that are ours or the protocol's, by type and field.
+OURS = {
+    "Report.schema", "Tool.name", "Tool.version", "KeyRow.kind", "CaptureReport.format", "CaptureReport.link_types",
+    "CaptureReport.first_time", "CaptureReport.last_time", "InputProblem.code", "Session.id", "Session.start_time", "Session.history",
+    "Device.id_source", "Device.role_source", "Stage.stage", "Stage.time", "Attempt.stage", "Message.time", "Message.type",
+    "Verdict.stage", "Finding.code", "LogLine.stage", "Story.failing_since", "Story.sessions", "Story.last_good", "Story.first_bad",
+}  # fmt: skip
+
+
+def test_no_field_is_forgotten() -> None:
+    """Every text of every type of the model is looked at, or is known to be ours: also one that is added tomorrow."""
+    hidden = redacted(_full(model.Report), b"salt")
+
+    def walk(value: Any, place: str) -> Iterator[str]:
+        if isinstance(value, str) and not isinstance(value, Enum) and PLANT in value:
+            yield place
+        elif isinstance(value, tuple):
+            for item in value:
+                yield from walk(item, place)
+        elif isinstance(value, Mapping):
+            for item in value.values():
+                yield from walk(item, place)
+        elif is_dataclass(value):
+            for field in fields(value):
+                yield from walk(getattr(value, field.name), f"{type(value).__name__}.{field.name}")
+
+    assert set(walk(hidden, "")) - OURS == set()
 
 
 def _leaves(value: Any) -> list[str]:
