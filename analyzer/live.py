@@ -103,7 +103,7 @@ class Desk:
         for case in new:
             self._remember(case)
         addresses = dict.fromkeys(case.device.address for case in new)
-        around = [case for address in addresses for case in self._recent[address]]
+        around = [case for address in addresses for case in self._recent.get(address, ())]
         around += [case for case in new if case not in around]
         if any(case.handshake == "dtls" for case in around):
             open_all(around, self._ring)

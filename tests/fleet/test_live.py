@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from analyzer import live
 from analyzer.capture import open_capture
 from analyzer.keys import load_keys
 from analyzer.live import Desk
@@ -46,6 +47,35 @@ def test_a_session_is_told_when_time_has_passed_and_not_only_at_the_end(captures
     told += desk.tell_time(last + 120_000_000_000)
     assert [session.verdict.code.value for session in told] == ["device-key-mismatch"] * 2
     assert desk.finish() == []
+
+
+def test_secrets_that_come_with_the_packets_open_them(captures):
+    """As dumpcap hands them on: the desk uses them for the sessions it tells from then on."""
+    case = captures / "synth-dtls-healthy-v2"
+    (log,) = (case / "keys").glob("*.keylog")
+    packets = list(open_capture(case / "capture.pcap", name="x"))
+    without, desk = Desk(load_keys(())), Desk(load_keys(()))
+    desk.with_secrets([log.read_bytes()])
+    told = []
+    for each in (without, desk):
+        for packet in packets:
+            assert each.feed(packet) == []
+        told.append(each.finish())
+    assert [bool(session.messages) for (session,) in told] == [False, True]
+    expected = analyze_capture(case / "capture.pcap", load_keys((log,))).sessions
+    assert [[(message.frames, message.summary) for message in session.messages] for session in told[1]] == [
+        [(message.frames, message.summary) for message in session.messages] for session in expected
+    ]
+
+
+def test_what_is_remembered_of_devices_is_bounded(captures, monkeypatch):
+    monkeypatch.setattr(live, "_DEVICES", 2)
+    case = captures / "tcp-01e-good-three-devices"
+    desk = Desk(load_keys((case / "keys",)))
+    told = [session for packet in open_capture(case / "capture.pcap", name="x") for session in desk.feed(packet)]
+    told += desk.finish()
+    assert len({session.device.address for session in told}) == 3
+    assert list(desk._recent) == [session.device.address for session in told[-2:]]
 
 
 FAKE = """#!{python}
@@ -84,6 +114,34 @@ def test_told_to_stop_it_loses_nothing_that_was_caught(captures, tmp_path, numbe
     assert [json.loads(line)["verdict"]["code"] for line in told.splitlines()] == ["device-key-mismatch"] * 2
     assert kept.read_bytes() == (case / "capture.pcap").read_bytes()
     assert stat.S_IMODE(kept.stat().st_mode) == 0o600
+
+
+def test_for_a_person_each_session_is_a_line(captures, tmp_path):
+    """The same run in words, with no copy kept; dumpcap ends of itself."""
+    case = captures / "tcp-02a-cloud-wrong-devkey-brewskey"
+    fake = tmp_path / "dumpcap"
+    fake.write_text(f"#!/bin/sh\ncat {case / 'capture.pcap'}\n")
+    fake.chmod(0o700)
+    done = subprocess.run(
+        [sys.executable, "-m", "analyzer", "live", "-i", "any", "--keys", str(case / "keys")],
+        cwd=ROOT, env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    sessions = analyze_capture(case / "capture.pcap", load_keys((case / "keys",))).sessions
+    assert done.stdout.splitlines() == [
+        f"{s.start_time}  {s.verdict.code} ({s.verdict.certainty})  {s.device.id} -> {s.cloud.address}:{s.cloud.port}  {s.verdict.summary}"
+        for s in sessions
+    ]
+
+
+def test_without_dumpcap_one_clear_line(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-m", "analyzer", "live", "-i", "any"],
+        cwd=ROOT, env={**os.environ, "PATH": str(tmp_path)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (
+        3, "analyze: any: dumpcap is not installed (it comes with Wireshark (tshark))\n",
+    )  # fmt: skip
 
 
 @pytest.mark.tshark

@@ -18,7 +18,7 @@ from analyzer.errors import InputError
 from analyzer.exports.annotate import annotate
 from analyzer.exports.blocks import Blocks
 from analyzer.exports.pcapng_writer import PcapngWriter
-from analyzer.exports.remarks import remarks
+from analyzer.exports.remarks import remarks, summary
 from analyzer.exports.upper_pdu import Plaintext
 from analyzer.keys import load_keys
 from analyzer.model import CaptureReport, Endpoint
@@ -201,6 +201,17 @@ def test_frames_are_counted_as_the_reader_counts_them(tmp_path: Path) -> None:
         source = Source(file, Notes(), Limits())
         ours = [block.frame for block in Blocks(source, source.more(32)) if block.frame is not None]
     assert ours == [record[0] for record in records(path)]
+
+
+def test_the_summary_of_a_large_capture_names_the_first_sessions_and_counts_the_rest() -> None:
+    report = report_on(PHOTON)
+    many = dataclasses.replace(report, sessions=report.sessions[:1] * 1000)
+    lines = summary(many).splitlines()
+    named = [line for line in lines if line.startswith("s1 frames")]
+    assert lines[0] == "1000 device sessions in this capture."
+    assert lines[-1] == f"... and {1000 - len(named)} more"
+    assert 0 < len(named) < 1000
+    assert "more" not in summary(report)
 
 
 @pytest.mark.parametrize(

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import stat
+import threading
 from pathlib import Path
 
 import pytest
 
 from analyzer.errors import InputError
-from analyzer.exports.output import new_file
+from analyzer.exports.output import make_private, new_file
 
 
 def test_the_file_appears_when_the_block_ends(tmp_path: Path) -> None:
@@ -64,3 +66,42 @@ def test_the_input_is_never_the_output(tmp_path: Path, kind: str) -> None:
 def test_a_folder_that_is_not_there_is_one_clear_line(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="cannot be written"), new_file(tmp_path / "no" / "out", tmp_path / "in"):
         pass
+
+
+def test_a_pipe_is_written_to_and_not_replaced(tmp_path: Path) -> None:
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    read: list[bytes] = []
+    reader = threading.Thread(target=lambda: read.append(pipe.read_bytes()))
+    reader.start()
+    with new_file(pipe, tmp_path / "in") as file:
+        make_private(file)  # of a pipe there is nothing to make private
+        file.write(b"abc")
+    reader.join()
+    assert read == [b"abc"]
+    assert stat.S_ISFIFO(pipe.stat().st_mode)
+    assert [path.name for path in tmp_path.iterdir()] == ["pipe"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no /dev/full")
+def test_a_full_disk_is_one_clear_line(tmp_path: Path) -> None:
+    with (
+        pytest.raises(InputError, match="cannot be written: No space left"),
+        new_file(Path("/dev/full"), tmp_path) as file,
+    ):
+        file.write(b"abc" * 100_000)
+
+
+def test_what_cannot_be_put_in_its_place_leaves_nothing(tmp_path: Path) -> None:
+    output = tmp_path / "out"
+    with pytest.raises(InputError, match="cannot be written"), new_file(output, tmp_path / "in") as file:
+        file.write(b"abc")
+        output.mkdir()
+        (output / "something").write_bytes(b"in the way")
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_a_file_made_private_on_the_way_stays_so(tmp_path: Path) -> None:
+    with new_file(tmp_path / "out", tmp_path / "in") as file:
+        make_private(file)
+    assert stat.S_IMODE((tmp_path / "out").stat().st_mode) == 0o600
