@@ -15,9 +15,14 @@ from typing import Literal
 from analyzer.devicelog import Alignment, DeviceLog, LogAttempt, attach, judge_attempt, judge_log, read_log, spoken
 from analyzer.devicelog.agree import log_lines
 from analyzer.errors import InputError
-from analyzer.firmware.case import RemedyContext
+from analyzer.firmware.case import RemedyContext, Transport
 from analyzer.firmware.evidence import missing_evidence
+from analyzer.firmware.judgements import asks_for_keys
 from analyzer.firmware.lines import LineKind
+from analyzer.firmware.remedies import remedy
+from analyzer.firmware.shows import device_shows
+from analyzer.keys import KeyRing
+from analyzer.keys.faults import Fault, faults_of, only_device
 from analyzer.model import (
     LOG_FORMAT,
     CaptureReport,
@@ -26,10 +31,12 @@ from analyzer.model import (
     Code,
     Device,
     Ending,
+    Evidence,
     Finding,
     InputProblem,
     Session,
     Stage,
+    Verdict,
 )
 from analyzer.stories import tell
 from analyzer.times import rfc3339
@@ -38,6 +45,8 @@ from dissectors.handshakes import USUAL, usual_port
 
 #: More attempts of one log than this tell nothing more; the last ones are kept.
 _ATTEMPTS = 200
+#: Notes for a capture without a session that a log's verdicts make superfluous.
+_TOLD_BY_VERDICT = frozenset({"device-key-damaged"})
 #: Line numbers that are named for one thing a log says again and again.
 _LINES = 6
 _FROM_CLOUD = frozenset(
@@ -64,7 +73,9 @@ def read_logs(paths: Iterable[Path]) -> tuple[DeviceLog, ...]:
     return tuple(read_log(path) for path in paths)
 
 
-def with_logs(captures: Sequence[CaptureReport], logs: Sequence[DeviceLog]) -> tuple[CaptureReport, ...]:
+def with_logs(
+    captures: Sequence[CaptureReport], logs: Sequence[DeviceLog], ring: KeyRing | None = None
+) -> tuple[CaptureReport, ...]:
     """The captures with what the logs say beside their sessions.
 
     When no capture holds a session, the logs' own attempts become sessions of the first capture that could be read.
@@ -85,23 +96,27 @@ def with_logs(captures: Sequence[CaptureReport], logs: Sequence[DeviceLog]) -> t
     if place is None:
         place = next((index for index, capture in enumerate(result) if capture.status != "failed"), None)
         if place is not None:
-            result[place] = _told_by_logs(result[place], logs)
+            result[place] = _told_by_logs(result[place], logs, ring)
     elif len(logs) > len(fitting):
         apart = (item for log in logs if log.name not in fitting for item in _apart(log))
         result[place] = replace(result[place], problems=(*result[place].problems, *apart))
     return tuple(result)
 
 
-def log_reports(logs: Sequence[tuple[Path, DeviceLog]]) -> tuple[CaptureReport, ...]:
+def log_reports(logs: Sequence[tuple[Path, DeviceLog]], ring: KeyRing | None = None) -> tuple[CaptureReport, ...]:
     """Each log as a report of its own, where there is no capture at all. Raises InputError when a file has gone."""
-    return tuple(_told_by_logs(_empty(path), (log,)) for path, log in logs)
+    return tuple(_told_by_logs(_empty(path), (log,), ring) for path, log in logs)
 
 
-def sessions_of(log: DeviceLog, first: int = 1) -> tuple[Session, ...]:
-    """The finished attempts of a log as sessions, numbered from ``first``; an unfinished one counts when there is no other."""
+def sessions_of(log: DeviceLog, first: int = 1, ring: KeyRing | None = None) -> tuple[Session, ...]:
+    """The finished attempts of a log as sessions, numbered from ``first``; an unfinished one counts when there is no other.
+
+    Where the log leaves open which key it is, the keys of ``ring`` may decide.
+    """
     finished = [attempt for attempt in log.attempts if attempt.outcome != "unfinished"][-_ATTEMPTS:]
     attempts = finished or list(log.attempts[-1:])
-    found = [_session(log, attempt, f"s{number}") for number, attempt in enumerate(attempts, first)]
+    faults = _Faults(ring)
+    found = [_session(log, attempt, f"s{number}", faults) for number, attempt in enumerate(attempts, first)]
     if found:
         once = tuple(finding for finding in log.findings if finding.code in _ONCE)
         found[0] = replace(found[0], findings=(*found[0].findings, *once))
@@ -197,14 +212,16 @@ def _empty(path: Path) -> CaptureReport:
     )
 
 
-def _told_by_logs(capture: CaptureReport, logs: Sequence[DeviceLog]) -> CaptureReport:
+def _told_by_logs(capture: CaptureReport, logs: Sequence[DeviceLog], ring: KeyRing | None) -> CaptureReport:
     sessions: list[Session] = []
     problems = list(capture.problems)
     for log in logs:
-        found = sessions_of(log, len(sessions) + 1)
+        found = sessions_of(log, len(sessions) + 1, ring)
         sessions += found
         if not found:
             problems += _without_attempt(log, "" if capture.format == LOG_FORMAT else f"{log.name}: ")
+    if sessions:
+        problems = [item for item in problems if item.code not in _TOLD_BY_VERDICT]
     advice = () if sessions else (*capture.advice, missing_evidence("attempt-in-log", RemedyContext("tcp")))
     return replace(capture, sessions=tuple(sessions), stories=tell(sessions), problems=tuple(problems), advice=advice)
 
@@ -220,8 +237,62 @@ def _without_attempt(log: DeviceLog, where: str) -> Iterator[InputProblem]:
         yield InputProblem("known-line", f"{where}line{plural} {numbers} ({item.said}): {item.means}")
 
 
-def _session(log: DeviceLog, attempt: LogAttempt, session_id: str) -> Session:
+class _Faults:
+    """What the key folder says is wrong with a device; looked up once for each."""
+
+    def __init__(self, ring: KeyRing | None) -> None:
+        self._ring = ring
+        self._known: dict[tuple[str, Transport], tuple[Fault, ...]] = {}
+
+    def of(self, attempt: LogAttempt, device: str | None) -> tuple[Fault, ...]:
+        """Those of the device that made this attempt; the folder's only device when the log names none."""
+        # Without its address a device calls another cloud: how its keys fit this one says nothing about the attempt.
+        if self._ring is None or attempt.address_lost or attempt.transport is None:
+            return ()
+        device = device or only_device(self._ring)
+        if device is None:
+            return ()
+        key = (device, attempt.transport)
+        if key not in self._known:
+            self._known[key] = faults_of(self._ring, *key)
+        return self._known[key]
+
+
+def _settled(said: Verdict, faults: Iterable[Fault], attempt: LogAttempt, device: str | None) -> Verdict:
+    """A log's verdict with what the keys in hand add: the one cause among the open ones that the folder shows.
+
+    Never more than inferred: the file is a copy, and what the device holds by now only a dump tells.
+    """
+    if said.code is Code.HEALTHY:
+        return said
+    shown = [fault for fault in faults if fault.code in (said.code, *said.alternatives)]
+    if len({fault.code for fault in shown}) != 1:
+        return said
+    fault = shown[0]
+    transport = attempt.transport or "tcp"
+    own = said.code is fault.code
+    return replace(
+        said,
+        code=fault.code,
+        certainty=Certainty.INFERRED,
+        summary=f"{said.summary}. The keys in hand {'show it' if own else 'say which'}: {fault.text}",
+        alternatives=(),
+        evidence=(*said.evidence, Evidence(f"{fault.file}: {fault.text}")),
+        would_settle=tuple(text for text in said.would_settle if text not in asks_for_keys()),
+        remedy=said.remedy
+        if own
+        else remedy(fault.code, RemedyContext(transport, device_id=device, host=attempt.host, port=attempt.port)),
+        device_shows=said.device_shows
+        if own
+        else device_shows(fault.code, transport, family=attempt.family, how=_ending(attempt).how, stage=said.stage),
+    )
+
+
+def _session(log: DeviceLog, attempt: LogAttempt, session_id: str, faults: _Faults) -> Session:
     verdict = judge_attempt(log, attempt) if attempt.outcome != "unfinished" else judge_log(log)
+    device = attempt.device_id or log.device_id
+    if attempt.outcome == "failed":
+        verdict = _settled(verdict, faults.of(attempt, device), attempt, device)
     transport = attempt.transport or ("udp" if attempt.port == usual_port("udp") else "tcp")
     times = [event.time_ms for event in attempt.events if event.time_ms is not None]
     start, end = (times[0], times[-1]) if times else (0, 0)
@@ -233,7 +304,7 @@ def _session(log: DeviceLog, attempt: LogAttempt, session_id: str) -> Session:
         protocol=USUAL[transport] if attempt.transport else "unknown",
         stream=None,
         filter="",
-        device=Device("", 0, attempt.device_id or log.device_id, "log" if attempt.device_id or log.device_id else None),
+        device=Device("", 0, device, "log" if device else None),
         cloud=Cloud(attempt.address or "", attempt.port or usual_port(transport), attempt.host),
         first_frame=0,
         last_frame=0,

@@ -31,7 +31,7 @@ from analyzer.packet import Problem
 from analyzer.sessions import assemble
 from analyzer.stories import stories_across, tell
 from analyzer.times import rfc3339
-from analyzer.unreached import lonely_tests, stored_hosts, unreached
+from analyzer.unreached import advice, lonely_tests, silent_devices, stored_hosts, unreached
 
 if TYPE_CHECKING:
     from analyzer.capture.tshark_reader import TsharkCapture
@@ -63,7 +63,7 @@ def analyze_paths(paths: Iterable[str], ring: KeyRing, options: Options = Option
 
     logs = read_logs(options.logs)
     options = replace(options, logs=())
-    return report_of(with_logs([_one(path, ring, options) for path in paths], logs), ring)
+    return report_of(with_logs([_one(path, ring, options) for path in paths], logs, ring), ring)
 
 
 def analyze_logs(paths: Iterable[Path], ring: KeyRing) -> Report:
@@ -71,7 +71,7 @@ def analyze_logs(paths: Iterable[Path], ring: KeyRing) -> Report:
     from analyzer.logged import log_reports, read_logs
 
     paths = tuple(paths)
-    return report_of(log_reports(tuple(zip(paths, read_logs(paths), strict=True))), ring)
+    return report_of(log_reports(tuple(zip(paths, read_logs(paths), strict=True)), ring), ring)
 
 
 def report_of(captures: Iterable[CaptureReport], ring: KeyRing) -> Report:
@@ -142,6 +142,8 @@ def examined(
     if options.show_secrets:
         sessions = _with_secrets(sessions, cases)
     first, last = capture.first_ns, capture.last_ns
+    lonely = lonely_tests(cases, names.probes())
+    why = () if sessions else (*lonely, *silent_devices(ring))
     report = CaptureReport(
         path=path,
         sha256=capture.sha256,
@@ -149,7 +151,7 @@ def examined(
         status="partial" if any(problem.code in limits.PARTIAL for problem in problems) else capture.status,
         problems=(
             *(InputProblem(problem.code, problem.message, problem.frame) for problem in problems),
-            *lonely_tests(cases, names.probes()),
+            *(why or lonely),
         ),
         packets=capture.packets,
         bytes=capture.bytes,
@@ -158,11 +160,12 @@ def examined(
         last_time=rfc3339(last, digits) if last is not None else None,
         sessions=sessions,
         stories=tell(sessions),
+        advice=advice(why, ring),
     )
     if options.logs:
         from analyzer.logged import read_logs, with_logs
 
-        report = with_logs([report], read_logs(options.logs))[0]
+        report = with_logs([report], read_logs(options.logs), ring)[0]
     return report, cases
 
 

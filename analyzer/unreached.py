@@ -14,9 +14,12 @@ from ipaddress import ip_address
 from typing import Literal
 
 from analyzer.case import Case
+from analyzer.firmware.case import RemedyContext
 from analyzer.firmware.families import known_host
-from analyzer.keys import KeyRing
-from analyzer.model import Ending, Endpoint, InputProblem, Role
+from analyzer.firmware.remedies import finding_remedy, remedy
+from analyzer.keys import Key, KeyRing
+from analyzer.keys.faults import is_unparsable
+from analyzer.model import Code, Ending, Endpoint, InputProblem, Remedy, Role
 from analyzer.names import BELONGS_NS, Lookup, Probe, as_step, particle_name
 from dissectors.events import Direction, How, Status, Step, Transcript
 from dissectors.handshakes import usual_port
@@ -93,12 +96,42 @@ def lonely_tests(cases: Sequence[Case], probes: Iterable[Probe]) -> list[InputPr
     return [
         InputProblem(
             "internet-test-alone",
-            f"{client} runs the internet test of Particle firmware (8.8.8.8:53, {len(tests)} times) and tries to reach no cloud: "
+            f"{client} runs the internet test of Particle firmware (8.8.8.8:53, {_times(len(tests))}) and tries to reach no cloud: "
             "the server address in its flash is unusable, or the capture does not see where it goes; its log (--log) tells",
             tests[0].frames[0],
         )
         for client, tests in list(found.items())[:_MOST_NOTES]
     ]
+
+
+def _times(number: int) -> str:
+    return "once" if number == 1 else f"{number} times"
+
+
+def silent_devices(ring: KeyRing) -> list[InputProblem]:
+    """A note for each device of the folder whose key keeps it silent: for a capture in which no session is."""
+    return [
+        InputProblem(
+            "device-key-damaged",
+            f"{key.file}: the private key of {f'device {key.device_id}' if key.device_id else 'a device'} is unusable: {key.problem}. "
+            "A UDP device whose key does not parse sends nothing to its cloud, so no capture shows a session of it",
+        )
+        for key in _silent(ring)
+    ]
+
+
+def advice(notes: Iterable[InputProblem], ring: KeyRing) -> tuple[Remedy, ...]:
+    """What to do about notes that say why there is no session."""
+    codes = {note.code for note in notes}
+    # Only UDP firmware without an address sends nothing but this test; TCP firmware asks for Particle's name.
+    found = list(finding_remedy("internet-test-alone", RemedyContext("udp"))) if "internet-test-alone" in codes else []
+    for key in _silent(ring) if "device-key-damaged" in codes else ():
+        found += remedy(Code.DEVICE_KEY_CORRUPT, RemedyContext("udp", device_id=key.device_id))
+    return tuple(dict.fromkeys(found))
+
+
+def _silent(ring: KeyRing) -> list[Key]:
+    return [key for key in ring.by_role(Role.DEVICE_PRIVATE) if is_unparsable(key)][:_MOST_NOTES]
 
 
 def _is_a_clouds(name: str, hosts: dict[str, set[str]]) -> bool:

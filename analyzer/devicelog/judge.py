@@ -53,7 +53,7 @@ def judge_attempt(log: DeviceLog, attempt: LogAttempt) -> Verdict:
         evidence=_evidence(log, attempt),
         would_settle=rule.settle,
         remedy=tuple(dict.fromkeys([*lost, *remedy(rule.code, context)])),
-        device_shows=device_shows(rule.code, transport, family=attempt.family),
+        device_shows=device_shows(rule.code, transport, family=attempt.family, stage=rule.stage),
     )
 
 

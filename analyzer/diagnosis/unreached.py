@@ -8,6 +8,7 @@ from analyzer.case import Case
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.rule import Group, Page, Row
+from analyzer.keys.faults import is_unparsable
 from analyzer.model import Certainty, Code, Evidence, Role
 from analyzer.names import summary
 from analyzer.unreached import Unreached
@@ -135,7 +136,7 @@ def _unusable(case: Case, context: Context) -> tuple[Code, str] | None:
         (Role.DEVICE_SERVER_KEY, Code.SERVER_KEY_ERASED),
     ):
         keys = context.own_keys(case, role, "ec")
-        if keys and keys[0].status != "ok":
+        if keys and (is_unparsable(keys[0]) if role is Role.DEVICE_PRIVATE else keys[0].status != "ok"):
             return code, f"{keys[0].file}: {keys[0].problem}"
     return None
 

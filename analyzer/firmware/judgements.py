@@ -45,6 +45,16 @@ def settles() -> dict[str, str]:
     return {name: str(text) for name, text in table("judgements")["settles"].items()}
 
 
+#: The sentences that ask for a key, which a key folder may hold already.
+_KEYS = ("cloud-private", "device-private", "device-slot", "server-slot", "cloud-record")
+
+
+@cache
+def asks_for_keys() -> frozenset[str]:
+    """The sentences of `settles` that ask for a key or a slot."""
+    return frozenset(settles()[name] for name in _KEYS)
+
+
 def _judgement(entry: dict[str, Any]) -> Judgement:
     lost = entry.get("lost", [])
     asked: dict[str, Any] = {

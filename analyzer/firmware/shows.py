@@ -41,23 +41,25 @@ def pictures() -> dict[str, Picture]:
     return {name: _picture(name, entry) for name, entry in table("shows")["pictures"].items()}
 
 
-def picture_of(code: Code, transport: Transport, how: How | None = None) -> Picture:
-    """The picture a verdict leads to; ``how`` (the session's ending) chooses where the firmware tells endings apart."""
+def picture_of(code: Code, transport: Transport, how: How | None = None, stage: str | None = None) -> Picture:
+    """The picture a verdict leads to. Where the firmware tells them apart, ``stage`` (at which it failed) or else ``how``
+    (the session's ending) chooses."""
     choice = table("shows")["verdicts"][code.value][transport]
     if isinstance(choice, dict):
-        choice = choice.get(how.value if how else "fin", choice["other"])
+        choice = choice.get(stage) or choice.get(how.value if how else "fin", choice["other"])
     return pictures()[choice]
 
 
 @lru_cache(maxsize=1024)
 def device_shows(
-    code: Code, transport: Transport, *, family: str | None = None, how: How | None = None
+    code: Code, transport: Transport, *, family: str | None = None, how: How | None = None, stage: str | None = None
 ) -> tuple[str, ...]:
     """Lines like ``LED fast cyan, one red flash (0.4.4-1.5)`` and ``log "..." (era)``, then what not to take it for.
 
-    ``family`` is a name or alias of families.toml and narrows the answer; ``how`` is the way the session ended. May be empty.
+    ``family`` is a name or alias of families.toml and narrows the answer; ``how`` is the way the session ended,
+    ``stage`` where it failed. May be empty.
     """
-    picture = picture_of(code, transport, how)
+    picture = picture_of(code, transport, how, stage)
     lights = [f"LED {sight.text}{_era(sight)}" for sight in _for_family(picture.lights, family, transport)]
     logs = [f"log {sight.text}{_era(sight)}" for sight in _for_family(picture.logs, family, transport)]
     lines = (lights + logs)[:_MOST]

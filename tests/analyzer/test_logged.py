@@ -153,6 +153,89 @@ def test_an_empty_capture_has_no_session_and_with_its_log_the_cause(captures: Pa
     assert all(session["transport"] == "udp" and session["stream"] is None for session in capture["sessions"])
 
 
+@pytest.mark.parametrize("with_capture", [True, False])
+def test_a_damaged_key_in_hand_settles_what_the_log_leaves_open(captures: Path, with_capture: bool):
+    case = captures / "dtls-05b-device-key-broken-der"
+    paths = [str(case / "capture.pcap")] if with_capture else []
+    words = [*paths, "--log", str(case / "device.log"), "--keys", str(case / "keys")]
+    status, out = run(*words, "--format", "json")
+    assert status == 1
+    (capture,) = json.loads(out)["captures"]
+    for session in capture["sessions"]:
+        verdict = session["verdict"]
+        # A copy of a key in a folder is no proof of what the device holds (contract, section 4): inferred, with the evidence.
+        assert (verdict["code"], verdict["certainty"]) == ("device-key-corrupt", "inferred")
+        assert verdict["alternatives"] == [] == verdict["would_settle"]
+        assert any("device.der: the device's private key is unusable" in item["text"] for item in verdict["evidence"])
+        # What the firmware shows for this verdict, and what this very log says (-3d60, 16).
+        shown = " ".join(verdict["device_shows"])
+        assert "-3d60" in shown and "code=16" in shown and "-6800" not in shown and "code=17" not in shown
+    assert capture["problems"] == [] and "advice" not in capture
+    text = run(*words)[1]
+    assert "To settle it" not in text and "does it parse?" not in text
+
+
+def test_without_a_log_the_damaged_key_explains_why_there_is_no_session(captures: Path):
+    case = captures / "dtls-05b-device-key-broken-der"
+    status, out = run(str(case / "capture.pcap"), "--keys", str(case / "keys"))
+    words = " ".join(out.split())
+    assert status == 4
+    assert (
+        "the private key of device 0a10aced202194944a042f01 is unusable: damaged: a DER structure that is no key"
+        in words
+    )
+    assert "sends nothing to its cloud" in words and "particle keys doctor 0a10aced202194944a042f01" in words
+    assert "Usual causes" not in words and "analyze keys shows that" not in words
+    assert "Usual causes" in " ".join(run(str(case / "capture.pcap"))[1].split())
+
+
+#: What the log and the key folder say together, where the log alone leaves it open. The codes are those of the captures.
+TOGETHER = [
+    ("dtls-02a-unknown-device-key-alert", "device.log", "device-key-mismatch"),
+    ("dtls-02c-unknown-device-key-at-hello-silent", "device.log", "device-key-mismatch"),
+    ("dtls-02e-two-keys-swapped-between-devices", "device-1.log", "device-key-mismatch"),
+    ("dtls-04a-private-key-not-matching-silent", "device.log", "device-key-corrupt"),
+    ("tcp-02a-cloud-wrong-devkey-brewskey", "device.log", "device-key-mismatch"),
+    ("tcp-02e-cloud-wrong-devkey-core-style", "device.log", "device-key-mismatch"),
+    ("tcp-03a-wrong-server-key-brewskey", "device.log", "server-key-mismatch"),
+    ("tcp-03c-wrong-server-key-sparkprotocol", "device.log", "server-key-mismatch"),
+    ("tcp-05-tail-devkey-sparkprotocol", "device.log", "device-key-corrupt"),
+    ("tcp-26a-blank-server-key-brewskey", "device.log", "server-key-erased"),
+    ("tcp-27a-pkcs8-device-key-brewskey", "device.log", "device-key-corrupt"),
+]
+
+
+@pytest.mark.parametrize(("name", "log", "code"), TOGETHER)
+def test_a_log_and_the_keys_say_together_what_the_capture_would(captures: Path, name: str, log: str, code: str):
+    case = captures / name
+    ring = load_keys([case / "keys"])
+    told = [session.verdict for session in analyze_logs([case / log], ring).captures[0].sessions]
+    alone = [session.verdict for session in analyze_logs([case / log], KeyRing()).captures[0].sessions]
+    assert {verdict.certainty for verdict in alone} == {Certainty.UNDETERMINED}
+    assert {(verdict.code.value, verdict.certainty) for verdict in told} == {(code, Certainty.INFERRED)}
+    assert all("The keys in hand say which" in verdict.summary and verdict.remedy for verdict in told)
+
+
+@pytest.mark.parametrize(
+    "log", sorted(Path(__file__).resolve().parents[2].glob("captures/*/*.log")), ids=lambda path: path.parent.name
+)
+def test_keys_never_make_a_log_prove_nor_blame_a_good_device(log: Path):
+    keys = log.parent / "keys"
+    ring = load_keys([keys]) if keys.exists() else KeyRing()
+    alone = analyze_logs([log], KeyRing()).captures[0].sessions
+    for session, before in zip(analyze_logs([log], ring).captures[0].sessions, alone, strict=True):
+        assert session.verdict.certainty is not Certainty.PROVEN
+        if before.verdict.code is Code.HEALTHY:
+            assert session.verdict == before.verdict
+        assert session.verdict.code in (before.verdict.code, *before.verdict.alternatives)
+
+
+def test_keys_of_another_device_decide_nothing(captures: Path):
+    log = captures / "dtls-05b-device-key-broken-der" / "device.log"
+    ring = load_keys([captures / "dtls-02a-unknown-device-key-alert" / "keys"])
+    assert analyze_logs([log], ring).captures[0].sessions == analyze_logs([log], KeyRing()).captures[0].sessions
+
+
 def test_a_log_without_any_capture(captures: Path):
     status, out = run("--log", str(captures / "tcp-01a-good-brewskey-fw063" / "device.log"), "--format", "json")
     assert status == 0
