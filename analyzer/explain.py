@@ -1,6 +1,7 @@
-"""`analyze explain WORD`: a verdict, a finding, a number, an LED pattern or a log line in plain words.
+"""`analyze explain WORD`: a verdict, a finding, a number, an LED pattern, a log line or a history in plain words.
 
-Everything comes from the tables of `analyzer.firmware`, the same the diagnosis uses, so the two cannot disagree.
+Everything comes from the tables of `analyzer.firmware` and, for histories, of the dissectors, the same the diagnosis
+uses, so the two cannot disagree.
 Nothing here raises, whatever the word; time is linear in its length, and only its first 600 characters count.
 """
 
@@ -24,8 +25,9 @@ from analyzer.firmware.shows import device_shows
 from analyzer.firmware.timers import Timer, timers_near
 from analyzer.firmware.verdicts import Situation, finding_texts, situations, verdict_texts
 from analyzer.model import Code
+from dissectors.events import MORE_SIGNS, Sign
 
-Kind = Literal["verdict", "finding", "number", "led", "log-line", "wait", "situation"]
+Kind = Literal["verdict", "finding", "number", "led", "log-line", "wait", "situation", "history"]
 
 _NUMBER = re.compile(r"[-+]?\d{1,10}")
 _HEX = re.compile(r"[-+]?0[xX][0-9a-fA-F]{1,8}|[-+]?[0-9a-fA-F]{2,5}")
@@ -36,6 +38,7 @@ _NAME_PREFIX = re.compile(r"^(?:MBEDTLS_ERR_|SYSTEM_ERROR_|PROTOCOL_ERROR_|TLS_A
 _MOST_SITUATIONS = 4
 #: A description of a light has no more words.
 _LED_WORDS = 14
+_HISTORY = "A letter for each thing seen on the wire, in order; capitals are the device's, small letters the cloud's."
 #: Marks a row of a detail as a line to type: it is shown as it is, never wrapped.
 _COMMAND = "$ "
 
@@ -76,7 +79,7 @@ def explain(word: str) -> Explanation | None:
     if waits:
         return Explanation(plain, waits)
     collected: list[Meaning] = [*_by_name(plain), *_by_line(plain), *_by_led(plain), *_by_situation(plain)]
-    unique = tuple(dict.fromkeys(collected))
+    unique = tuple(dict.fromkeys(collected)) or tuple(_by_history(plain))
     return Explanation(plain, unique) if unique else None
 
 
@@ -239,6 +242,44 @@ def _by_situation(plain: str) -> Iterator[Meaning]:
         yield Meaning("situation", row.symptom, row.cause, (("Fix", row.fix),), verdicts)
 
 
+def _by_history(plain: str) -> Iterator[Meaning]:
+    """The letters that CSV, HTML and the fleet call history: all of them, or those of one session ("nIfF")."""
+    asked, letters = plain.lower() == "history", plain.removesuffix(MORE_SIGNS)
+    # Small letters alone are rather a word of another kind: a cloud does not talk to itself.
+    if not asked and len(letters) > 2 and letters.islower():
+        return
+    for title, signs in histories().items():
+        known = {letter: sign for sign in signs for letter in sign.written}
+        if asked:
+            rows = [(", ".join(sign.written), f"{sign.means}{_by(sign)}") for sign in signs]
+        elif letters and set(letters) <= set(known):
+            rows = [(letter, _read(letter, known[letter], letters.count(letter))) for letter in dict.fromkeys(letters)]
+        else:
+            continue
+        rows += [(MORE_SIGNS, "there were more")] if asked or plain != letters else []
+        yield Meaning("history", f"history of a session, {title}", _HISTORY, tuple(rows))
+
+
+def _by(sign: Sign) -> str:
+    return f" (by the {_side(sign.written[0])})" if len(sign.written) == 1 else ""
+
+
+def _read(letter: str, sign: Sign, count: int) -> str:
+    return f"{sign.means} (by the {_side(letter)})" + (f", {count} times" if count > 1 else "")
+
+
+def _side(letter: str) -> str:
+    return "device" if letter.isupper() else "cloud"
+
+
+def histories() -> dict[str, tuple[Sign, ...]]:
+    """What the letters of a history stand for, by the protocol they are of."""
+    from dissectors.dtls.ledger import SIGNS as DTLS
+    from dissectors.lightssl.stages import SIGNS as LIGHTSSL
+
+    return {"TCP": LIGHTSSL, "DTLS": DTLS}
+
+
 def _overlap(said: str, phrase: str) -> float:
     """How well a phrase of the table and what was said agree: 1 for equal, less for one inside the other, 0 for none."""
     if said == phrase:
@@ -251,7 +292,7 @@ def _overlap(said: str, phrase: str) -> float:
 
 @cache
 def _vocabulary() -> tuple[str, ...]:
-    words: list[str] = [code.value for code in Code]
+    words: list[str] = [*(code.value for code in Code), "history"]
     words += finding_texts()
     words += [led.pattern for led in leds()]
     words += [word for row in situations() for word in row.words]

@@ -90,11 +90,30 @@ class Record:
 
 
 @dataclass(frozen=True, slots=True)
+class Sign:
+    """A letter of ``history`` and what it stands for. ``by`` is the side it is told of, None for either."""
+
+    letter: str
+    means: str
+    by: Direction | None = None
+
+    @property
+    def written(self) -> tuple[str, ...]:
+        """As it stands in a history: a capital for the device, a small letter for the cloud."""
+        up, down = self.letter.upper(), self.letter.lower()
+        return (down, up) if self.by is None else (up,) if self.by is Direction.UP else (down,)
+
+
+#: Behind the letters that are kept.
+MORE_SIGNS = "+"
+
+
+@dataclass(frozen=True, slots=True)
 class Transcript:
     """What a dissector made of one conversation.
 
-    ``history`` is one letter per thing seen, in order, capital = device (n nonce, I identity, k session key, H/h hello,
-    R/r record, g/G gap, f/F fin, x/X rst ...), as in Zeek's ``history``: sortable, countable.
+    ``history`` is one letter per thing seen, in order, capital = device, as in Zeek's ``history``: sortable, countable.
+    What each letter stands for, every protocol says itself (``SIGNS`` in lightssl/stages.py and dtls/ledger.py).
     """
 
     protocol: str

@@ -252,10 +252,24 @@ def rules() -> str:
     return "".join(table).rstrip("\n") + "\n"
 
 
+def history() -> str:
+    """What the letters of a history stand for, protocol by protocol."""
+    from analyzer.explain import histories
+    from dissectors.events import MORE_SIGNS
+
+    table = []
+    for title, signs in histories().items():
+        table.append(f"| {title} | it stands for |\n|---|---|\n")
+        table += [f"| {' '.join(f'`{letter}`' for letter in sign.written)} | {sign.means} |\n" for sign in signs]
+        table.append(f"| `{MORE_SIGNS}` | there were more |\n\n")
+    return "".join(table).rstrip("\n") + "\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
     "verdicts": verdicts,
     "findings": findings,
     "rules": rules,
+    "history": history,
     "commands": help_of_commands,
     "limits": limits,
     "performance": performance,

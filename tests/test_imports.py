@@ -45,7 +45,7 @@ ROOMS: dict[str, set[str]] = {
     "analyzer.stories": {"dissectors", "analyzer.model", "analyzer.case", "analyzer.firmware"},
     "analyzer.sessions": {"dissectors", "analyzer.model", "analyzer.times", "analyzer.case", "analyzer.diagnosis", "analyzer.incidents"},
     "analyzer.devicelog": {"dissectors", "analyzer.errors", "analyzer.model", "analyzer.firmware"},
-    "analyzer.explain": {"analyzer.model", "analyzer.firmware", "analyzer.devicelog"},
+    "analyzer.explain": {"dissectors", "analyzer.model", "analyzer.firmware", "analyzer.devicelog"},
     "analyzer.logged": {"dissectors", "analyzer.errors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.stories", "analyzer.devicelog"},
     # The path itself.
     "analyzer.pipeline": {

@@ -23,18 +23,19 @@ def register(app: typer.Typer) -> None:
     """Add the command. A word may begin with a minus: `analyze explain -19`."""
     app.command(
         "explain",
-        short_help="A verdict, error number, LED pattern or log line.",
+        short_help="A verdict, error number, LED pattern, log line or history.",
         context_settings={"ignore_unknown_options": True},
     )(explain)
 
 
 def explain(
     words: Annotated[
-        list[str], typer.Argument(metavar="WORD", help="A verdict, a number, an LED pattern, a log line, a silence.")
+        list[str],
+        typer.Argument(metavar="WORD", help="A verdict, a number, an LED pattern, a log line, a silence, a history."),
     ],
     format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TEXT,
 ) -> None:
-    """Explain a verdict, a firmware error number, an LED pattern, a log line or a silence in plain words.
+    """Explain a verdict, error number, LED pattern, log line, silence or history in plain words.
 
     \b
       analyze explain identity-rejected
@@ -42,6 +43,7 @@ def explain(
       analyze explain -4e00
       analyze explain "fast cyan, one red"
       analyze explain "20 s"
+      analyze explain nIfF
       analyze explain "Unable to receive key -19"
     """
     from analyzer.explain import as_json, render_explanation, suggest

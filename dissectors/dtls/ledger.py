@@ -8,7 +8,7 @@ from dissectors.dtls.assembly import Assembly, Flight
 from dissectors.dtls.attempt import Alert, Icmp, Repeat
 from dissectors.dtls.messages import Kind
 from dissectors.dtls.record import ContentType, WireRecord
-from dissectors.events import Direction, Mark, Record, Status
+from dissectors.events import Direction, Mark, Record, Sign, Status
 
 #: Letters of the history kept of one attempt; a "+" then says that there were more.
 MAX_HISTORY: Final = 240
@@ -32,6 +32,29 @@ LETTERS: Final[dict[int, str]] = {
     Kind.CLIENT_KEY_EXCHANGE: "e",
     Kind.CERTIFICATE_VERIFY: "y",
 }
+#: What the letters of ``history`` stand for.
+SIGNS: Final[tuple[Sign, ...]] = (
+    Sign("c", "ClientHello", Direction.UP),
+    Sign("v", "HelloVerifyRequest: the cloud asks for its cookie back", Direction.DOWN),
+    Sign("s", "ServerHello", Direction.DOWN),
+    Sign("b", "Certificate; a device's is its bare public key"),
+    Sign("k", "ServerKeyExchange: what the server key signs", Direction.DOWN),
+    Sign("q", "CertificateRequest", Direction.DOWN),
+    Sign("d", "ServerHelloDone", Direction.DOWN),
+    Sign("e", "ClientKeyExchange", Direction.UP),
+    Sign("y", "CertificateVerify: what the device's key signs", Direction.UP),
+    Sign("x", "ChangeCipherSpec"),
+    Sign("f", "Finished"),
+    Sign("r", "a record behind it"),
+    Sign("m", "a record that marks a session gone on with (type 253 or 254)"),
+    Sign("a", "alert, in the clear or known by its type"),
+    Sign("t", "one of these messages once more"),
+    Sign("o", "another handshake message, or one that answers an earlier attempt"),
+    Sign("j", "a record that came before, number for number"),
+    Sign("p", "keep-alive: a datagram of one byte"),
+    Sign("i", "ICMP error: what the other side sent did not arrive"),
+    Sign("z", "bytes that are no DTLS"),
+)
 
 
 class Answer:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Final
 
-from dissectors.events import Direction, Mark
+from dissectors.events import Direction, Mark, Sign
 from dissectors.lightssl.records import RecordStream
 from dissectors.lightssl.stream import join_frames
 
@@ -37,6 +38,20 @@ STAGES: tuple[Stage, ...] = (
     Stage("session", Direction.UP, None, "cloud-hello", "R"),
 )
 STAGE: Mapping[str, Stage] = {stage.name: stage for stage in STAGES}
+#: What the letters of ``history`` stand for.
+SIGNS: Final[tuple[Sign, ...]] = (
+    Sign(STAGE["nonce"].letter, "nonce, all 40 bytes", Direction.DOWN),
+    Sign(STAGE["identity"].letter, "identity, all 256 bytes", Direction.UP),
+    Sign(STAGE["session-key"].letter, "session key, all 384 bytes", Direction.DOWN),
+    Sign(STAGE["device-hello"].letter, "Hello: the first record of that side"),
+    Sign(STAGE["session"].letter, "another record"),
+    Sign("p", "part of one of these: not all of its bytes are there"),
+    Sign("m", "malformed: bytes that none of these can be"),
+    Sign("g", "gap: bytes that went over the wire and are not in the capture"),
+    Sign("f", "FIN: that side closes"),
+    Sign("x", "RST: that side resets"),
+    Sign("e", "the end, as the capture or its reader has it"),
+)
 #: The stage that the first record of each direction is.
 HELLO: Mapping[Direction, Stage] = {
     Direction.UP: STAGE["device-hello"],
