@@ -168,14 +168,23 @@ def name_devices(cases: list[Case], ring: KeyRing) -> None:
             continue
         if ids:
             continue
-        if len(owners) == 1 and len(addresses) == 1:
+        if len(owners) == 1 and len(addresses) == 1 and not _another(case, next(iter(owners))):
             case.device_id, case.id_source = next(iter(owners)), "only-device-in-keys"
             _count_out(nameless[case.cloud], case.device.address)
             continue
         sent_here = stored.get((case.transport, (case.cloud.address, case.cloud.port)), ())
-        if len(sent_here) == 1 and len(nameless[case.cloud]) == 1:
+        if len(sent_here) == 1 and len(nameless[case.cloud]) == 1 and not _another(case, sent_here[0]):
             case.device_id, case.id_source = sent_here[0], "stored-address"
             _count_out(nameless[case.cloud], case.device.address)
+
+
+def _another(case: Case, device: str) -> bool:
+    """Whether a session shows by itself that its device is not that one: it went on although that one's key does not fit."""
+    found = case.decryption
+    step = case.transcript.step("device-hello")
+    went_on = step is not None and step.status is not Status.ABSENT
+    refuted = found.session_refuted if isinstance(found, lightssl.LightSslDecryption) else ()
+    return went_on and any(key.device_id == device for key in refuted)
 
 
 def _count_out(addresses: Counter[str], address: str) -> None:

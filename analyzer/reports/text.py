@@ -53,7 +53,7 @@ def _quiet(pen: Pen, report: Report) -> Iterator[str]:
         for session in capture.sessions:
             who = f"{_device(pen, session)} {pen.glyphs.to} {_cloud(pen, session)}"
             frames = span_text(session)
-            yield f"{name}{_headline(pen, session.verdict)}  {who}  {frames}  {pen.plain(session.start_time)}\n"
+            yield f"{name}{_headline(pen, session.verdict)}  {who}  {frames}  {pen.plain(session.begins)}\n"
 
 
 def _many(pen: Pen, report: Report) -> Iterator[str]:
@@ -101,7 +101,7 @@ class _Columns:
 def _cells(pen: Pen, session: Session) -> tuple[str, ...]:
     verdict = session.verdict
     who = (_device(pen, session), span_text(session), _cloud(pen, session))
-    return verdict.code.value, verdict.certainty.value, *who, pen.plain(session.start_time)
+    return verdict.code.value, verdict.certainty.value, *who, pen.plain(session.begins)
 
 
 def _capture(pen: Pen, capture: CaptureReport, keys: tuple[KeyRow, ...]) -> Iterator[str]:
@@ -187,7 +187,7 @@ def _head(pen: Pen, session: Session) -> Iterator[str]:
     verdict = session.verdict
     host = f" ({session.cloud.host})" if session.cloud.host else ""
     address = f"device at {session.device.address}" if session.device.address else "device unknown"
-    device = f"device {session.device.id}" if session.device.id else address
+    device = f"device {session.device.id}{_assumed(session)}" if session.device.id else address
     parts = (pen.plain(device), f"cloud {_cloud(pen, session)}{pen.plain(host)}")
     line = f"{pen.sign(Tone.of(verdict))} {verdict.code.value} ({verdict.certainty.value})"
     if len("    ".join((line, *parts))) < pen.width:
@@ -198,6 +198,11 @@ def _head(pen: Pen, session: Session) -> Iterator[str]:
         yield "  " + "    ".join(parts) + "\n"
     else:
         yield from (f"  {part}\n" for part in parts)
+
+
+def _assumed(session: Session) -> str:
+    """That the device did not say who it is, where the id is a conclusion from the folder."""
+    return " (by the key folder)" if session.device.id_source in ("only-device-in-keys", "stored-address") else ""
 
 
 def _open_questions(pen: Pen, verdict: Verdict) -> Iterator[str]:
@@ -234,7 +239,7 @@ def _where(pen: Pen, session: Session, number: int, total: int) -> Iterator[str]
     )
     if not session.first_frame:  # told by a log: no address of its own, no frames, a clock that starts with the device
         away = f"{session.transport} {pen.glyphs.to} {session.cloud.address or 'unknown'}:{session.cloud.port}"
-        clock = f"{session.start_time[11:23]} after the device's start"
+        clock = f"{session.begins} after the device's start"
         parts = (parts[0], away, "from the device's log alone", clock, duration_text(session.duration_s))
     line = "  "
     for part in map(pen.plain, parts):
@@ -322,7 +327,7 @@ def _others(pen: Pen, group: Group) -> Iterator[str]:
     yield _title(pen, f"The same in {counted(len(group.others), 'more session')}")
     for session in group.others[:_OTHERS]:
         frames = span_text(session)
-        yield f"      {pen.plain(session.start_time)}  {frames}  {pen.plain(session.filter)}".rstrip() + "\n"
+        yield f"      {pen.plain(session.begins)}  {frames}  {pen.plain(session.filter)}".rstrip() + "\n"
     if len(group.others) > _OTHERS:
         yield f"      {pen.glyphs.more} and {len(group.others) - _OTHERS:,} more (--verbose shows all)\n"
 

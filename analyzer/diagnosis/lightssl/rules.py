@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from analyzer.diagnosis import middlebox, neighbours, sound
 from analyzer.diagnosis.draft import Draft
-from analyzer.diagnosis.lightssl import identity, opening, session, sessionkey, unopened
+from analyzer.diagnosis.lightssl import identity, opening, premise, session, sessionkey, unopened
 from analyzer.diagnosis.lightssl.view import View
 from analyzer.diagnosis.rule import Afterwards, Group, Page, Row
 from analyzer.model import Code
@@ -107,6 +107,9 @@ CONNECTED: Group[View] = Group(
 )
 AFTERWARDS: tuple[Afterwards[View], ...] = (
     Afterwards(sound.segments, "a TCP checksum fails in the frames it rests on: at most inferred"),
+    Afterwards(
+        premise.weighed, "the folder may be another ticket's: at most inferred; else says what it takes from it"
+    ),
     Afterwards(
         middlebox.explained,
         "the RST it rests on was forged: undetermined, session-dropped beside it; else only the words change",
