@@ -6,8 +6,10 @@ says so in its name: `Session.secrets`, filled only by `--show-secrets`.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import date
 from enum import StrEnum
 from typing import Literal
 
@@ -223,7 +225,11 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """Everything said of one session."""
+    """Everything said of one session.
+
+    One that only a device's log tells has no frames (``first_frame`` 0). A device knows no time of day, so its times count
+    from the device's start, as if that had been at 1970-01-01T00:00:00Z.
+    """
 
     id: str
     transport: Literal["tcp", "udp"]
@@ -249,6 +255,21 @@ class Session:
     incidents: tuple[Incident, ...] = ()
     #: Only with `--show-secrets`: what decrypts this session. Absent from the JSON when empty.
     secrets: tuple[ShownSecret, ...] = ()
+
+    @property
+    def begins(self) -> str:
+        """When it began, for people: the time, or (``+5:04.420``) how long after the device's start."""
+        return self.start_time if self.first_frame else since_start(self.start_time)
+
+
+def since_start(time: str) -> str:
+    """A time that counts from a device's start (`Session`) for people: ``+5:04.420``, ``+26:00:00.000`` after a day and more."""
+    found = re.fullmatch(r"1970-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(\.\d{3})\d*Z", time)
+    if found is None:
+        return time
+    month, day, hour, minute, second = map(int, found.groups()[:5])
+    hours = (date(1970, month, day) - date(1970, 1, 1)).days * 24 + hour
+    return f"+{f'{hours}:{minute:02d}' if hours else minute}:{second:02d}{found[6]}"
 
 
 @dataclass(frozen=True, slots=True)

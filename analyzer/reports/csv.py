@@ -51,7 +51,7 @@ def _cells(session: Session) -> tuple[object, ...]:
     verdict = session.verdict
     return (
         session.id,
-        session.start_time,
+        session.begins,
         session.duration_s,
         session.transport,
         session.protocol,

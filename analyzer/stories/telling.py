@@ -212,7 +212,7 @@ def _attempts(ladder: tuple[Run, ...]) -> int:
 
 
 def _when(moment: Moment) -> str:
-    time = moment.session.start_time
+    time = moment.session.begins
     return time[11:19] if len(time) > 19 else time
 
 

@@ -17,12 +17,13 @@ from analyzer.cli.app import app
 from analyzer.devicelog import read_log
 from analyzer.keys import KeyRing, load_keys
 from analyzer.logged import LOG_FORMAT, sessions_of
-from analyzer.model import CaptureReport, Certainty, Code, Report
+from analyzer.model import CaptureReport, Certainty, Code, Report, since_start
 from analyzer.pipeline import Options, analyze_capture, analyze_logs, analyze_paths
 from analyzer.reports.json import plain
 from analyzer.reports.schema import report_schema
 from analyzer.reports.text import format_text
 from analyzer.reports.writing import Style
+from analyzer.times import rfc3339
 from dissectors.events import How, Status
 
 DATA = Path(__file__).resolve().parent.parent / "data" / "devicelogs"
@@ -377,3 +378,40 @@ def test_a_log_alone_shows_no_packets(captures: Path) -> None:
     shown = "".join(format_text(report, Style()))
     assert "connect" in shown
     assert "SYN" not in shown, "nobody saw a SYN, and over UDP there is none"
+
+
+# -- times of a session that a log tells -----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("form", ["text", "quiet", "verbose", "csv", "html", "markdown"])
+@pytest.mark.parametrize(
+    "logs", [["seed-002"], ["dtls-12a-retry-loop-wrong-server-key"], ["seed-002", "dtls-13-several-devices"]]
+)
+def test_no_form_for_people_dates_a_log_to_1970(captures: Path, form: str, logs: list[str]):
+    words = [word for name in logs for word in ("--log", str(captures / name / "device.log"))]
+    words += [f"--{form}"] if form in ("quiet", "verbose") else ["--format", form]
+    out = run(*words)[1]
+    assert "1970-" not in out
+    if "seed-002" in logs and form in ("quiet", "csv", "html"):
+        assert "+5:04.420" in out
+
+
+def test_the_list_of_alike_sessions_counts_from_the_start(captures: Path):
+    out = run("--log", str(captures / "dtls-12a-retry-loop-wrong-server-key" / "device.log"))[1]
+    alike = out.split("The same in")[1]
+    assert "      +0:02.009  no frames" in alike
+
+
+def test_programs_keep_the_time_of_the_contract(captures: Path):
+    out = run("--log", str(captures / "seed-002" / "device.log"), "--format", "json")[1]
+    assert json.loads(out)["captures"][0]["sessions"][0]["start_time"] == "1970-01-01T00:05:04.420000Z"
+    assert "1970-01-01T00:00:00Z" in report_schema()["$defs"]["Session"]["description"]
+
+
+@pytest.mark.parametrize(
+    ("time_ms", "shown"),
+    [(0, "+0:00.000"), (304_420, "+5:04.420"), (3_904_420, "+1:05:04.420"), (86_400_000 * 40, "+960:00:00.000")],
+)
+def test_time_since_the_start_as_people_say_it(time_ms: int, shown: str):
+    assert since_start(rfc3339(time_ms * 1_000_000)) == shown
+    assert since_start("2026-11-21T00:26:24.900820Z") == "2026-11-21T00:26:24.900820Z"

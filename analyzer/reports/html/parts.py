@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 
-from analyzer.model import Certainty, Outcome, Remedy, Verdict
+from analyzer.model import Certainty, Outcome, Remedy, Session, Verdict
 from analyzer.reports.grouping import Tone
 from analyzer.reports.html.element import Html, Node, element
 from analyzer.reports.ladder import frames_text
@@ -100,6 +100,13 @@ def moment(time: str | None, *, to_second: bool = False) -> Html | None:
         return None
     shown = time.replace("T", " ", 1).replace("Z", " UTC")
     return element("time", _FRACTION.sub("", shown) if to_second else shown, datetime=time)
+
+
+def began(session: Session, *, to_second: bool = False) -> Html | None:
+    """When a session began: by the clock, or after the device's start for one that only its log tells."""
+    if session.first_frame:
+        return moment(session.start_time, to_second=to_second)
+    return element("span", f"{session.begins} after the device's start")
 
 
 def facts(*pairs: tuple[str, Node]) -> Html:

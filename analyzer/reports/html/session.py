@@ -6,12 +6,13 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from analyzer.model import Attempt, Certainty, Message, Session, Stage, Verdict
+from analyzer.model import Attempt, Certainty, Message, Session, Stage, Verdict, since_start
 from analyzer.reports.grouping import Group, Tone, counted
 from analyzer.reports.html.budget import ALIKE_ROWS, MESSAGES_HEAD, MESSAGES_TAIL, Budget
 from analyzer.reports.html.element import Html, Node, element
 from analyzer.reports.html.ladder import ladder, log_list
 from analyzer.reports.html.parts import (
+    began,
     certainty,
     copyable,
     facts,
@@ -118,7 +119,7 @@ def _first_screen(session: Session, place: Place, *, titled: bool = True) -> Htm
             (
                 "When",
                 [
-                    moment(session.start_time, to_second=True),
+                    began(session, to_second=True),
                     f", for {duration_text(session.duration_s)}" if session.duration_s >= 0.001 else None,
                 ],
             ),
@@ -291,7 +292,7 @@ def _details(session: Session, level: int) -> Html:
     ending = session.ending
     after = f", {duration_text(ending.after_s)} after the last data" if ending.after_s is not None else ""
     stream = f"{session.transport}.stream {session.stream}" if session.stream is not None else None
-    rows = [_stage(stage) for stage in session.stages]
+    rows = [_stage(stage, seen=session.first_frame > 0) for stage in session.stages]
     return fold(
         "Details",
         facts(
@@ -308,12 +309,12 @@ def _details(session: Session, level: int) -> Html:
     )
 
 
-def _stage(stage: Stage) -> tuple[Node, ...]:
+def _stage(stage: Stage, seen: bool) -> tuple[Node, ...]:
     told = "; ".join(f"{name}: {_fact(value)}" for name, value in stage.fields.items())
     return (
         stage.stage,
         stage.status.value,
-        moment(stage.time),
+        moment(stage.time) if seen else stage.time and since_start(stage.time),
         frames_text(stage.frames, 8),
         stage.bytes or "",
         told,
@@ -332,7 +333,7 @@ def _again(group: Group, place: Place, budget: Budget, level: int) -> Html:
     rows = [
         (
             f"{number:,}",
-            moment(session.start_time),
+            began(session),
             duration_text(session.duration_s),
             span_text(session),
             ending_text(session),

@@ -10,7 +10,7 @@ from analyzer.model import Session, Story
 from analyzer.reports.grouping import BY_WEIGHT, Tone, counted
 from analyzer.reports.html.budget import STORIES
 from analyzer.reports.html.element import Html, element
-from analyzer.reports.html.parts import left_out, moment
+from analyzer.reports.html.parts import began, left_out
 from analyzer.reports.ladder import duration_text
 
 #: More marks than this on one line cannot be told apart.
@@ -55,9 +55,7 @@ def _story(story: Story, sessions: list[Session], level: int) -> Html:
         line = element(
             "div",
             _timeline(tones, offsets, span),
-            element(
-                "p", moment(sessions[0].start_time), element("span", f"{duration_text(span)} in all"), class_="ends"
-            ),
+            element("p", began(sessions[0]), element("span", f"{duration_text(span)} in all"), class_="ends"),
             class_="timeline",
         )
     return element(
