@@ -17,6 +17,7 @@ from typing import Any, Literal
 
 from analyzer.devicelog.prefix import hide_keys, strip_prefix
 from analyzer.firmware.case import RemedyContext
+from analyzer.firmware.families import families
 from analyzer.firmware.leds import Led, find_leds, leds, leds_told
 from analyzer.firmware.lines import LONGEST, Line, LineKind, known_lines, match_line, number_of
 from analyzer.firmware.numbers import Number, Space, meanings, number, spaces
@@ -25,9 +26,10 @@ from analyzer.firmware.shows import device_shows
 from analyzer.firmware.timers import Timer, timers_near
 from analyzer.firmware.verdicts import Situation, finding_texts, situations, verdict_texts
 from analyzer.model import Code
+from dissectors.dtls.profile import GENERATIONS
 from dissectors.events import MORE_SIGNS, Sign
 
-Kind = Literal["verdict", "finding", "number", "led", "log-line", "wait", "situation", "history"]
+Kind = Literal["verdict", "finding", "number", "led", "log-line", "wait", "situation", "history", "family"]
 
 _NUMBER = re.compile(r"[-+]?\d{1,10}")
 _HEX = re.compile(r"[-+]?0[xX][0-9a-fA-F]{1,8}|[-+]?[0-9a-fA-F]{2,5}")
@@ -78,7 +80,13 @@ def explain(word: str) -> Explanation | None:
     waits = tuple(_by_wait(plain))
     if waits:
         return Explanation(plain, waits)
-    collected: list[Meaning] = [*_by_name(plain), *_by_line(plain), *_by_led(plain), *_by_situation(plain)]
+    collected: list[Meaning] = [
+        *_by_name(plain),
+        *_by_family(plain),
+        *_by_line(plain),
+        *_by_led(plain),
+        *_by_situation(plain),
+    ]
     unique = tuple(dict.fromkeys(collected)) or tuple(_by_history(plain))
     return Explanation(plain, unique) if unique else None
 
@@ -192,6 +200,18 @@ def _by_name(plain: str) -> Iterator[Meaning]:
                 yield _number(space, item)
 
 
+def _by_family(plain: str) -> Iterator[Meaning]:
+    """Firmware families as reports name them: SparkProtocol, dtls-111."""
+    for family in families().values():
+        if plain.lower() not in (name.lower() for name in (family.name, *family.aliases)):
+            continue
+        rows = [("Also called", ", ".join(family.aliases))] if family.aliases else []
+        made_by = [item for item in GENERATIONS if f"dtls-{item.hello_sizes[0]}" in (family.name, *family.aliases)]
+        rows += [("Firmware", family.versions)] if family.versions else []
+        rows += [("Firmware", f"{item.firmware}, mbedTLS {item.mbedtls}") for item in made_by]
+        yield Meaning("family", f"firmware family {family.name}", f"{family.title}; {family.note}.", tuple(rows))
+
+
 def _by_line(plain: str) -> Iterator[Meaning]:
     found = match_line(strip_prefix(plain).message)
     if not found:
@@ -292,7 +312,7 @@ def _overlap(said: str, phrase: str) -> float:
 
 @cache
 def _vocabulary() -> tuple[str, ...]:
-    words: list[str] = [*(code.value for code in Code), "history"]
+    words: list[str] = [*(code.value for code in Code), "history", *families()]
     words += finding_texts()
     words += [led.pattern for led in leds()]
     words += [word for row in situations() for word in row.words]

@@ -1,13 +1,12 @@
-"""Firmware families and how the wire shows them, platforms, and the names devices ask DNS for (families.toml)."""
+"""Firmware families by name, and the names devices ask DNS for (families.toml)."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
 
-from analyzer.firmware.tables import table
+from analyzer.firmware.tables import strings, table
 
 #: Where firmware before 2.0 looks whether there is an internet at all: a TCP connection (device-os system_task.cpp).
 INTERNET_TEST = ("8.8.8.8", 53)
@@ -21,23 +20,9 @@ class Family:
 
     name: str
     title: str
-    versions: str
-    transport: str
     note: str
-    platforms: tuple[int, ...]
-    hello: tuple[int, ...] = ()
-    seed: Literal["big", "little"] | None = None
-    client_hello: tuple[int, ...] = ()
+    versions: str | None = None
     aliases: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Platform:
-    """A kind of device: its id in the Hello, its name and the transport it uses unless it was told otherwise."""
-
-    id: int
-    name: str
-    transport: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +40,8 @@ class KnownHost:
 @cache
 def families() -> dict[str, Family]:
     """All families by name."""
-    result = {}
-    for entry in table("families")["family"]:
-        sizes: dict[str, Any] = {
-            key: tuple(entry.get(key, ())) for key in ("platforms", "hello", "client_hello", "aliases")
-        }
-        result[entry["name"]] = Family(**(entry | sizes))
-    return result
-
-
-@cache
-def platforms() -> dict[int, Platform]:
-    """All platforms by the id they send in the Hello."""
-    return {int(key): Platform(int(key), **entry) for key, entry in table("families")["platforms"].items()}
+    entries = table("families")["family"]
+    return {entry["name"]: Family(**(entry | {"aliases": strings(entry, "aliases")})) for entry in entries}
 
 
 def families_named(name: str) -> frozenset[str]:
