@@ -48,6 +48,9 @@ _RECOVERED = 6
 _ECDSA_SHA256 = 0x0403
 #: A DER signature of 70 to 72 bytes comes once in two to four tries, one of 69 once in some hundred.
 _SIGNATURE_TRIES = 4096
+_KINDS = frozenset(Kind)
+#: Bytes of a handshake message's header.
+_HEADER = 12
 #: Bytes of a certificate's outer frame (tag and length), and of a bare key up to its point.
 _DER_HEAD = 4
 _KEY_HEAD = 3 + len(crypto.spki_of(b""))
@@ -103,8 +106,10 @@ class DatagramPlan:
             start = cursor.offset
             try:
                 fragment = Fragment.from_wire(cursor, record.missing)
-            except WireError:
-                return out + record.fragment[start:]
+            except WireError:  # damaged, so that nobody knows what is in it
+                rest = record.fragment[start:]
+                head = rest[: _HEADER if len(rest) >= _HEADER else 0]
+                return out + head + self.pseudonyms.derived("unread", rest, len(rest) - len(head))
             header = record.fragment[start : cursor.offset - len(fragment.data)]
             out += header + self._fragment(fragment)
         return out
@@ -118,7 +123,7 @@ class DatagramPlan:
             # Part of a certificate whose rest is not in the capture.
             clear = data[: max(0, _KEY_HEAD - fragment.offset)]
             return clear + self.pseudonyms.derived("certificate", data, len(data) - len(clear))
-        return data
+        return data if fragment.kind in _KINDS else self.pseudonyms.derived("unread", data, len(data))
 
 
 def plan(conversation: UdpConversation, pseudonyms: Pseudonyms) -> DatagramPlan:

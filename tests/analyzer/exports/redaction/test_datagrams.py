@@ -156,6 +156,27 @@ def test_part_of_a_certificate_is_masked_too() -> None:
         assert out[28 + 27 : cut] != whole[28 + 27 : cut] or cut <= 28 + 27
 
 
+@pytest.mark.parametrize("at", range(13, 25))
+@pytest.mark.parametrize("bit", [0, 4, 7])
+def test_a_certificate_behind_a_damaged_header_is_masked_too(at: int, bit: int) -> None:
+    """Whatever the damage makes of it: a length that cannot be, or a message nobody knows."""
+    spki = crypto.spki_of(b"\x04" + bytes(range(64)))
+    whole = bytearray(bytes.fromhex("16fefd0000000000000002006a0b00005e000200000000005e00005b") + spki)
+    whole[at] ^= 1 << bit
+    out = plan().payload(bytes(whole), len(whole))
+    assert len(out) == len(whole)
+    assert out[:25] == whole[:25], "damaged as it was"
+    assert spki[-60:-30] not in out
+
+
+def test_the_end_of_a_message_without_its_beginning_is_masked() -> None:
+    for size in range(1, 12):
+        data = bytes.fromhex("16fefd0000000000000002") + size.to_bytes(2, "big") + b"identified!"[:size]
+        out = plan().payload(data, len(data))
+        assert len(out) == len(data)
+        assert size < 4 or b"identified!"[:size] not in out
+
+
 def test_what_is_no_dtls_is_masked_like_any_answer() -> None:
     text = b"HTTP/1.1 400 Bad Request\r\nServer: gateway-of-hotel-7\r\n\r\n"
     out = plan().payload(text, len(text))

@@ -18,6 +18,7 @@ from scapy.packet import Raw
 from analyzer.capture import open_capture
 from analyzer.exports.pcapng_writer import PcapngWriter
 from analyzer.exports.redact import redact
+from analyzer.exports.redaction.dns import redacted
 from analyzer.exports.redaction.preludes import NameStream, Preludes, Wanted
 from analyzer.exports.redaction.pseudonyms import Pseudonyms
 from analyzer.keys import load_keys
@@ -196,6 +197,32 @@ def test_pieces_in_any_order_and_twice_give_the_same_bytes(cuts: list[int], seed
     for word in (b"garden", b"diary", b"private"):
         assert word not in out
     assert stream.payload(source, pieces[0].sequence, False, text) == out
+
+
+def test_behind_a_hole_and_in_half_a_message_nothing_is_left() -> None:
+    """The first look-up is whole; of the second a piece was not captured, so that nobody knows what the rest is."""
+    first, second = over_tcp(query(NAME)), over_tcp(query("diary.private.example"))
+    pieces = [segment(0, first), segment(len(first), second[:10]), segment(len(first) + 20, second[20:])]
+    half = [segment(0, first), segment(len(first), second[:-3])]
+    wanted = Wanted(frozenset({NAME}), frozenset({ip_address(DEVICE).packed}))
+    source = (ip_address(DEVICE).packed, 40100)
+    for sent in (pieces, half):
+        collected = Preludes()
+        for piece in sent:
+            collected.observe(piece)
+        ((_, stream),) = collected.streams(wanted, P)
+        out = [stream.payload(source, piece.sequence, False, piece.payload) for piece in sent]
+        assert out[0] == over_tcp(redacted(query(NAME), P))
+        assert [len(data) for data in out] == [len(piece.payload) for piece in sent]
+        assert set(b"".join(out[1:])[2:]) == {0}
+
+
+def test_a_connection_without_a_wanted_look_up_is_left_out() -> None:
+    collected = Preludes()
+    collected.observe(segment(0, over_tcp(query("diary.private.example"))))
+    collected.observe(segment(0, over_tcp(b"no message"), sport=40200))
+    wanted = Wanted(frozenset({NAME}), frozenset({ip_address(DEVICE).packed}))
+    assert list(collected.streams(wanted, P)) == []
 
 
 def test_bytes_nobody_put_together_are_zeros() -> None:
