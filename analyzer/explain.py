@@ -24,7 +24,7 @@ from analyzer.firmware.numbers import Number, Space, meanings, number, spaces
 from analyzer.firmware.remedies import remedy
 from analyzer.firmware.shows import device_shows
 from analyzer.firmware.timers import Timer, timers_near
-from analyzer.firmware.verdicts import Situation, finding_texts, situations, verdict_texts
+from analyzer.firmware.verdicts import Situation, answers, finding_texts, situations, verdict_texts
 from analyzer.model import Code
 from dissectors.dtls.profile import GENERATIONS
 from dissectors.events import MORE_SIGNS, Sign
@@ -36,6 +36,10 @@ _HEX = re.compile(r"[-+]?0[xX][0-9a-fA-F]{1,8}|[-+]?[0-9a-fA-F]{2,5}")
 _WORDY_NUMBER = re.compile(r"(?:code|error|errno|alert|status|number)\s*[:=#]?\s*([-+]?(?:0x)?[0-9a-f]{1,10})")
 _WAIT = re.compile(r"(\d{1,5}(?:\.\d{1,6})?) ?(ms|s|sec|seconds|min|minutes)")
 _UNITS = {"ms": 0.001, "min": 60.0, "minutes": 60.0}
+#: How a command begins that people paste; whose it is does not make it another command.
+_PARTICLE = re.compile(r"\b(?:particle|spark) {1,4}keys {1,4}")
+#: How alike a word must be to be offered for the one that was meant (0 to 1).
+_NEAR_MISS = 0.75
 _NAME_PREFIX = re.compile(r"^(?:MBEDTLS_ERR_|SYSTEM_ERROR_|PROTOCOL_ERROR_|TLS_ALERT_)")
 _MOST_SITUATIONS = 4
 #: A description of a light has no more words.
@@ -80,22 +84,27 @@ def explain(word: str) -> Explanation | None:
     waits = tuple(_by_wait(plain))
     if waits:
         return Explanation(plain, waits)
+    said = _PARTICLE.sub("keys ", plain)
     collected: list[Meaning] = [
         *_by_name(plain),
+        *_by_answer(said),
         *_by_family(plain),
         *_by_line(plain),
         *_by_led(plain),
-        *_by_situation(plain),
+        *_by_situation(said),
     ]
     unique = tuple(dict.fromkeys(collected)) or tuple(_by_history(plain))
     return Explanation(plain, unique) if unique else None
 
 
+#: Starting points for a word that looks like nothing known.
+EXAMPLES = ("identity-rejected", "-19", "-4e00", "3 orange", '"Unable to receive key -19"', '"keys doctor"')
+
+
 def suggest(word: str) -> tuple[str, ...]:
-    """Words that can be explained and look like this one, best first; some starting points when none does."""
+    """Words that can be explained and look like this one, best first; none when it is no near miss."""
     plain = " ".join(word[:80].lower().split())
-    close = difflib.get_close_matches(plain, _vocabulary(), n=5, cutoff=0.6)
-    return tuple(close) or ("identity-rejected", "-19", "-4e00", "3 orange", '"Unable to receive key -19"')
+    return tuple(difflib.get_close_matches(plain, _vocabulary(), n=5, cutoff=_NEAR_MISS))
 
 
 def _by_code(plain: str) -> Explanation | None:
@@ -300,6 +309,15 @@ def histories() -> dict[str, tuple[Sign, ...]]:
     return {"TCP": LIGHTSSL, "DTLS": DTLS}
 
 
+def _by_answer(said: str) -> Iterator[Meaning]:
+    """Questions and commands: a phrase of the table anywhere in what is said."""
+    for row in answers():
+        if any(len(word) <= len(said) and _overlap(said.lower(), word) for word in row.words):
+            details = (("Fix", row.fix),) if row.fix else ()
+            verdicts = (*(code.value for code in row.verdicts), *row.findings)
+            yield Meaning("situation", row.question, row.answer, details, verdicts)
+
+
 def _overlap(said: str, phrase: str) -> float:
     """How well a phrase of the table and what was said agree: 1 for equal, less for one inside the other, 0 for none."""
     if said == phrase:
@@ -315,7 +333,7 @@ def _vocabulary() -> tuple[str, ...]:
     words: list[str] = [*(code.value for code in Code), "history", *families()]
     words += finding_texts()
     words += [led.pattern for led in leds()]
-    words += [word for row in situations() for word in row.words]
+    words += [word for row in (*situations(), *answers()) for word in row.words]
     words += [item.name for space in spaces().values() for item in space.numbers.values()]
     words += [line.example[:80] for line in known_lines() if line.kind is not LineKind.SECRET]
     return tuple(dict.fromkeys(word.lower() for word in words))

@@ -46,7 +46,7 @@ def explain(
       analyze explain nIfF
       analyze explain "Unable to receive key -19"
     """
-    from analyzer.explain import as_json, render_explanation, suggest
+    from analyzer.explain import EXAMPLES, as_json, render_explanation, suggest
     from analyzer.explain import explain as look_up
     from analyzer.safe import printable
 
@@ -54,7 +54,7 @@ def explain(
     found = look_up(word)
     if found is None:
         near = suggest(word)
-        hint = f"; did you mean {', '.join(near)}?" if near else ""
-        print(f"analyze: nothing is known of {printable(word)[:120]!r}{hint}", file=sys.stderr)
+        hint = f"did you mean {', '.join(near)}?" if near else f"examples of what is known: {', '.join(EXAMPLES)}"
+        print(f"analyze: nothing is known of {printable(word)[:120]!r}; {hint}", file=sys.stderr)
         raise typer.Exit(USAGE)
     print(json.dumps(as_json(found), indent=1) if format is Format.JSON else render_explanation(found).rstrip("\n"))

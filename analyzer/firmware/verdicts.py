@@ -45,6 +45,18 @@ class Situation:
     findings: tuple[str, ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A question that people ask beside the failures, or a command they paste, and its answer."""
+
+    words: tuple[str, ...]
+    question: str
+    answer: str
+    fix: str | None = None
+    verdicts: tuple[Code, ...] = ()
+    findings: tuple[str, ...] = ()
+
+
 @cache
 def verdict_texts() -> dict[Code, VerdictText]:
     """The explanation of every verdict."""
@@ -75,4 +87,20 @@ def situations() -> tuple[Situation, ...]:
             strings(entry, "findings"),
         )
         for entry in table("situations")["situation"]
+    )
+
+
+@cache
+def answers() -> tuple[Answer, ...]:
+    """The questions of situations.toml."""
+    return tuple(
+        Answer(
+            strings(entry, "words"),
+            entry["question"],
+            entry["answer"],
+            entry.get("fix"),
+            tuple(Code(code) for code in strings(entry, "verdicts")),
+            strings(entry, "findings"),
+        )
+        for entry in table("situations")["answer"]
     )

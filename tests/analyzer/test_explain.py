@@ -8,12 +8,14 @@ import time
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from typer.testing import CliRunner
 
-from analyzer.explain import as_json, explain, render_explanation, suggest
+from analyzer.cli.app import app
+from analyzer.explain import EXAMPLES, as_json, explain, render_explanation, suggest
 from analyzer.firmware.leds import leds
 from analyzer.firmware.lines import LineKind, known_lines
 from analyzer.firmware.numbers import spaces
-from analyzer.firmware.verdicts import finding_texts, situations
+from analyzer.firmware.verdicts import answers, finding_texts, situations
 from analyzer.model import Code
 
 
@@ -138,12 +140,22 @@ def test_a_private_key_pasted_is_not_echoed():
 
 
 @pytest.mark.parametrize("word", ["no-such-thing-at-all", "", "   ", '""', "\x1b[31m"])
-def test_an_unknown_word_has_no_explanation_but_suggestions(word):
+def test_an_unknown_word_has_no_explanation(word):
     assert explain(word) is None
-    assert suggest(word)
+
+
+@pytest.mark.parametrize("word", ["flux capacitor", "it is all broken", "no-such-thing-at-all"])
+def test_only_a_near_miss_is_offered_as_what_was_meant(word):
+    assert suggest(word) == ()
+    done = CliRunner().invoke(app, ["explain", word])
+    assert done.exit_code == 2 and not done.stdout
+    assert "did you mean" not in done.stderr and "examples of what is known: identity-rejected" in done.stderr
+    assert all(explain(example) for example in EXAMPLES)
 
 
 def test_a_misspelt_word_is_guessed():
+    done = CliRunner().invoke(app, ["explain", "identity-rejcted"])
+    assert done.exit_code == 2 and "did you mean identity-rejected" in done.stderr
     assert suggest("identity-rejcted")[0] == "identity-rejected"
     assert suggest("three orange blinks cyan")[0] == "cyan, three orange blinks" or suggest("cyan three orange blink")
 
@@ -220,3 +232,48 @@ def test_the_state_dfu_util_finds_at_its_start_condemns_no_device(said):
 def test_an_erase_that_fails_does(said):
     found = explain(said)
     assert "cannot be erased" in found.meanings[0].text and "device-key-corrupt" in found.meanings[0].verdicts
+
+
+#: What people in the five support threads and the article wrote or pasted, and a word that its answer must hold.
+SAID = [
+    ("unable to load Private Key", "blank, damaged"),
+    ("Error saving key from device... Error: Command failed: unable to load Private Key", "blank, damaged"),
+    ("blink Red once or Orange three times", "cyan, three orange blinks"),
+    ("it will blink Red once or Orange three times", "fast cyan, one red flash"),
+    ("particle keys doctor", "sends the public half to the cloud"),
+    ("spark keys doctor 54ff73066672524813250167 --force", "sends the public half to the cloud"),
+    ("particle keys load mykey.der", "writes a private key"),
+    ("particle keys load core_id.der", "It does not tell the cloud"),
+    ("particle keys save mykey.der", "reads the private key"),
+    ("particle keys server command", "address"),
+    ("undervolt", "Without its server address"),
+    ("When you undervolt the photon you can run the risk of corrupting the flash", "Without its server address"),
+    ("power loss", "makes itself a new pair"),
+    ("pulling out the plug", "Without its server address"),
+    ("factory reset", "it does not touch"),
+    ("If I reset to factory, does that scrap the new keys I just put in?", "it does not touch"),
+    ("failed to process the upload in time", "not connected"),
+    ('error is sparkio "the server has failed to process the upload in time"', "not connected"),
+    ("TypeError: Object #<Object> has no method 'writeKeyToCore'", "broken in itself"),
+    ("dfu-util: Invalid DFU suffix signature", "harmless"),
+]
+
+
+@pytest.mark.parametrize(("said", "told"), SAID)
+def test_what_people_wrote_in_the_threads_is_answered(said, told):
+    assert told in " ".join(render_explanation(explain(said), width=1000).split())
+
+
+def test_whose_command_it_is_makes_no_difference():
+    assert (
+        explain("particle keys doctor").meanings
+        == explain("keys doctor").meanings
+        == explain("spark keys doctor").meanings
+    )
+
+
+@pytest.mark.parametrize("row", answers(), ids=lambda row: row.words[0])
+def test_each_question_is_found_by_each_of_its_words(row):
+    assert set(row.findings) <= set(finding_texts())
+    for word in row.words:
+        assert any(meaning.title == row.question for meaning in explain(f"a {word} today").meanings), word
