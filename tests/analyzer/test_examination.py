@@ -10,12 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from analyzer import examination
+from analyzer import examination, pipeline
 from analyzer.capture import open_capture
 from analyzer.case import Case
 from analyzer.conversations import Conversations, TcpConversation
 from analyzer.examination import Examination
 from analyzer.keys import KeyRing, load_keys
+from analyzer.pipeline import Options, analyze_capture
 
 CASES = ("tcp-02a-cloud-wrong-devkey-brewskey", "tcp-01a-good-brewskey-fw063", "tcp-12-syn-refused")
 
@@ -149,3 +150,23 @@ def test_without_helpers_all_of_it_happens_here(
         work.take(conversation)
     assert multiprocessing.active_children() == []
     assert same(work.cases(), alone)
+
+
+def test_a_large_file_has_its_helpers_before_the_reading(captures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    case = captures / "tcp-01e-good-three-devices"
+    ring = load_keys([case / "keys"])
+    alone = analyze_capture(case / "capture.pcap", ring, Options(jobs=1), name="c")
+    started: list[int] = []
+    expect = Examination.expect_many
+
+    def watched(work: Examination) -> None:
+        expect(work)
+        started.append(len(multiprocessing.active_children()))
+
+    monkeypatch.setattr(Examination, "expect_many", watched)
+    assert analyze_capture(case / "capture.pcap", ring, Options(jobs=2), name="c") == alone
+    assert started == [], "a small file"
+    monkeypatch.setattr(pipeline, "_MANY_SESSIONS", 1)
+    assert analyze_capture(case / "capture.pcap", ring, Options(jobs=2), name="c") == alone
+    assert started == [1]
+    assert len(alone.sessions) > 2
