@@ -220,6 +220,21 @@ def test_copies_that_differ_are_disputed_and_the_first_is_kept():
 # -- cut, lost, damaged ----------------------------------------------------------------------------------------------------
 
 
+def test_pieces_that_contradict_each_other_are_disputed_before_the_message_is_whole():
+    """Two overlapping fragments, the rest never came: what differs is noticed where they overlap, and only there."""
+
+    def piece(offset: int, data: bytes) -> bytes:
+        return WireRecord(
+            ContentType.HANDSHAKE, 0xFEFD, 0, offset, Fragment(12, 100, 1, offset, data).to_wire()
+        ).to_wire()
+
+    hello = datagrams("01-good")[0].data
+    for second, disputed in ((piece(20, b"b" * 20), True), (piece(20, b"a" * 20), False), (piece(30, b"b" * 9), False)):
+        (attempt,) = feed([*sent(UP, hello), *sent(DOWN, piece(0, b"a" * 30), second, start=2)])
+        assert rows(attempt)["server-key-exchange"] == "partial"
+        assert attempt.flights[-1].disputed is disputed
+
+
 def test_a_flow_that_stops_after_any_datagram():
     good = datagrams("01-good")
     due = {

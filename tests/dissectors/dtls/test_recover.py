@@ -11,6 +11,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from dissectors.dtls import recover
 from dissectors.dtls.crypto import key_exchange_message, point_of
 from dissectors.dtls.messages import ServerKeyExchange
 from dissectors.dtls.recover import recover_keys
@@ -102,3 +103,22 @@ def test_bytes_that_are_no_signature_have_no_signer():
 @settings(max_examples=50, deadline=None)
 def test_any_bytes_are_answered(signature, digest):
     assert len(recover_keys(signature, digest)) <= 2
+
+
+def test_the_sums_that_a_chord_does_not_give():
+    """Nothing added, a point and itself, a point and its opposite: against multiples that OpenSSL computes."""
+
+    def jacobian(scalar: int, z: int) -> tuple[int, int, int]:
+        numbers = ec.derive_private_key(scalar, ec.SECP256R1()).public_key().public_numbers()
+        return numbers.x * z * z % recover._P, numbers.y * z * z * z % recover._P, z
+
+    def told(scalar: int) -> bytes:
+        return point(ec.derive_private_key(scalar, ec.SECP256R1()))
+
+    nothing = (1, 1, 0)
+    five, again, opposite = jacobian(5, 3), jacobian(5, 7), jacobian(ORDER - 5, 11)
+    assert recover._encode(recover._add(five, nothing)) == recover._encode(recover._add(nothing, five)) == told(5)
+    assert recover._encode(recover._add(five, again)) == told(10)
+    assert recover._encode(recover._add(five, opposite)) is None
+    assert recover._encode(recover._add(five, jacobian(8, 2))) == told(13)
+    assert recover._encode(recover._multiply(ORDER, five)) is None

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import math
+import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,6 +13,7 @@ from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from captures.synth.keys import RsaKey
 from dissectors.lightssl import crypto
 from dissectors.lightssl.crypto import OpenFailure, Reason
 from dissectors.lightssl.messages import Credentials, DeviceTail, IdentityPlaintext, SessionKeyMessage
@@ -180,6 +182,19 @@ def test_every_flipped_byte_of_a_signature_is_refused(vector: Vector) -> None:
     for at in range(256):
         broken = signature[:at] + bytes((signature[at] ^ 1,)) + signature[at + 1 :]
         assert crypto.open_signature(broken, vector.cloud.n) is None
+
+
+@pytest.mark.parametrize("bits", [2040, 2048])
+def test_a_signature_by_a_key_openssl_is_not_asked_about_is_read_by_hand(bits: int) -> None:
+    """A modulus a little shorter than usual: the block is the same, and so is what was signed."""
+    key = RsaKey.generate(random.Random(f"signer {bits}"), bits)
+    digest = noise(20)
+    block = b"\0\1" + b"\xff" * (256 - 3 - len(digest)) + b"\0" + digest
+    signature = key.private(int.from_bytes(block, "big")).to_bytes(256, "big")
+    assert crypto.open_signature(signature, key.n) == digest
+    assert (crypto._library_key(key.n, 65537) is None) is (bits == 2040)
+    assert crypto.open_signature(signature, key.n - 1) is None, "an even modulus is nobody's"
+    assert crypto.open_signature(signature, key.n, 1) is None
 
 
 def test_signatures_of_other_shapes_are_refused(vector: Vector) -> None:
