@@ -278,3 +278,23 @@ def family_of(case: Case) -> str | None:
     """The firmware family by what the session's messages show."""
     decryption: LightSslDecryption | DtlsDecryption | None = case.decryption
     return decryption.family if decryption is not None else None
+
+
+def shown_by(case: Case) -> str | None:
+    """Fingerprint of the public key that the device itself sends, where it can be read."""
+    decryption: LightSslDecryption | DtlsDecryption | None = case.decryption
+    if isinstance(decryption, DtlsDecryption):
+        return decryption.shown_fingerprint
+    opening = decryption.identity if decryption is not None else None
+    return opening.plaintext.tail.fingerprint if opening is not None and opening.plaintext.tail is not None else None
+
+
+def stale_file(case: Case, context: Context) -> Key | None:
+    """The device's own key file, when it is sound and another key than the device sends: not what it holds now."""
+    shown = shown_by(case)
+    if shown is None:
+        return None
+    roles = (Role.DEVICE_PRIVATE, Role.DEVICE_PUBLIC)
+    files = [key for role in roles for key in context.own_keys(case, role, case.algorithm) if key.status == "ok"]
+    stale = [key for key in files if key.fingerprint is not None and key.fingerprint != shown]
+    return stale[0] if len(stale) == len(files) and stale else None

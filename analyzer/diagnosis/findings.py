@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from analyzer.case import Case
+from analyzer.case import FIRM_SOURCES, Case
 from analyzer.conversations import Chunk, Gap, TcpConversation
 from analyzer.diagnosis.address import address_findings
-from analyzer.diagnosis.context import Context, family_of
+from analyzer.diagnosis.context import Context, family_of, shown_by, stale_file
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.internet import internet_test
 from analyzer.diagnosis.middlebox import middlebox_reset
@@ -127,6 +127,19 @@ def split_identity(case: Case, draft: Draft, context: Context) -> Finding | None
     )
 
 
+def stale_key(case: Case, draft: Draft, context: Context) -> Finding | None:
+    """The device sends another public key than its file in the folder has."""
+    key = stale_file(case, context)
+    if key is None or case.id_source not in FIRM_SOURCES:
+        return None
+    return Finding(
+        "stale-key-file",
+        Certainty.PROVEN,
+        f"{key.file} is not the key that the device sends (SHA256:{(shown_by(case) or '')[:16]}): it holds another one now",
+        draft.frames[:1],
+    )
+
+
 RULES: tuple[Callable[[Case, Draft, Context], Finding | None], ...] = (
     retry_loop,
     packet_loss,
@@ -135,6 +148,7 @@ RULES: tuple[Callable[[Case, Draft, Context], Finding | None], ...] = (
     other_keys,
     family,
     split_identity,
+    stale_key,
     internet_test,
     middlebox_reset,
 )

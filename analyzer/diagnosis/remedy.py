@@ -8,7 +8,7 @@ from ipaddress import ip_address, ip_network
 
 from analyzer.case import Case
 from analyzer.conversations import Gap, TcpConversation
-from analyzer.diagnosis.context import Context, family_of
+from analyzer.diagnosis.context import Context, family_of, shown_by
 from analyzer.diagnosis.draft import Draft
 from analyzer.firmware import RemedyContext, device_shows, finding_remedy, missing_evidence, remedy
 from analyzer.keys import Key, ServerAddress
@@ -86,8 +86,16 @@ def shown_by_device(case: Case, draft: Draft) -> tuple[str, ...]:
 def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]) -> RemedyContext:
     algorithm = case.algorithm
 
+    shown = shown_by(case)
+
     def file(role: Role) -> str | None:
-        return next((key.file for key in context.own_keys(case, role, algorithm)), None)
+        # What is sound and not the key that the device sends is not what it holds now: of no use in a repair.
+        held = [
+            key
+            for key in context.own_keys(case, role, algorithm)
+            if role is Role.CLOUD_COPY or shown is None or key.status != "ok" or key.fingerprint in (None, shown)
+        ]
+        return next((key.file for key in held), None)
 
     def cloud_file(role: Role) -> str | None:
         known = context.cloud_key(case.cloud) if case.handshake == "lightssl" else None
