@@ -8,7 +8,6 @@ from dataclasses import fields, is_dataclass
 from enum import Enum
 from functools import cache
 from operator import attrgetter
-from pathlib import Path
 from typing import Any
 
 from analyzer.model import CaptureReport, Report
@@ -23,15 +22,11 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any model value in, plain JSON v
     """A model value as dicts, lists, strings, numbers; field names are the contract's."""
     if value is None or isinstance(value, str | int | float):
         return value.value if isinstance(value, Enum) else value
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
         return {name: plain(getattr(value, name)) for name in _names(type(value)) if _told(value, name)}
-    if isinstance(value, Path):
-        return str(value)
-    if hasattr(value, "items"):
+    if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     raise TypeError(f"{type(value).__name__} has no place in a report")
 
@@ -69,8 +64,6 @@ def _shallow(value: Any) -> Any:  # noqa: ANN401 - what the encoder does not kno
         return found
     if isinstance(value, Mapping):
         return dict(value)
-    if isinstance(value, Path):
-        return str(value)
     raise TypeError(f"{type(value).__name__} has no place in a report")
 
 
