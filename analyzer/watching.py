@@ -1,6 +1,6 @@
 """A drop folder: which captures have arrived in it, and which of them are complete.
 
-How it works. watchdog tells what changes. A capture is ready when its writer closed it, or when its size and time have
+How it works. watchdog tells what changes; without it the folder is looked through every few seconds. A capture is ready when its writer closed it, or when its size and time have
 not changed for a while (network drives tell of no closing). One taken too early changes again and comes again. What
 arrived while nobody watched is found by looking through the folder at the start; the store knows what is done.
 """
@@ -8,8 +8,10 @@ arrived while nobody watched is found by looking through the folder at the start
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
+from importlib.util import find_spec
 from pathlib import Path
+from stat import S_ISREG
 from threading import Lock
 from typing import Any
 
@@ -19,13 +21,14 @@ from analyzer.inputs import NAMES
 #: Seconds without a change after which a file counts as complete.
 SETTLED_S = 3.0
 _LOOK_S = 0.25
+#: Without watchdog: seconds between two looks, and how many times as long as a look takes.
+_POLL_S, _POLL_SHARE = 1.0, 10.0
 
 
 class Arrivals:
     """Changes of a folder, gathered from watchdog's thread."""
 
-    def __init__(self, folder: Path, settled_s: float = SETTLED_S, clock: Callable[[], float] = time.monotonic) -> None:
-        self._folder = folder
+    def __init__(self, settled_s: float = SETTLED_S, clock: Callable[[], float] = time.monotonic) -> None:
         self._settled_s = settled_s
         self._clock = clock
         self._lock = Lock()
@@ -79,14 +82,20 @@ def arriving(folder: Path, settled_s: float = SETTLED_S) -> Iterator[list[str]]:
     """
     if not folder.is_dir():
         raise InputError(str(folder), "no such folder")
+    arrivals = Arrivals(settled_s)
+    changes = _told(folder, arrivals) if find_spec("watchdog") else _looked_for(folder, arrivals)
     try:
-        from watchdog.events import FileSystemEventHandler
-        from watchdog.observers import Observer
-    except ImportError as error:
-        raise InputError(
-            "analyze watch", "needs watchdog", "install the extra: particle-handshake-analyzer[watch]"
-        ) from error
-    arrivals = Arrivals(folder, settled_s)
+        for _ in changes:
+            yield arrivals.ready()
+            time.sleep(_LOOK_S)
+    finally:
+        changes.close()
+
+
+def _told(folder: Path, arrivals: Arrivals) -> Generator[None]:
+    """Changes as watchdog tells them."""
+    from watchdog.events import FileSystemEventHandler
+    from watchdog.observers import Observer
 
     class Handler(FileSystemEventHandler):  # type: ignore[misc, unused-ignore]
         def on_any_event(self, event: Any) -> None:  # noqa: ANN401 - watchdog's events
@@ -111,8 +120,34 @@ def arriving(folder: Path, settled_s: float = SETTLED_S) -> Iterator[list[str]]:
             if path.is_file():
                 arrivals.changed(str(path))
         while True:
-            yield arrivals.ready()
-            time.sleep(_LOOK_S)
+            yield
     finally:
         observer.stop()
         observer.join()
+
+
+def _looked_for(folder: Path, arrivals: Arrivals) -> Generator[None]:
+    """Changes as sizes and times of files show them; a large folder is looked through less often."""
+    known: dict[Path, tuple[int, int]] = {}
+    again = 0.0
+    while True:
+        begun = time.monotonic()
+        if begun >= again:
+            for path, state in sorted(_states(folder)):
+                if known.get(path) != state:
+                    known[path] = state
+                    arrivals.changed(str(path))
+            took = time.monotonic() - begun
+            again = time.monotonic() + max(_POLL_S, _POLL_SHARE * took)
+        yield
+
+
+def _states(folder: Path) -> Iterator[tuple[Path, tuple[int, int]]]:
+    """Size and time of change of every file under a folder."""
+    for path in folder.rglob("*"):
+        try:
+            status = path.stat()
+        except OSError:  # gone meanwhile
+            continue
+        if S_ISREG(status.st_mode):
+            yield path, (status.st_size, status.st_mtime_ns)

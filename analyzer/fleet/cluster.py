@@ -78,7 +78,7 @@ def _run(address: str, paths: Sequence[str], setup: Setup) -> Iterator[Answer | 
         import distributed
     except ImportError as error:
         raise InputError(
-            address, "a cluster needs Dask", "install the extra: particle-handshake-analyzer[cluster]"
+            address, "a cluster needs Dask", "install the extra, in the clone: pip install '.[cluster]'"
         ) from error
     import dask
 

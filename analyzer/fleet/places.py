@@ -21,7 +21,7 @@ def open_url(url: str) -> BinaryIO:
     try:
         import fsspec
     except ImportError as error:
-        raise InputError(url, "URLs need fsspec", "install the extra: particle-handshake-analyzer[remote]") from error
+        raise InputError(url, "URLs need fsspec", "install the extra, in the clone: pip install '.[remote]'") from error
     try:
         return cast(BinaryIO, fsspec.open(url, "rb").open())
     except Exception as error:  # noqa: BLE001 - every file system of fsspec has errors of its own
@@ -35,7 +35,7 @@ def expand_url(url: str) -> tuple[str, ...]:
     try:
         import fsspec
     except ImportError as error:
-        raise InputError(url, "URLs need fsspec", "install the extra: particle-handshake-analyzer[remote]") from error
+        raise InputError(url, "URLs need fsspec", "install the extra, in the clone: pip install '.[remote]'") from error
     scheme = url.partition("://")[0]
     try:
         system, path = fsspec.core.url_to_fs(url)

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from ipaddress import ip_address
 
 from analyzer.fleet.answer import SESSION_COLUMNS, FindingRow, SessionRow
 from analyzer.fleet.causes import Cluster, clusters, most
 from analyzer.fleet.store import Store
+
+#: How a device's id is known that is in no message: the key folder is of one device.
+_GUESS = "only-device-in-keys"
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +175,7 @@ def reports(store: Store, only: Filter) -> Iterator[tuple[str, bytes, frozenset[
 
 def overview(store: Store, only: Filter) -> Overview:
     """The answers of a fleet report for the sessions that count."""
-    rows = list(sessions(store, only))
+    rows = _told_apart(list(sessions(store, only)))
     devices = _devices(rows)
     files = list(captures(store))
     if not only.empty:
@@ -197,6 +200,20 @@ def overview(store: Store, only: Filter) -> Overview:
         by_family=_split(rows, lambda row: families[row.device]),
         unread=tuple(row for row in files if row.status != "ok"),
     )
+
+
+def _told_apart(rows: list[tuple[str, SessionRow]]) -> list[tuple[str, SessionRow]]:
+    """With an id that is only a guess from the key folder, sessions of several addresses are several devices."""
+    addresses: dict[str, set[str]] = defaultdict(set)
+    for _, row in rows:
+        if row.id_source == _GUESS:
+            addresses[row.device].add(row.device_address)
+    return [
+        (path, replace(row, device=row.device_address))
+        if row.id_source == _GUESS and len(addresses[row.device]) > 1
+        else (path, row)
+        for path, row in rows
+    ]
 
 
 def _bad(row: SessionRow) -> bool:

@@ -262,6 +262,26 @@ def test_the_family_is_a_name_and_not_how_it_is_known(told, name):
     assert family_of(told) == name
 
 
+def test_an_id_guessed_from_the_key_folder_does_not_make_one_device_of_several():
+    with Store(None) as store:
+        store.begin(KeyRing(), Options())
+        told = (
+            (1, "10.1.2.3", "only-device-in-keys"),
+            (2, "10.1.2.4", "only-device-in-keys"),
+            (3, "10.1.2.3", "identity"),
+        )
+        rows = tuple(
+            session(number, device(1), number, "no-nonce", device_address=address, id_source=source)
+            for number, address, source in told
+        )
+        store.add(Answer("/a", "a" * 64, "ok", None, "pcap", 1, 1, None, None, b"", rows))
+        store.flush()
+        everyone = [(item.device, item.sessions) for item in overview(store, Filter()).devices]
+        one = [item.device for item in overview(store, Filter(until="2026-11-02")).devices]
+    assert everyone == [(device(1), 1), ("10.1.2.3", 1), ("10.1.2.4", 1)]
+    assert one == [device(1)], "one address: the guess may well be right"
+
+
 def test_a_filter_counts_only_the_captures_it_leaves(store):
     view = overview(store, Filter(verdict="connect-refused"))
     assert (view.captures, view.captures_failed, view.sessions) == (1, 0, 1)

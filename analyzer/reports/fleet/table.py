@@ -40,7 +40,7 @@ def write_parquet(store: Store, only: Filter, output: Path) -> None:
         from pyarrow import parquet
     except ImportError as error:
         raise InputError(
-            str(output), "Parquet needs pyarrow", "install the extra: particle-handshake-analyzer[parquet]"
+            str(output), "Parquet needs pyarrow", "install the extra, in the clone: pip install '.[parquet]'"
         ) from error
     types = [(name, getattr(pyarrow, _NUMBERS.get(name, "string"))()) for name in COLUMNS]
     # Times stay text (RFC 3339 with the capture's own digits), and a real time stands beside them.
