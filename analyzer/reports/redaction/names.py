@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator
 from contextlib import suppress
 from ipaddress import ip_address
+from itertools import chain, count
 from pathlib import PurePath
 
 from analyzer.exports.redaction.pseudonyms import Pseudonyms
@@ -102,6 +103,7 @@ class Names:
     def __init__(self, report: Report, pseudonyms: Pseudonyms) -> None:
         self._pseudonyms = pseudonyms
         self._files: dict[str, str] = {}
+        self._taken: set[str] = set()
         self._captures: dict[str, str] = {}
         self._logs: dict[str, str] = {}
         self._words = Words()
@@ -225,9 +227,10 @@ class Names:
             if owner
             else self._pseudonyms.derived("file", name.encode("utf-8", "replace"), 3).hex()
         )
-        taken = set(self._files.values())
-        numbers = ("", *(f"-{number}" for number in range(2, len(taken) + 3)))
-        shown = next(new for number in numbers if (new := f"{who}.{role}{number}{_endings(name)[-8:]}") not in taken)
+        end = _endings(name)[-8:]
+        numbered = (f"{who}.{role}-{number}{end}" for number in count(2))
+        shown = next(new for new in chain((f"{who}.{role}{end}",), numbered) if new not in self._taken)
+        self._taken.add(shown)
         self._files[name] = shown
         self._know(name, shown)
         self._know(base, shown)

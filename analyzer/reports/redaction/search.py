@@ -8,7 +8,6 @@ time does not grow with how many there are. A word counts only where it stands a
 from __future__ import annotations
 
 import re
-from collections import defaultdict
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Protocol
 
@@ -37,8 +36,6 @@ class Search(Protocol):
 class _Word(NamedTuple):
     text: str
     instead: str
-    #: Where its first run of letters and digits begins.
-    anchor: int
     #: Capital letters matter.
     exact: bool
     #: Only where it can be nothing but a quotation.
@@ -49,7 +46,8 @@ class Words:
     """Known words with what stands in their place; the longest that fits wins."""
 
     def __init__(self) -> None:
-        self._by_run: dict[str, list[_Word]] = defaultdict(list)
+        # By the first run; then by length and where that run begins, longest first; then by the word itself.
+        self._by_run: dict[str, dict[tuple[int, int], dict[str, list[_Word]]]] = {}
         self._known: set[str] = set()
 
     def add(self, word: str, instead: str, *, exact: bool = False, quoted: bool = False) -> None:
@@ -58,31 +56,39 @@ class Words:
         if found is None or word in self._known:
             return
         self._known.add(word)
-        same = self._by_run[_lower(found[0])]
-        same.append(_Word(word if exact else _lower(word), instead, found.start(), exact, quoted))
-        same.sort(key=lambda item: -len(item.text))
+        sizes = self._by_run.setdefault(_lower(found[0]), {})
+        size = (len(word), found.start())
+        if size not in sizes:
+            sizes[size] = {}
+            self._by_run[_lower(found[0])] = sizes = dict(sorted(sizes.items(), reverse=True))
+        sizes[size].setdefault(_lower(word), []).append(_Word(word, instead, exact, quoted))
 
     def pieces(self, text: str) -> Iterator[Piece]:
         """The text, with what stands in the place of words."""
         lower, end = _lower(text), 0
         for run in _RUN.finditer(text) if self._known else ():
-            if run.start() < end:
-                continue
-            for word in self._by_run.get(lower[run.start() : run.end()], ()):
-                at = run.start() - word.anchor
-                if at >= end and _is_at(word, text if word.exact else lower, at):
-                    if at > end:
-                        yield Piece(text[end:at], done=False)
-                    yield Piece(word.instead, done=True)
-                    end = at + len(word.text)
-                    break
+            word, at = self._word(text, lower, run, end)
+            if word is not None:
+                if at > end:
+                    yield Piece(text[end:at], done=False)
+                yield Piece(word.instead, done=True)
+                end = at + len(word.text)
         if end < len(text):
             yield Piece(text[end:], done=False)
+
+    def _word(self, text: str, lower: str, run: re.Match[str], least: int) -> tuple[_Word | None, int]:
+        """The longest word whose first run this is, and where it begins: not before ``least``."""
+        for (length, before), words in self._by_run.get(lower[run.start() : run.end()], {}).items():
+            at = run.start() - before
+            for word in words.get(lower[at : at + length], ()) if at >= least else ():
+                if _is_at(word, text, at):
+                    return word, at
+        return None, 0
 
 
 def _is_at(word: _Word, text: str, at: int) -> bool:
     end = at + len(word.text)
-    if not text.startswith(word.text, at):
+    if word.exact and not text.startswith(word.text, at):
         return False
     if word.quoted:
         return bool(
