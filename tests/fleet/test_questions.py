@@ -303,6 +303,13 @@ def test_a_store_that_is_not_there_is_exit_3_and_a_word_that_is_no_verdict_exit_
     assert json.loads(analyze("fleet", tmp_path / "f.sqlite", "--format", "json").stdout)["captures"] == []
 
 
+@pytest.mark.parametrize("width", [60, 80, 140])
+def test_the_text_keeps_to_the_width(store, width):
+    lines = "".join(format_text(overview(store, Filter()), Style(width=width))).splitlines()
+    assert max(map(len, lines)) <= width
+    assert any("device-key-mismatch (proven)" in line for line in lines)
+
+
 def test_state_text_has_the_day(store):
     lost = next(row for row in overview(store, Filter()).devices if row.state is State.LOST)
     assert state_text(lost) == "lost at 2026-11-05"

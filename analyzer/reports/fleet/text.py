@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import textwrap
 from collections.abc import Iterator, Sequence
 
 from analyzer.fleet.causes import Cluster
@@ -10,6 +12,8 @@ from analyzer.reports.grouping import counted
 from analyzer.reports.writing import Style
 from analyzer.safe import printable
 
+#: A number stays with what it counts.
+_HELD = re.compile(r"(?<=\d) (?=[a-z])| (?=\([\d,]+\))")
 _CLUSTERS, _DEVICES, _SPLIT, _UNREAD, _TIMELINE = 12, 25, 6, 10, 60
 
 
@@ -20,9 +24,9 @@ def format_text(view: Overview, style: Style) -> Iterator[str]:
         for device in view.devices:
             yield _plain(f"{device.device}  {state_text(device)}  {device.verdict} ({device.certainty})", style) + "\n"
         return
-    yield _plain(headline(view), style) + "\n"
+    yield from _wrapped(headline(view), style)
     if view.sessions:
-        yield _plain(", ".join(f"{count:,} {code}" for code, count in view.verdicts), style) + "\n"
+        yield from _wrapped(", ".join(f"{count:,} {code}" for code, count in view.verdicts), style)
         yield from _states(view)
         yield from _clusters(view, style, many or _CLUSTERS)
         for title, rows in (
@@ -71,6 +75,19 @@ def cluster_text(cluster: Cluster) -> str:
     return f"{counted(number, 'device')}: {cluster.cause}"
 
 
+def _wrapped(text: str, style: Style, indent: str = "") -> Iterator[str]:
+    """The text in lines of the style's width, each behind ``indent`` and those after the first two further in."""
+    lines = textwrap.wrap(
+        _HELD.sub("\u00a0", _plain(text, style)),
+        style.width,
+        initial_indent=indent,
+        subsequent_indent=f"{indent}  ",
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+    yield from (line.replace("\u00a0", " ") + "\n" for line in lines)
+
+
 def _plain(text: str, style: Style) -> str:
     shown = printable(text)
     return shown if style.unicode else shown.encode("ascii", "backslashreplace").decode()
@@ -87,20 +104,16 @@ def _clusters(view: Overview, style: Style, most: int) -> Iterator[str]:
     if view.clusters:
         yield "\nCauses\n"
     for cluster in view.clusters[:most]:
-        yield f"  {_plain(cluster_text(cluster), style)}\n"
+        yield from _wrapped(cluster_text(cluster), style, "  ")
         where = "; ".join(
             f"{name} {', '.join(f'{value} ({count:,})' for value, count in pairs[:3])}{' ...' if len(pairs) > 3 else ''}"
             for name, pairs in (("cloud", cluster.clouds), ("network", cluster.networks), ("family", cluster.families))
             if pairs
         )
-        yield (
-            _plain(
-                f"      {cluster.code} ({cluster.certainty}), {counted(cluster.sessions, 'session')},"
-                f" {cluster.first_time[:10]} to {cluster.last_time[:10]}; {where}",
-                style,
-            )
-            + "\n"
-        )
+        first, last = cluster.first_time[:10], cluster.last_time[:10]
+        when = first if first == last else f"{first} to {last}"
+        said = f"{cluster.code} ({cluster.certainty}), {counted(cluster.sessions, 'session')}, {when}; {where}"
+        yield from _wrapped(said, style, "      ")
     yield from _more(len(view.clusters) - most, "cause")
 
 
@@ -116,26 +129,22 @@ def _split(title: str, rows: Sequence[tuple[str, int, int]], style: Style, most:
 def _devices(devices: Sequence[DeviceRow], style: Style, most: int) -> Iterator[str]:
     yield "\nDevices\n"
     for item in devices[:most]:
-        yield (
-            _plain(
-                f"  {item.device:<24}  {state_text(item):<24}  {item.verdict} ({item.certainty})"
-                f"  {item.failing:,} of {counted(item.sessions, 'session')} failing  {item.cloud}",
-                style,
-            )
-            + "\n"
-        )
+        failing = f"{item.failing:,} of {counted(item.sessions, 'session')} failing" if item.failing else ""
+        said = f"{item.verdict} ({item.certainty})"
+        line = f"  {item.device:<24}  {state_text(item):<23}  {said:<36}  {failing:<26}  {item.cloud}"
+        if len(line) <= style.width:
+            yield _plain(line, style) + "\n"
+        else:
+            yield from _wrapped(f"{item.device:<24}  {state_text(item)}, {said}", style, "  ")
+            yield from _wrapped("; ".join(part for part in (failing, item.cloud) if part), style, " " * 28)
     yield from _more(len(devices) - most, "device")
 
 
 def _timeline(device: DeviceRow, style: Style) -> Iterator[str]:
     yield f"\nTimeline of {_plain(device.device, style)}\n"
     for attempt in device.attempts[-_TIMELINE:]:
-        yield (
-            _plain(
-                f"  {attempt.time}  {attempt.verdict} ({attempt.certainty})  {attempt.path} s{attempt.session}", style
-            )
-            + "\n"
-        )
+        said = f"{attempt.time}  {attempt.verdict} ({attempt.certainty})  {attempt.path} s{attempt.session}"
+        yield from _wrapped(said, style, "  ")
     if len(device.attempts) > _TIMELINE:
         yield f"  the last {_TIMELINE} of {len(device.attempts):,}\n"
 
@@ -144,7 +153,7 @@ def _unread(view: Overview, style: Style, most: int) -> Iterator[str]:
     if view.unread:
         yield "\nNot read to the end\n"
     for row in view.unread[:most]:
-        yield _plain(f"  {row.path}: {row.reason or row.status}", style) + "\n"
+        yield from _wrapped(f"{row.path}: {row.reason or row.status}", style, "  ")
     yield from _more(len(view.unread) - most, "capture")
 
 
