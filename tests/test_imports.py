@@ -17,6 +17,7 @@ ROOMS: dict[str, set[str]] = {
     "analyzer.safe": set(),
     "analyzer.packet": set(),
     "analyzer.times": set(),
+    "analyzer.commands": {"dissectors"},
     "analyzer.inputs": {"analyzer.errors"},
     "analyzer.wireshark": {"analyzer.errors"},
     "analyzer.watching": {"analyzer.errors", "analyzer.inputs"},
@@ -35,7 +36,7 @@ ROOMS: dict[str, set[str]] = {
     "analyzer.examination": {"analyzer.case", "analyzer.conversations", "analyzer.keys", "analyzer.examine"},
     "analyzer.disclosure": {"analyzer.model", "analyzer.case", "analyzer.decrypt"},
     # From attempts to verdicts and stories.
-    "analyzer.firmware": {"dissectors", "analyzer.model"},
+    "analyzer.firmware": {"dissectors", "analyzer.commands", "analyzer.model"},
     "analyzer.unreached": {"dissectors", "analyzer.model", "analyzer.case", "analyzer.names", "analyzer.keys", "analyzer.firmware"},
     "analyzer.diagnosis": {
         "dissectors", "analyzer.model", "analyzer.case", "analyzer.conversations", "analyzer.names", "analyzer.keys", "analyzer.decrypt",
@@ -46,7 +47,7 @@ ROOMS: dict[str, set[str]] = {
     "analyzer.sessions": {"dissectors", "analyzer.model", "analyzer.times", "analyzer.case", "analyzer.diagnosis", "analyzer.incidents"},
     "analyzer.devicelog": {"dissectors", "analyzer.errors", "analyzer.model", "analyzer.firmware"},
     "analyzer.explain": {"dissectors", "analyzer.model", "analyzer.firmware", "analyzer.devicelog"},
-    "analyzer.logged": {"dissectors", "analyzer.errors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.stories", "analyzer.devicelog"},
+    "analyzer.logged": {"dissectors", "analyzer.errors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.keys", "analyzer.stories", "analyzer.devicelog"},
     # The path itself.
     "analyzer.pipeline": {
         "analyzer.errors", "analyzer.packet", "analyzer.times", "analyzer.model", "analyzer.case", "analyzer.capture", "analyzer.conversations",

@@ -12,13 +12,12 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
-from dissectors.handshakes import usual_port
+from analyzer import commands
+from dissectors.handshakes import Algorithm, usual_port
 
 Transport = Literal["tcp", "udp"]
-ServerKind = Literal["brewskey", "spark-server"]
 
 _ID = re.compile(r"[0-9a-fA-F]{24}")
-_HOST = re.compile(r"[0-9A-Za-z](?:[0-9A-Za-z.:_-]{0,252}[0-9A-Za-z])?")
 #: A file name that may stand in a command: printable, nothing a terminal could act on; the shell is kept off by quotes.
 _FILE = re.compile(r"[\w .,@%+=:/()\[\]~-]{1,400}")
 _KEY_FILES = ("device_private", "device_public", "cloud_copy", "cloud_private", "cloud_public", "device_server_key")
@@ -51,18 +50,15 @@ class RemedyContext:
     missing: tuple[str, ...] = ()
 
     @property
-    def server(self) -> ServerKind | None:
+    def server(self) -> commands.ServerKind | None:
         """Which open server this is, when the key folder's layout tells."""
-        names = " ".join(name for name in (self.cloud_copy, self.cloud_private) if name)
-        if "deviceKeys" in names:
-            return "brewskey"
-        return "spark-server" if "core_keys" in names else None
+        return commands.server_kind(self.cloud_copy, self.cloud_private)
 
 
 def capture_filter(context: RemedyContext) -> str:
     """A capture filter (tcpdump and Wireshark alike) that keeps what matters for this device: cloud, names, ICMP."""
     wanted = f"port {_port(context)} or port 53 or icmp"
-    address = _matching(_HOST, context.device_address)
+    address = _matching(commands.HOST, context.device_address)
     return f"host {address} and ({wanted})" if address else wanted
 
 
@@ -72,7 +68,7 @@ class Filler:
     def __init__(self, context: RemedyContext) -> None:
         files = {name: _file(getattr(context, name)) for name in _KEY_FILES}
         device_id = _matching(_ID, context.device_id)
-        host = _matching(_HOST, context.host)
+        host = _matching(commands.HOST, context.host)
         self.known: dict[str, bool] = {name: value is not None for name, value in files.items()} | {
             "id": device_id is not None,
             "host": host is not None,
@@ -82,33 +78,43 @@ class Filler:
             "electron": context.transport == "tcp" and "electron" in f"{context.platform} {context.family}".lower(),
         }
         shown_id = device_id.lower() if device_id else "ID"
-        tool = "rsa" if context.transport == "tcp" else "ec"
+        tool: Algorithm = "rsa" if context.transport == "tcp" else "ec"
         port = _port(context)
-        public_der, make_public = _cloud_public(files["cloud_public"], files["cloud_private"], tool)
+        public_der, make_public = commands.cloud_public(files["cloud_public"], files["cloud_private"], tool)
         own_public = files["device_public"] if not files["device_private"] else None
         self._values: dict[str, str] = {name: value or name.upper() for name, value in files.items()} | {
             "id": shown_id,
             "host": host or "HOST",
             "port": str(port),
-            "port_option": "" if port == usual_port(context.transport) else f" --port {port}",
-            "stored_address": _matching(_HOST, context.stored_address) or "another address",
-            "device_address": _matching(_HOST, context.device_address) or "DEVICE_ADDRESS",
+            "port_option": commands.port_option(port, context.transport),
+            "stored_address": _matching(commands.HOST, context.stored_address) or "another address",
+            "device_address": _matching(commands.HOST, context.device_address) or "DEVICE_ADDRESS",
             "key_tool": tool,
-            "form": "PEM" if (context.device_private or "").lower().endswith(".pem") else "DER",
+            "form": commands.form_of(context.device_private or ""),
             "public_source": own_public or f"{shown_id}.device.pub.pem",
             "cloud_public_der": public_der,
-            "make_cloud_public_der": make_public,
-            "store": "core_keys" if context.server == "spark-server" else "data/deviceKeys",
+            "store": commands.STORES[context.server or "brewskey"],
             "capture_filter": capture_filter(context),
         }
+        private, form = self._values["device_private"], commands.form_of(context.device_private or "")
+        new = f"{shown_id}_{tool}_new"
+        several = {
+            "load_server_key": (
+                make_public,
+                commands.load_server_key(public_der, host or "HOST", port, context.transport),
+            ),
+            "new_pair": commands.new_pair(new, tool),
+            "public_half": (commands.public_half(private, form, tool, f"{shown_id}.device.pub.pem"),),
+        }
+        self._values |= {name: "\n".join(line for line in lines if line) for name, lines in several.items()}
 
     def text(self, template: str) -> str:
         """The template with this case's names. Raises KeyError for a name no case has: a mistake in the tables."""
         return template.format_map(self._values)
 
     def commands(self, templates: Iterable[str]) -> tuple[str, ...]:
-        """As `text`, line by line; lines that need no doing in this case fall away."""
-        return tuple(line for line in map(self.text, templates) if line)
+        """As `text`, line by line: a template may stand for several commands, or for none in this case."""
+        return tuple(line for template in templates for line in self.text(template).splitlines())
 
 
 def _port(context: RemedyContext) -> int:
@@ -124,18 +130,3 @@ def _file(name: str | None) -> str | None:
     if not name or name.startswith("-") or not _FILE.fullmatch(name):
         return None
     return shlex.quote(name)
-
-
-def _cloud_public(public: str | None, private: str | None, tool: str) -> tuple[str, str]:
-    """The cloud's public key as a DER file, and the command that makes it (empty when it is one already).
-
-    particle-cli takes a PEM too, but since 3.16 loses the name of the file it makes of it (src/cmd/keys.js,
-    _getDERPublicKey); so the DER file is made beforehand.
-    """
-    if public and public.strip("'").lower().endswith(".der"):
-        return public, ""
-    source, option = (public, "-pubin ") if public else (private, "") if private else ("default_key.pub.pem", "-pubin ")
-    bare = source.strip("'").rsplit("/", 1)[-1].rsplit(".", 1)[0]
-    target = shlex.quote((bare if bare.endswith(".pub") else f"{bare}.pub") + ".der")
-    form = " -inform DER" if source.strip("'").lower().endswith(".der") else ""
-    return target, f"openssl {tool}{form} {option}-in {source} -pubout -outform DER -out {target}"
