@@ -333,7 +333,8 @@ def _vocabulary() -> tuple[str, ...]:
     words: list[str] = [*(code.value for code in Code), "history", *families()]
     words += finding_texts()
     words += [led.pattern for led in leds()]
-    words += [word for row in (*situations(), *answers()) for word in row.words]
+    words += [word for row in situations() for word in row.words]
+    words += [word for row in answers() for word in row.words]
     words += [item.name for space in spaces().values() for item in space.numbers.values()]
     words += [line.example[:80] for line in known_lines() if line.kind is not LineKind.SECRET]
     return tuple(dict.fromkeys(word.lower() for word in words))

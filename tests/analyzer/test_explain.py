@@ -277,3 +277,11 @@ def test_each_question_is_found_by_each_of_its_words(row):
     assert set(row.findings) <= set(finding_texts())
     for word in row.words:
         assert any(meaning.title == row.question for meaning in explain(f"a {word} today").meanings), word
+
+
+@pytest.mark.parametrize("said", ["fast cyan", "I get the fast flashing cyan for ever", "fast cyan forever"])
+def test_an_early_core_shows_fast_cyan_for_ever_with_a_wrong_key(said):
+    """Thread 001 (2014): the cloud had another public key for this Core, which went on in fast cyan (tcp.md S15, 2.8)."""
+    found = explain(said)
+    assert {"device-key-mismatch", "device-key-corrupt"} <= {v for meaning in found.meanings for v in meaning.verdicts}
+    assert "Spark Core of 2013-2014" in str(found)

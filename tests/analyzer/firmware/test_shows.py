@@ -84,3 +84,22 @@ def test_the_ending_chooses_between_closed_reset_and_silent():
         return set(re.findall(r"receive key (-\d+)", " ".join(device_shows(Code.IDENTITY_REJECTED, "tcp", how=how))))
 
     assert (numbers(How.FIN), numbers(How.RST), numbers(How.TIMEOUT)) == ({"-19"}, {"-18"}, {"-1"})
+
+
+@pytest.mark.parametrize(
+    "code",
+    [Code.DEVICE_KEY_MISMATCH, Code.DEVICE_KEY_CORRUPT, Code.SESSION_KEY_UNUSABLE, Code.SERVER_SIGNATURE_MISMATCH],
+)
+def test_a_core_of_2014_goes_on_in_fast_cyan_when_the_session_key_is_of_no_use(code):
+    """Thread 001; tcp.md S15: spark_11 does not close after a failed set_key, it only sets a colour."""
+    shown = device_shows(code, "tcp", family="core", how=How.TIMEOUT)
+    assert shown[0].startswith("LED fast cyan for ever") and "Spark Core of 2013-2014" in shown[0]
+    later = device_shows(code, "tcp", family="lightssl", how=How.TIMEOUT)
+    assert not any("for ever" in line for line in later)
+
+
+def test_a_udp_device_whose_key_does_not_parse_shows_what_it_logs():
+    """captures/dtls-05b-device-key-broken-der, genuine firmware v0.6.4."""
+    shown = " ".join(device_shows(Code.DEVICE_KEY_CORRUPT, "udp", stage="client-hello"))
+    assert "-3d60" in shown and "code=16" in shown and "-6800" not in shown
+    assert "-6800" in " ".join(device_shows(Code.DEVICE_KEY_CORRUPT, "udp", stage="certificate-verify"))
