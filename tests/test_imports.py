@@ -29,7 +29,7 @@ ROOMS: dict[str, set[str]] = {
     "analyzer.names": {"dissectors", "analyzer.packet"},
     "analyzer.limits": {"dissectors", "analyzer.errors", "analyzer.packet", "analyzer.model", "analyzer.case", "analyzer.capture", "analyzer.conversations"},
     # From conversations and keys to attempts.
-    "analyzer.keys": {"dissectors", "analyzer.errors", "analyzer.safe", "analyzer.model"},
+    "analyzer.keys": {"dissectors", "analyzer.errors", "analyzer.safe", "analyzer.commands", "analyzer.model"},
     "analyzer.decrypt": {"dissectors", "analyzer.model", "analyzer.keys"},
     "analyzer.flows": {"dissectors", "analyzer.model", "analyzer.case", "analyzer.conversations", "analyzer.keys", "analyzer.decrypt"},
     "analyzer.examine": {"dissectors", "analyzer.model", "analyzer.case", "analyzer.conversations", "analyzer.names", "analyzer.keys", "analyzer.decrypt"},

@@ -18,6 +18,12 @@ _PORT: Final = 66
 PORT_END: Final = 68
 _TEXT: Final = 64
 _IP, _DOMAIN, _BLANK = 0, 1, 0xFF
+_PARTICLE: Final = ("particle.io", "spark.io")
+
+
+def is_particle(host: str | None) -> bool:
+    """Whether a host is one of Particle's own, by its name."""
+    return host is not None and any(host == name or host.endswith(f".{name}") for name in _PARTICLE)
 
 
 def read(record: bytes, transport: Transport) -> ServerAddress | None:

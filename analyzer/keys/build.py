@@ -48,7 +48,7 @@ def build(blob: Blob, claim: Claim, passphrases: Sequence[bytes] = ()) -> Key:
     device_id = blob.device_id or claim.device_id or claim.hint.device_id
     if role in (Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC) and claim.device_id is None:
         device_id = None
-    reading = _reading(blob, role, structure, problem, claim.file, device_id)
+    reading = _reading(blob, role, structure, problem)
     spki = reading.spki
     print_ = None if spki is None else fingerprint_of(spki)
     found = (*blob.findings, *notes, *role_notes, *reading.findings, *_remarks(blob, claim, role, print_))
@@ -106,7 +106,7 @@ def _remarks(blob: Blob, claim: Claim, role: Role, fingerprint: str | None) -> I
         yield lint.warning(
             "device-id-contradicted",
             f"the name says device {named}, the content says {blob.device_id}",
-            "the content was believed; rename the file",
+            "The content was believed; rename the file.",
         )
 
 
@@ -163,11 +163,9 @@ def _was_encrypted() -> KeyFinding:
     return lint.note("encrypted", "the file is encrypted; a passphrase at hand opened it")
 
 
-def _reading(
-    blob: Blob, role: Role, structure: Structure | None, problem: str | None, file: str, device_id: str | None
-) -> Reading:
+def _reading(blob: Blob, role: Role, structure: Structure | None, problem: str | None) -> Reading:
     if role is Role.DEVICE_PRIVATE and (blob.raw or structure is None):
-        return read_device_slot(blob, structure, problem, file, device_id)
+        return read_device_slot(blob, structure, problem)
     if role is Role.DEVICE_SERVER_KEY and (blob.raw or structure is None):
         return read_server_slot(blob, structure, problem)
     if structure is None:

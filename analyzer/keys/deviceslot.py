@@ -30,19 +30,17 @@ _SCALAR: Final = 32
 _USED: Final = ("n", "p", "q", "dp", "dq", "qinv")
 
 
-def read_device_slot(
-    blob: Blob, structure: Structure | None, problem: str | None, file: str, device_id: str | None
-) -> Reading:
+def read_device_slot(blob: Blob, structure: Structure | None, problem: str | None) -> Reading:
     """The private key in ``blob``; ``problem`` says why ``structure`` is missing or locked."""
     if structure is None:
-        return _broken(blob, problem or "no key", file, device_id)
+        return _broken(blob, problem or "no key")
     if structure.encrypted:
         return Reading(structure.kind, problem=problem)
     tail = tail_notes(blob.data, structure.size)
     if structure.ec is not None:
-        return _ec(blob, structure, structure.ec, tail, device_id)
+        return _ec(blob, structure, structure.ec, tail)
     assert structure.rsa is not None  # a public key has another role (`roles`), so what is here is private
-    return _rsa(blob, structure, structure.rsa, tail, file, device_id)
+    return _rsa(blob, structure, structure.rsa, tail)
 
 
 def positional(slot: bytes) -> RsaKey:
@@ -55,16 +53,14 @@ def misread(meant: RsaKey, used: RsaKey) -> tuple[str, ...]:
     return tuple(name for name in _USED if getattr(meant, name) != getattr(used, name))
 
 
-def _rsa(
-    blob: Blob, structure: Structure, meant: RsaKey, tail: tuple[KeyFinding, ...], file: str, device_id: str | None
-) -> Reading:
+def _rsa(blob: Blob, structure: Structure, meant: RsaKey, tail: tuple[KeyFinding, ...]) -> Reading:
     used = positional(blob.data)
     notes = list(tail)
     problem: str | None = None
     code = "device-key-unfit"
     if structure.pkcs8:
         problem = _PKCS8
-        notes.append(lint.pkcs8_in_tcp_device(file, device_id))
+        notes.append(lint.pkcs8_in_tcp_device())
     elif meant.bits != rsa.DEVICE_BITS:
         problem = f"wrong size: RSA-{meant.bits}, {structure.size} bytes; the slot takes RSA-1024, at most {rsa.PRIVATE_SLOT} bytes"
     elif meant.faults:
@@ -78,7 +74,7 @@ def _rsa(
     elif meant.exponent_fits is False:
         notes.append(lint.exponent_damaged())
     if problem is not None and not structure.pkcs8:
-        notes.append(lint.device_key_unusable(code, problem, device_id, ec=False))
+        notes.append(lint.device_key_unusable(code, problem, ec=False))
     spki = None if "n" in meant.faults else meant.spki
     return Reading(structure.kind, "rsa", meant.bits, spki, problem, tuple(notes), used)
 
@@ -93,7 +89,7 @@ def _fault(faults: tuple[str, ...]) -> str:
     return "damaged: N is not P times Q" + (f", and {crt} do not fit either" if crt else "")
 
 
-def _ec(blob: Blob, structure: Structure, key: EcKey, tail: tuple[KeyFinding, ...], device_id: str | None) -> Reading:
+def _ec(blob: Blob, structure: Structure, key: EcKey, tail: tuple[KeyFinding, ...]) -> Reading:
     notes = list(tail)
     problem: str | None = None
     damaged = False
@@ -108,7 +104,7 @@ def _ec(blob: Blob, structure: Structure, key: EcKey, tail: tuple[KeyFinding, ..
         problem = f"{structure.size} bytes: the slot has {EC_PRIVATE_SLOT}"
     if problem is not None:
         code = "device-key-damaged" if damaged else "wrong-algorithm" if in_rsa_slot else "device-key-unfit"
-        notes.append(lint.device_key_unusable(code, problem, device_id, ec=not in_rsa_slot))
+        notes.append(lint.device_key_unusable(code, problem, ec=not in_rsa_slot))
     if structure.pkcs8:
         notes.append(lint.pkcs8_ec())
     if key.scalar_size != _SCALAR:
@@ -119,7 +115,7 @@ def _ec(blob: Blob, structure: Structure, key: EcKey, tail: tuple[KeyFinding, ..
 # --- no structure can be read ---------------------------------------------------------------------------------------
 
 
-def _broken(blob: Blob, problem: str, file: str, device_id: str | None) -> Reading:
+def _broken(blob: Blob, problem: str) -> Reading:
     data = blob.data
     if not data:
         return Reading("device private key", problem=problem)
@@ -128,12 +124,12 @@ def _broken(blob: Blob, problem: str, file: str, device_id: str | None) -> Readi
     algorithm: Algorithm = "ec" if is_ec else "rsa"
     if is_erased(data) or is_zeroed(data):
         known = blob.whole or blob.transport is not None
-        told = lint.blank_device_key(device_id, zeroed=is_zeroed(data), ec=is_ec if known else None)
+        told = lint.blank_device_key(zeroed=is_zeroed(data), ec=is_ec if known else None)
         return Reading(
             kind if known else "private key slot", algorithm if known else None, problem=problem, findings=(told,)
         )
     if not is_ec and repair.pkcs8_content(data) is not None:
-        return _cut_pkcs8(data, file, device_id)
+        return _cut_pkcs8(data)
     if problem.startswith("cut off"):
         return _cut(blob, kind, algorithm, problem)
     declared = der.declared_size(data)
@@ -144,14 +140,14 @@ def _broken(blob: Blob, problem: str, file: str, device_id: str | None) -> Readi
         problem = f"damaged: begins with {data[0]:02x}, not with a DER sequence (30)"
     else:
         problem = f"damaged: {problem}"
-    found = lint.device_key_unusable("device-key-damaged", problem, device_id, ec=is_ec)
+    found = lint.device_key_unusable("device-key-damaged", problem, ec=is_ec)
     return Reading(kind, algorithm, None, None, problem, (found,), None if is_ec else positional(data))
 
 
-def _cut_pkcs8(data: bytes, file: str, device_id: str | None) -> Reading:
+def _cut_pkcs8(data: bytes) -> Reading:
     """PKCS#8 that does not end inside the 612-byte slot: the key is still whole enough to be told."""
     whole = repair.repair(data)
-    told = lint.pkcs8_in_tcp_device(file, device_id)
+    told = lint.pkcs8_in_tcp_device()
     spki = None if whole is None else whole.spki
     bits = None if whole is None else whole.bits
     kind = "RSA private key (PKCS#8, cut)"
@@ -162,7 +158,7 @@ def _cut_pkcs8(data: bytes, file: str, device_id: str | None) -> Reading:
 
 def _cut(blob: Blob, kind: str, algorithm: Algorithm, problem: str) -> Reading:
     """A short read: the device may hold the rest. The key is rebuilt from what is there, where that is enough."""
-    advice = lint.read_again(problem) if blob.whole else lint.piece("private key")
+    advice = lint.read_again(problem, private=True) if blob.whole else lint.piece("private key")
     rebuilt = lint.note("rebuilt", "what is missing was computed from what is there")
     if algorithm == "ec":
         try:

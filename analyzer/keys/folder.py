@@ -126,7 +126,7 @@ class _Listing:
             return Manifest.of(root, folder)
         except ManifestError as error:
             where = (folder / MANIFEST).relative_to(root).as_posix()
-            told = lint.error("manifest-unreadable", f"{error}: nothing in it was used", "correct it")
+            told = lint.error("manifest-unreadable", f"{error}: nothing in it was used", "Correct it.")
             if where not in self._names:
                 self._names.add(where)
                 self.findings.append(FileFinding(where, told))
@@ -149,7 +149,7 @@ def _with_mode(key: Key, mode: int) -> Key:
     """A private key that everybody on the machine may read is worth a word."""
     if os.name != "posix" or key.role not in _PRIVATE or not mode & _OTHERS_READ or not key.has_private:
         return key
-    told = lint.world_readable(key.file)
+    told = lint.world_readable()
     return replace(key, findings=(*key.findings, told))
 
 

@@ -17,6 +17,10 @@ from dissectors.dtls.persist import SessionPersist
 Severity = Literal["error", "warning", "note"]
 Algorithm = Literal["rsa", "ec", "session"]
 Transport = Literal["tcp", "udp"]
+#: What would mend it; the folder it lies in gives the names for the commands (fixes.py).
+Fix = Literal[
+    "", "server-key", "address", "cloud-key", "new-rsa", "new-ec", "new-key", "pkcs1", "sec1", "save", "public", "mode"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,6 +35,7 @@ class KeyFinding:
     summary: str
     remedy: str = ""
     commands: tuple[str, ...] = ()
+    fix: Fix = ""
 
 
 @dataclass(frozen=True, slots=True)

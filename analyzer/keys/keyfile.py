@@ -35,7 +35,7 @@ def read_file(blob: Blob, role: Role, structure: Structure, problem: str | None)
             lint.error(
                 "not-a-device-key",
                 f"RSA-{rsa.bits}: a device's key has 1024 bits, this cannot be one",
-                "put the device's own public key here",
+                "Put the device's own public key here.",
             )
         )
     if blob.raw:
@@ -48,8 +48,8 @@ def _cloud_key_size(bits: int) -> KeyFinding:
         "cloud-key-size",
         f"RSA-{bits}: every device reads 256 bytes of modulus, so it cannot hold this cloud's key (Brewskey/spark-server made "
         "1024-bit keys until 2e1dde3, 2017-08-17)",
-        "let the server make a new key, and write its public half to the devices",
-        ("particle keys server default_key.pub.pem --host HOST --port 5683",),
+        "Let the server make a new key, and give the devices its public half.",
+        fix="cloud-key",
     )
 
 

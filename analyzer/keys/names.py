@@ -54,7 +54,7 @@ _PUBLIC: Final = re.compile(r"(^|[^a-z])pub(lic)?([^a-z]|$)|\.pub$|_public|publi
 _SERVER: Final = re.compile(r"server|default_key|cloud")
 _STORED_SERVER: Final = re.compile(r"server[._-]?(pub|key)|server\.(der|pem|bin)$")
 _CLOUD_COPY: Final = re.compile(r"[._-]cloud[._-]?")
-_OWN_PUBLIC: Final = re.compile(r"[._-]device[._-]|_handshake\.|_new\.")
+_OWN_PUBLIC: Final = re.compile(r"[._-]device[._-]|_handshake\.|_new[0-9]*\.")
 _DEVICE: Final = re.compile(
     r"device|core|photon|electron|argon|boron|xenon|tracker|private|(^|[^a-z])p[12]([^0-9a-z]|$)"
 )

@@ -8,11 +8,13 @@ where they allow it, so that the row can still say whether the cloud's copy is t
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import Final
 
 from analyzer.keys import damage, savedsessions, serverpairs
 from analyzer.keys import findings as lint
-from analyzer.keys.key import FileFinding, Key, KeyFinding
+from analyzer.keys.fixes import Fixes
+from analyzer.keys.key import FileFinding, Fix, Key, KeyFinding
 from analyzer.keys.report import DeviceKeys, KeysReport, Pair, RowTransport
 from analyzer.keys.ring import KeyRing
 from analyzer.keys.rows import Row
@@ -26,8 +28,11 @@ _MAX_REBUILT: Final = 500
 
 def compare(ring: KeyRing) -> KeysReport:
     """Everything that can be said of the keys in ``ring`` without any capture."""
+    fixes = Fixes(ring)
     found: list[FileFinding] = list(ring.findings)
-    found += [FileFinding(key.file, finding, key.device_id) for key in ring.keys for finding in key.findings]
+    found += [
+        FileFinding(key.file, fixes.of(key, finding), key.device_id) for key in ring.keys for finding in key.findings
+    ]
     cloud = Clouds.of(ring)
     damaged = damage.explain(
         (key for key in ring.keys if key.role is Role.DEVICE_PRIVATE and key.status == "unusable"), _MAX_REBUILT
@@ -35,9 +40,9 @@ def compare(ring: KeyRing) -> KeysReport:
     devices: list[DeviceKeys] = []
     for device_id in sorted({key.device_id for key in ring.keys if key.device_id is not None}):
         for row in _rows(ring, device_id):
-            devices.append(_device(row, ring, cloud, damaged, found))
+            devices.append(_device(row, ring, cloud, damaged, fixes, found))
     found += serverpairs.cloud_halves(ring)
-    found += _same_key_twice(ring)
+    found += _same_key_twice(ring, fixes)
     found += [
         FileFinding(key.file, explained.finding, key.device_id)
         for key, explained in damaged.values()
@@ -72,18 +77,24 @@ def _transport_of(keys: list[Key]) -> RowTransport:
 
 
 def _device(
-    row: Row, ring: KeyRing, cloud: Clouds, damaged: dict[int, tuple[Key, damage.Explained]], found: list[FileFinding]
+    row: Row,
+    ring: KeyRing,
+    cloud: Clouds,
+    damaged: dict[int, tuple[Key, damage.Explained]],
+    fixes: Fixes,
+    found: list[FileFinding],
 ) -> DeviceKeys:
     own, told = _own_fingerprint(row, damaged)
     pairs: list[Pair] = []
-    pairs += _two_private_keys(row, found)
+    pairs += _two_private_keys(row, fixes, found)
     pairs += _private_key(row, told)
+    pairs += _read_out(row)
     pairs += _stored_public(row, own, found)
-    pairs += _cloud_copies(row, own, ring, found)
-    pairs += serverpairs.server_key(row, ring, cloud, found)
-    pairs += _algorithms(row, found)
+    pairs += _cloud_copies(row, own, ring, fixes, found)
+    pairs += serverpairs.server_key(row, ring, cloud, fixes, found)
+    pairs += _algorithms(row, fixes, found)
     where = next((key.server_address for key in row.of(Role.DEVICE_SERVER_KEY) if key.server_address), None)
-    pairs += serverpairs.address(row, where, cloud, found)
+    pairs += serverpairs.address(row, where, ring, cloud, fixes, found)
     pairs += savedsessions.check(row, ring, found)
     wrong = [pair.text for pair in pairs if pair.fits is False]
     return DeviceKeys(
@@ -102,6 +113,9 @@ def _device(
 
 
 def _all_well(pairs: list[Pair]) -> str:
+    doubts = [pair.text for pair in pairs if pair.doubtful]
+    if doubts:
+        return "; ".join(doubts)
     compared = sum(pair.fits is True for pair in pairs)
     if not compared:
         return "nothing to compare: only one half is in hand"
@@ -122,28 +136,24 @@ def _own_fingerprint(
     return (public.fingerprint if public is not None and private is None else None), explained
 
 
-def _two_private_keys(row: Row, found: list[FileFinding]) -> Iterator[Pair]:
+def _two_private_keys(row: Row, fixes: Fixes, found: list[FileFinding]) -> Iterator[Pair]:
     current = [key for key in row.of(Role.DEVICE_PRIVATE) if not key.superseded and key.fingerprint is not None]
     prints = {key.fingerprint for key in current}
     if len(prints) > 1:
         text = f"{len(prints)} different private keys for one device id"
         files = ", ".join(sorted(key.file for key in current))
-        remedy = lint.error(
-            "two-device-keys",
-            f"{text}: {files}",
-            "find out which one the device holds",
-            (f"particle keys save {row.id}",),
+        told = lint.error(
+            "two-device-keys", f"{text}: {files}", "Read out of the device which one it holds (over USB).", fix="save"
         )
-        found.append(FileFinding(current[0].file, remedy, row.id))
-        yield Pair("device-private", "device-private", False, text)
+        found.append(FileFinding(current[0].file, fixes.of(current[0], told), row.id))
+        yield Pair("device-private", "device-private", False, text, told.code)
     copies = {key.fingerprint for key in row.of(Role.CLOUD_COPY) if key.fingerprint is not None}
     if len(copies) > 1:
         text = f"{len(copies)} different copies at the cloud for one device id"
-        first = row.of(Role.CLOUD_COPY)[0].file
-        found.append(
-            FileFinding(first, lint.error("two-cloud-copies", text, "keep the one that is the device's key"), row.id)
-        )
-        yield Pair("cloud-copy", "cloud-copy", False, text)
+        copy = row.of(Role.CLOUD_COPY)[0].file
+        told = lint.error("two-cloud-copies", text, "Keep the one that is the device's key.")
+        found.append(FileFinding(copy, told, row.id))
+        yield Pair("cloud-copy", "cloud-copy", False, text, told.code)
 
 
 def _private_key(row: Row, explained: damage.Explained | None) -> Iterator[Pair]:
@@ -151,7 +161,31 @@ def _private_key(row: Row, explained: damage.Explained | None) -> Iterator[Pair]
     if private is not None and private.status == "unusable" and private.whole:
         problem = private.problem or "unusable"
         told = f" ({explained.text})" if explained is not None and explained.text else ""
-        yield Pair("device-private", "device", False, f"the device's private key is unusable: {problem}{told}")
+        text = f"the device's private key is unusable: {problem}{told}"
+        yield Pair("device-private", "device", False, text, serverpairs.error_of(private))
+
+
+def _read_out(row: Row) -> Iterator[Pair]:
+    """A damaged backup beside a sound key: what the device held when particle-cli was about to write that key.
+
+    Whether it was written, the folder does not tell.
+    """
+    current = row.first(Role.DEVICE_PRIVATE)
+    if current is None or current.superseded or current.status != "ok":
+        return
+    for key in row.of(Role.DEVICE_PRIVATE):
+        if key.superseded and key.status == "unusable" and key.whole:
+            text = (
+                f"what is in hand fits only if {current.file} was loaded: the last read-out of the device ({key.file}) is "
+                f"{_short(key.problem)}"
+            )
+            yield Pair("device-private", "backup", None, text, serverpairs.error_of(key))
+
+
+def _short(problem: str | None) -> str:
+    """The problem of a read-out in a word or two."""
+    kind = (problem or "unusable").split(":", maxsplit=1)[0]
+    return kind if kind in ("damaged", "blank flash", "zeroed", "partly erased") else f"unusable ({problem})"
 
 
 def _stored_public(row: Row, own: str | None, found: list[FileFinding]) -> Iterator[Pair]:
@@ -165,16 +199,18 @@ def _stored_public(row: Row, own: str | None, found: list[FileFinding]) -> Itera
             else "the public file is not the half of the device's private key"
         )
         if not fits:
-            finding = lint.error("device-halves-differ", text, "derive the public half from the private key again")
+            finding = lint.error("device-halves-differ", text, "Derive the public half from the private key again.")
             found.append(FileFinding(key.file, finding, row.id))
-        yield Pair("device-private", "device-public", fits, text)
+        yield Pair("device-private", "device-public", fits, text, "" if fits else "device-halves-differ")
 
 
-def _cloud_copies(row: Row, own: str | None, ring: KeyRing, found: list[FileFinding]) -> Iterator[Pair]:
+def _cloud_copies(row: Row, own: str | None, ring: KeyRing, fixes: Fixes, found: list[FileFinding]) -> Iterator[Pair]:
     copies = row.of(Role.CLOUD_COPY)
     for key in copies:
         if key.fingerprint is None:
-            yield Pair("device-private", "cloud-copy", False, f"the cloud's copy is unusable: {key.problem}")
+            text = f"the cloud's copy is unusable: {key.problem}"
+            found.append(FileFinding(key.file, _send_public(row, "cloud-copy-unusable", text, fixes), row.id))
+            yield Pair("device-private", "cloud-copy", False, text, "cloud-copy-unusable")
         elif own is None and (begins := _begins_alike(row.first(Role.DEVICE_PRIVATE), key)) is not None:
             text = "begins like" if begins else "is not"
             yield Pair("device-private", "cloud-copy", begins, f"the cloud's copy {text} the device's key in the log")
@@ -192,8 +228,8 @@ def _cloud_copies(row: Row, own: str | None, ring: KeyRing, found: list[FileFind
             other = ring.owner_of(key.fingerprint)
             if other is not None and other != row.id:
                 text += f" (it is the key of {other})"
-            found.append(FileFinding(key.file, _send_public(row, text), row.id))
-            yield Pair("device-private", "cloud-copy", False, text)
+            found.append(FileFinding(key.file, _send_public(row, "cloud-copy-differs", text, fixes), row.id))
+            yield Pair("device-private", "cloud-copy", False, text, "cloud-copy-differs")
     if not copies and row.first(Role.DEVICE_PRIVATE) is not None:
         yield Pair("device-private", "cloud-copy", None, "the cloud's copy is not in hand")
 
@@ -206,36 +242,19 @@ def _begins_alike(piece: Key | None, copy: Key) -> bool | None:
     return number.startswith(piece.public_prefix[: len(number)])
 
 
-def _send_public(row: Row, text: str) -> KeyFinding:
+def _send_public(row: Row, code: str, text: str, fixes: Fixes) -> KeyFinding:
+    """What to do about a copy at the cloud that is not the device's key."""
     private = row.first(Role.DEVICE_PRIVATE)
+    own = private or row.first(Role.DEVICE_PUBLIC)
     if private is not None and private.fingerprint is None:
-        return lint.device_key_unusable("cloud-copy-differs", text, row.id, ec=private.algorithm == "ec")
-    send = f"particle keys send {row.id} {row.id}.pub.pem"
-    return lint.error(
-        "cloud-copy-differs",
-        text,
-        "give the cloud the public half of the key the device holds (custom cloud: copy the .pub.pem over the device's file in "
-        "core_keys/ or data/deviceKeys/)",
-        (*_public_half(private or row.first(Role.DEVICE_PUBLIC), f"{row.id}.pub.pem"), send),
-    )
+        return fixes.of(private, lint.device_key_unusable(code, text, ec=private.algorithm == "ec"))
+    if own is None:
+        return lint.error(code, text, "Give the cloud the device's own public key.")
+    remedy, commands = fixes.give_cloud(own)
+    return replace(lint.error(code, text, remedy), commands=tuple(commands))
 
 
-def _public_half(key: Key | None, out: str) -> tuple[str, ...]:
-    """The commands that write the public half of ``key`` to ``out``."""
-    if key is None or key.encoding not in ("pem", "der", "flash"):
-        return ()
-    file, form = lint.quoted(key.file), "PEM" if key.encoding == "pem" else "DER"
-    if key.role is Role.DEVICE_PUBLIC:
-        return (f"openssl pkey -pubin -inform {form} -in {file} -out {out}",)
-    cut: tuple[str, ...] = ()
-    if key.offset is not None and key.slot is not None:
-        cut = (f"dd if={file} bs=1 skip={key.offset} count={len(key.slot)} of=device.der",)
-        file = "device.der"
-    tool = "ec" if key.algorithm == "ec" else "rsa"
-    return (*cut, f"openssl {tool} -inform {form} -in {file} -pubout -out {out}")
-
-
-def _algorithms(row: Row, found: list[FileFinding]) -> Iterator[Pair]:
+def _algorithms(row: Row, fixes: Fixes, found: list[FileFinding]) -> Iterator[Pair]:
     """RSA where the transport needs EC, and the reverse."""
     if row.transport == "unknown":
         return
@@ -246,13 +265,13 @@ def _algorithms(row: Row, found: list[FileFinding]) -> Iterator[Pair]:
         if key is None or key.algorithm in (None, needed):
             continue
         text = f"the {what} is {names[key.algorithm or '']}, the device's server key is for {row.transport.upper()} and needs {names[needed]}"
-        commands = lint.new_rsa_key(row.id) if needed == "rsa" else lint.new_ec_key(row.id)
-        remedy = "make a key of the right kind (particle-cli before 3.32.3 sent EC keys for TCP devices)"
-        found.append(FileFinding(key.file, lint.error("wrong-algorithm", text, remedy, commands), row.id))
-        yield Pair(role.value, "transport", False, text)
+        remedy = "Make a key of the right kind (particle-cli before 3.32.3 sent EC keys for TCP devices)."
+        told = lint.error("wrong-algorithm", text, remedy, fix="new-rsa" if needed == "rsa" else "new-ec")
+        found.append(FileFinding(key.file, fixes.of(key, told), row.id))
+        yield Pair(role.value, "transport", False, text, told.code)
 
 
-def _same_key_twice(ring: KeyRing) -> Iterable[FileFinding]:
+def _same_key_twice(ring: KeyRing, fixes: Fixes) -> Iterable[FileFinding]:
     """One private key in two devices: they will throw each other out. One key in two files: worth knowing."""
     seen: dict[tuple[Role, str | None, str], Key] = {}
     for key in ring.keys:
@@ -268,6 +287,6 @@ def _same_key_twice(ring: KeyRing) -> Iterable[FileFinding]:
         first = owners.setdefault(key.fingerprint, key)
         if first.device_id != key.device_id:
             text = f"the same private key as {first.file}: two devices must not share a key"
-            yield FileFinding(
-                key.file, lint.warning("shared-device-key", text, "give one of them a new key"), key.device_id
-            )
+            fix: Fix = "new-ec" if key.algorithm == "ec" else "new-rsa"
+            told = lint.warning("shared-device-key", text, "Give one of them a new key.", fix=fix)
+            yield FileFinding(key.file, fixes.of(key, told), key.device_id)

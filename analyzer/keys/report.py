@@ -13,12 +13,22 @@ RowTransport = Literal["tcp", "udp", "unknown"]
 
 @dataclass(frozen=True, slots=True)
 class Pair:
-    """Two things that should belong together. ``text`` is the verdict in words; ``fits`` None: not enough in hand."""
+    """Two things that should belong together. ``text`` is the verdict in words; ``fits`` None: not enough in hand.
+
+    ``code`` is that of the finding that says the same, with what to do about it. One that fits or not, nobody knows, and
+    yet has a code is a doubt: a person should look at it.
+    """
 
     left: str
     right: str
     fits: bool | None
     text: str
+    code: str = ""
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether this may be wrong, and the folder cannot tell."""
+        return self.fits is None and bool(self.code)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +48,11 @@ class DeviceKeys:
     verdict: str
     #: Whether something in this row keeps the device from connecting.
     bad: bool
+
+    @property
+    def doubtful(self) -> bool:
+        """Whether something in this row may be wrong, and the folder cannot tell."""
+        return not self.bad and any(pair.doubtful for pair in self.pairs)
 
 
 @dataclass(frozen=True, slots=True)

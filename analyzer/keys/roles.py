@@ -42,7 +42,7 @@ def decide(blob: Blob, claim: Claim, structure: Structure | None) -> tuple[Role,
     if blob.role is not None:
         pass  # a slot of an image is what it is, whatever the image is called
     elif structure.private and named.says_public:
-        notes.append(_private_in_public_name(claim.file))
+        notes.append(_private_in_public_name())
     elif not structure.private and named.says_private and not blob.part:
         notes.append(_contradiction("the name", named.private or Role.DEVICE_PRIVATE, structure))
         by_name = None
@@ -70,16 +70,16 @@ def _contradiction(who: str, role: Role, structure: Structure) -> KeyFinding:
     return lint.warning(
         "role-contradicted",
         f"{who} says {role.value}, but this is: {structure.kind}",
-        "rename the file or correct keys.toml",
+        "Rename the file or correct keys.toml.",
     )
 
 
-def _private_in_public_name(file: str) -> KeyFinding:
+def _private_in_public_name() -> KeyFinding:
     return lint.error(
         "private-key-named-public",
         "a private key in a file that is named as a public one: whoever was sent this file has the key",
-        "make the public half anew, and treat this key as given away if the file left your hands",
-        (f"openssl pkey -in {lint.quoted(file)} -pubout -out public.pem",),
+        "Make the public half anew, and treat this key as given away if the file left your hands.",
+        fix="public",
     )
 
 

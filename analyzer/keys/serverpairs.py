@@ -7,15 +7,23 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
+from analyzer import commands
+from analyzer.keys import address as addresses
 from analyzer.keys import findings as lint
-from analyzer.keys.key import FileFinding, Key, KeyFinding, ServerAddress
+from analyzer.keys.fixes import Fixes
+from analyzer.keys.key import FileFinding, Key, ServerAddress
 from analyzer.keys.published import FILE
 from analyzer.keys.report import Pair
 from analyzer.keys.ring import KeyRing
 from analyzer.keys.rows import Row
 from analyzer.model import Role
 
-_PARTICLE_HOSTS: Final = ("particle.io", "spark.io")
+_DIFFERS: Final = "server-key-differs"
+_APART: Final = "server-key-and-address-differ"
+_ASK: Final = (
+    "A capture of the device tells (`analyze CAPTURE --keys FOLDER`): whether the cloud that answers has this key. Write another "
+    "key only if it has not: `particle keys server` for Particle's cloud; for another, its key and its address together."
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +64,7 @@ class Clouds:
         )
 
 
-def server_key(row: Row, ring: KeyRing, cloud: Clouds, found: list[FileFinding]) -> Iterator[Pair]:
+def server_key(row: Row, ring: KeyRing, cloud: Clouds, fixes: Fixes, found: list[FileFinding]) -> Iterator[Pair]:
     """Whose key the device stores."""
     for key in row.of(Role.DEVICE_SERVER_KEY):
         alike = cloud.begins_like(key)
@@ -66,7 +74,8 @@ def server_key(row: Row, ring: KeyRing, cloud: Clouds, found: list[FileFinding])
         elif not key.whole:
             yield Pair("device-server-key", "cloud", None, "only a piece of the stored server key is in hand")
         elif key.status == "unusable":
-            yield Pair("device-server-key", "cloud", False, f"the stored server key is unusable: {key.problem}")
+            text = f"the stored server key is unusable: {key.problem}"
+            yield Pair("device-server-key", "cloud", False, text, error_of(key))
         elif key.fingerprint in cloud.own:
             yield Pair("device-server-key", "cloud", True, f"the stored server key is {cloud.own[key.fingerprint]}")
         elif key.fingerprint in cloud.published:
@@ -74,39 +83,55 @@ def server_key(row: Row, ring: KeyRing, cloud: Clouds, found: list[FileFinding])
             text = f"the stored server key is Particle's own ({cloud.published[key.fingerprint]})"
             if fits is False:
                 text += ", not this cloud's"
-                found.append(FileFinding(key.file, _wrong_server(text), row.id))
-            yield Pair("device-server-key", "cloud", fits, text)
+                found.append(_wrong_server(row, key, fixes, text))
+            yield Pair("device-server-key", "cloud", fits, text, _DIFFERS if fits is False else "")
         elif cloud.has(key.algorithm, ring):
             text = "the stored server key is not this cloud's"
-            found.append(FileFinding(key.file, _wrong_server(text), row.id))
-            yield Pair("device-server-key", "cloud", False, text)
+            found.append(_wrong_server(row, key, fixes, text))
+            yield Pair("device-server-key", "cloud", False, text, _DIFFERS)
         else:
             yield Pair(
                 "device-server-key", "cloud", None, "no cloud key is in hand to compare with the stored server key"
             )
 
 
-def _wrong_server(text: str) -> KeyFinding:
-    return lint.server_key_unusable("server-key-differs", text)
+def error_of(key: Key) -> str:
+    """The code of what makes a key unusable."""
+    return next((finding.code for finding in key.findings if finding.severity == "error"), "")
 
 
-def address(row: Row, where: ServerAddress | None, cloud: Clouds, found: list[FileFinding]) -> Iterator[Pair]:
-    """A key and an address of two different clouds."""
+def _wrong_server(row: Row, key: Key, fixes: Fixes, text: str) -> FileFinding:
+    return FileFinding(key.file, fixes.of(key, lint.server_key_unusable(_DIFFERS, text)), row.id)
+
+
+def address(
+    row: Row, where: ServerAddress | None, ring: KeyRing, cloud: Clouds, fixes: Fixes, found: list[FileFinding]
+) -> Iterator[Pair]:
+    """A key and an address of two different clouds.
+
+    A key that nobody here knows beside Particle's name is a question: only the cloud that answers there could tell. With
+    no address at all it is an error: that is how a device of another cloud is left that lost its address, or never got one.
+    """
     key = row.first(Role.DEVICE_SERVER_KEY)
     if where is None or key is None or key.fingerprint is None:
         return
     particle = key.fingerprint in cloud.published
-    host = where.host or ""
-    at_particle = any(host == name or host.endswith("." + name) for name in _PARTICLE_HOSTS) or where.kind == "unset"
-    if particle and not at_particle and where.kind in ("ip", "domain"):
+    named = addresses.is_particle(where.host)
+    if particle and not named and where.kind in ("ip", "domain"):
         text = f"the stored key is Particle's, the address ({where}) is another cloud's"
-    elif not particle and at_particle:
-        text = f"the stored key is not Particle's, but the device goes to Particle's cloud ({host or 'no address is stored'})"
+    elif not particle and (where.kind == "unset" or (named and key.fingerprint in cloud.own)):
+        text = f"the stored key is not Particle's, but the device goes to Particle's cloud ({where.host or 'no address is stored'})"
+    elif not particle and named and not cloud.has(key.algorithm, ring):
+        text = (
+            f"the stored key is none that Particle publishes, the address is Particle's ({where}): is it the cloud's?"
+        )
+        found.append(FileFinding(key.file, lint.warning(_APART, text, _ASK), row.id))
+        yield Pair("device-server-key", "server-address", None, text, _APART)
+        return
     else:
         return
-    remedy = lint.server_key_unusable("server-key-and-address-differ", text)
-    found.append(FileFinding(key.file, remedy, row.id))
-    yield Pair("device-server-key", "server-address", False, text)
+    found.append(FileFinding(key.file, fixes.of(key, lint.server_key_unusable(_APART, text)), row.id))
+    yield Pair("device-server-key", "server-address", False, text, _APART)
 
 
 def cloud_halves(ring: KeyRing) -> Iterator[FileFinding]:
@@ -116,8 +141,12 @@ def cloud_halves(ring: KeyRing) -> Iterator[FileFinding]:
         half = private.get(_stem(key.file))
         if half is not None and key.fingerprint is not None and key.fingerprint != half.fingerprint:
             text = f"not the public half of {half.file}: devices given this key cannot reach that cloud"
-            command = f"openssl pkey -in {lint.quoted(half.file)} -pubout -out {lint.quoted(key.file)}"
-            found = lint.error("cloud-halves-differ", text, "derive it from the private key again", (command,))
+            forms = (commands.form_of(half.file), commands.form_of(key.file))
+            command = (
+                f"openssl pkey -inform {forms[0]} -in {lint.quoted(half.file)} "
+                f"-pubout -outform {forms[1]} -out {lint.quoted(key.file)}"
+            )
+            found = lint.error("cloud-halves-differ", text, "Derive it from the private key again.", (command,))
             yield FileFinding(key.file, found)
 
 

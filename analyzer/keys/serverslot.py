@@ -110,7 +110,7 @@ def _broken(
             None,
             None,
             problem,
-            (*notes, lint.read_again(problem) if blob.whole else lint.piece("server key")),
+            (*notes, lint.read_again(problem, private=False) if blob.whole else lint.piece("server key")),
             used,
             None,
             where,

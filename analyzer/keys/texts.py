@@ -91,7 +91,7 @@ def _pem_block(label: str, body: str, number: int, device_id: str | None, *, who
         return Blob(b"", "pem", part, role=role, device_id=device_id, protected=text.encode("utf-8", "replace"))
     digits = re.sub(r"[^A-Za-z0-9+/]", "", body)
     data = base64.b64decode(digits[: len(digits) // 4 * 4] + _padded(digits[len(digits) // 4 * 4 :]))
-    cut = () if whole else (warning("pem-cut", "the PEM text has no END line", "copy the whole file"),)
+    cut = () if whole else (warning("pem-cut", "the PEM text has no END line", "Copy the whole file."),)
     return Blob(data, "pem", part, role=role, device_id=device_id, whole=whole, findings=cut)
 
 
@@ -116,7 +116,7 @@ def _log(text: str) -> Iterator[Blob]:
                 warning(
                     "private-key-in-log",
                     "the log line prints the device's private key: whoever has this log has the key",
-                    "do not pass this log on; give the device a new key if you did",
+                    "Do not pass this log on; give the device a new key if you did.",
                 ),
             )
         data = bytes.fromhex(digits[: len(digits) // 2 * 2])
