@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -40,9 +41,10 @@ def keys(
     """
     from analyzer.cli.keyfolder import load
     from analyzer.reports.keys import run_keys_report
-    from analyzer.reports.writing import write_file, write_out
+    from analyzer.reports.writing import Style, write_file, write_out
 
-    pieces, status = run_keys_report(load(paths, passphrase_file), format.value, verbose=verbose)
+    style = Style.for_stream(sys.stdout, verbose=verbose, to_file=output is not None)
+    pieces, status = run_keys_report(load(paths, passphrase_file), format.value, style)
     if output is None:
         write_out(pieces)
     else:

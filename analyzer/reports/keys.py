@@ -7,34 +7,41 @@ only these fields are read.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import groupby
 from typing import Any, Final, Literal
 
 from analyzer.keys.findings import SEVERITIES
-from analyzer.keys.key import FileFinding, Key
+from analyzer.keys.fixes import together
+from analyzer.keys.key import FileFinding, Key, KeyFinding, ServerAddress
 from analyzer.keys.pairing import compare
 from analyzer.keys.report import DeviceKeys, KeysReport
 from analyzer.keys.ring import KeyRing
 from analyzer.model import Role
+from analyzer.reports.grouping import Tone, counted
 from analyzer.reports.json import plain
-from analyzer.safe import printable
+from analyzer.reports.pen import Pen
+from analyzer.reports.writing import Style
 from dissectors.handshakes import usual_port
 
 SCHEMA: Final = "key-report/1"
 #: Characters of a fingerprint in text.
 SHORT: Final = 16
-_FILES_PER_FINDING: Final = 12
-_SKIPPED_SHOWN: Final = 20
-_MARKS: Final = {True: "✓", False: "✗", None: "?"}
-_SIGNS: Final = {"error": "✗", "warning": "!", "note": "-"}
+#: What is shown without --verbose; what is left out is always counted.
+_FILES, _FIXES, _SKIPPED = 12, 3, 20
+#: Where a device's rows and the names of keys begin; the words of a remedy, behind the rows.
+_ROW, _NAMED, _STEP = 4, 20, 8
+#: What is no fault of its own where the stored server key has to be written anyway: the address is written with it.
+_WRITTEN_TOO: Final = "server-address-unset"
 
 
 def run_keys_report(
-    ring: KeyRing, format: Literal["text", "json"] = "text", *, verbose: bool = False
+    ring: KeyRing, format: Literal["text", "json"] = "text", style: Style | None = None
 ) -> tuple[Iterator[str], int]:
     """The report in pieces, and the exit status: 0 nothing wrong, 1 a file is unusable or two halves disagree."""
     report = compare(ring)
-    pieces = format_keys_json(report) if format == "json" else format_keys_text(report, verbose=verbose)
+    pieces = format_keys_json(report) if format == "json" else format_keys_text(report, style or Style())
     return pieces, 1 if report.troubled else 0
 
 
@@ -120,56 +127,79 @@ def _finding(found: FileFinding) -> dict[str, Any]:
 # --- text -----------------------------------------------------------------------------------------------------------
 
 
-def format_keys_text(report: KeysReport, *, verbose: bool = False) -> Iterator[str]:
-    """The report for a person: devices in trouble first, then the others, the cloud's keys, what was found.
+def format_keys_text(report: KeysReport, style: Style) -> Iterator[str]:
+    """The report for a person: devices in trouble first, with what to do; then the others, other keys, other findings.
 
-    Notes (tolerances used, files passed over) are shown only when ``verbose``.
+    Each fault is said once: in its device's heading, or under the findings. Notes (tolerances used, files passed over)
+    are shown only when verbose.
     """
-    yield _headline(report)
-    for device in sorted(report.devices, key=lambda device: not device.bad):
+    pen = Pen(style)
+    faults = _Faults(pen, report)
+    yield "\n  ".join(pen.fold(_headline(report), pen.width - 3)) + "\n"
+    for device in sorted(report.devices, key=lambda device: (not device.bad, not device.doubtful)):
+        brief = not (device.bad or device.doubtful or style.verbose)
         yield "\n"
-        yield from _device_text(device, brief=not device.bad and not verbose)
-    yield from _others(report)
-    yield from _findings_text(report, verbose=verbose)
-    if report.skipped and verbose:
+        yield from _heading(pen, device, brief=brief)
+        if not brief:
+            yield from faults.of(device)
+            yield from _details(pen, device)
+    yield from _others(pen, report)
+    yield from faults.rest()
+    if faults.commands:
+        yield "\nThe commands are for a shell in the key folder.\n"
+    if report.skipped and style.verbose:
         yield "\nPassed over\n"
-        for item in report.skipped[:_SKIPPED_SHOWN]:
-            yield f"  {printable(item.file)}: {printable(item.reason)}\n"
-        if len(report.skipped) > _SKIPPED_SHOWN:
-            yield f"  and {len(report.skipped) - _SKIPPED_SHOWN} more\n"
+        for item in report.skipped[:_SKIPPED]:
+            yield from pen.block(f"{item.file}: {item.reason}", 4, "  ")
+        if len(report.skipped) > _SKIPPED:
+            yield f"  and {len(report.skipped) - _SKIPPED:,} more\n"
 
 
 def _headline(report: KeysReport) -> str:
     unusable = sum(key.status == "unusable" and key.whole for key in report.keys)
     pieces = sum(not key.whole for key in report.keys)
     bad = sum(device.bad for device in report.devices)
-    parts = [_count(len(report.keys), "key"), _count(len({device.id for device in report.devices}), "device")]
+    doubtful = sum(device.doubtful for device in report.devices)
+    parts = [counted(len(report.keys), "key"), counted(len({device.id for device in report.devices}), "device")]
     if unusable:
         parts.append(f"{unusable} unusable")
     if pieces:
-        parts.append(f"{_count(pieces, 'piece')} of keys")
+        parts.append(f"{counted(pieces, 'piece')} of keys")
     if bad:
-        parts.append(f"{_count(bad, 'device')} in trouble")
+        parts.append(f"{counted(bad, 'device')} in trouble")
+    if doubtful:
+        parts.append(f"{counted(doubtful, 'device')} in doubt")
     if report.troubled and not unusable and not bad:
-        parts.append(_count(report.errors, "error"))
-    if not report.troubled:
+        parts.append(counted(report.errors, "error"))
+    if not report.troubled and not doubtful:
         parts.append("nothing wrong")
     if report.skipped:
-        parts.append(f"{_count(len(report.skipped), 'file')} without a key")
-    return ", ".join(parts) + "\n"
+        parts.append(f"{counted(len(report.skipped), 'file')} without a key")
+    return ", ".join(parts)
 
 
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}{'' if number == 1 else 's'}"
+def _heading(pen: Pen, device: DeviceKeys, *, brief: bool) -> Iterator[str]:
+    tone = Tone.BAD if device.bad else Tone.OK
+    if device.doubtful or not (device.bad or any(pair.fits for pair in device.pairs)):
+        tone = Tone.UNSURE
+    told = f"{device.id}  {device.transport}  {device.verdict}"
+    if brief and device.address is not None:
+        told += f"  goes to {_goal(device.address)}"
+    sign = f"{pen.sign(tone)} "
+    first, *more = pen.fold(told, pen.width - 1 - _ROW)
+    yield f"{pen.tone(sign + device.id, tone)}{first.removeprefix(device.id)}\n"
+    for line in more:
+        yield f"{' ' * _ROW}{line}\n"
 
 
-def _device_text(device: DeviceKeys, *, brief: bool) -> Iterator[str]:
-    mark = _MARKS[None if not device.bad and not any(pair.fits for pair in device.pairs) else not device.bad]
-    if brief:
-        yield f"{mark} {device.id}  {device.transport}  {device.verdict}{_address_text(device, '  goes to ')}\n"
-        return
-    yield f"{mark} {device.id}  {device.transport}\n"
-    yield f"  {printable(device.verdict)}\n"
+def _details(pen: Pen, device: DeviceKeys) -> Iterator[str]:
+    """What was compared, as far as the heading has not said it, and the keys."""
+    marks = {True: pen.glyphs.ok, False: pen.glyphs.bad, None: pen.glyphs.unsure}
+    asked = {pair.left for pair in device.pairs if pair.doubtful}
+    for pair in device.pairs:
+        if pair.text not in device.verdict and not (pair.fits is None and pair.left in asked - {"device-private"}):
+            lead = f"{' ' * _ROW}{marks[pair.fits]} "
+            yield from pen.block(pair.text, len(lead), lead)
     for name, keys in (
         ("device private", device.private),
         ("device public", device.public),
@@ -177,33 +207,64 @@ def _device_text(device: DeviceKeys, *, brief: bool) -> Iterator[str]:
         ("server key", device.server_key),
     ):
         for key in keys:
-            yield f"    {name:<15} {_named(key)}\n"
+            yield from _key_row(pen, f"{' ' * _ROW}{name}", key, device.verdict)
         if not keys and name == "device public" and device.own_fingerprint:
-            yield f"    {name:<15} SHA256:{device.own_fingerprint[:SHORT]}  derived from the private key\n"
+            parts = (f"SHA256:{device.own_fingerprint[:SHORT]}", "derived from the private key")
+            yield from _parts(pen, f"{' ' * _ROW}{name}", parts)
     if device.address is not None:
-        yield f"    {'server address':<15} {_address_text(device, '')}\n"
-    for pair in device.pairs:
-        yield f"    {_MARKS[pair.fits]} {printable(pair.text)}\n"
+        yield from _parts(pen, f"{' ' * _ROW}server address", (_address(device.address),))
 
 
-def _address_text(device: DeviceKeys, before: str) -> str:
-    address = device.address
-    if address is None:
-        return ""
+def _goal(address: ServerAddress) -> str:
+    """Where the device goes, in brief."""
     if address.host is None:
-        return f"{before}{address.kind} (type {address.type_byte})"
-    port = address.port if address.port is not None else f"default port {usual_port(address.transport)}"
-    return f"{before}{printable(address.host)}, {port if isinstance(port, str) else f'port {port}'}"
+        return address.kind
+    return f"{address.host}:{address.port or usual_port(address.transport)}"
 
 
-def _named(key: Key) -> str:
+def _address(address: ServerAddress) -> str:
+    if address.host is None:
+        return f"{address.kind} (type {address.type_byte})"
+    port = f"default port {usual_port(address.transport)}" if address.port is None else f"port {address.port}"
+    return f"{address.host}, {port}"
+
+
+def _key_row(pen: Pen, lead: str, key: Key, said: str = "", *, of_whom: bool = False) -> Iterator[str]:
+    """A key by its fingerprint, kind and file; what is wrong with it unless ``said`` has it."""
     shown = f"SHA256:{key.fingerprint[:SHORT]}" if key.fingerprint else "-" * (SHORT + 7)
-    where = printable(key.file) + (f" [{printable(key.part)}]" if key.part else "")
-    problem = f"  ✗ {printable(key.problem)}" if key.problem else ""
-    return f"{shown}  {printable(key.kind)}{f', {key.bits} bits' if key.bits else ''}  {where}{problem}"
+    parts = [shown, f"{key.kind}{f', {key.bits} bits' if key.bits else ''}", key.file]
+    if key.part:
+        parts.append(f"[{key.part}]")
+    if of_whom and key.device_id:
+        parts.append(f"of {key.device_id}")
+    if key.problem:
+        parts.append(pen.glyphs.bad if key.problem in said else f"{pen.glyphs.bad} {key.problem}")
+    yield from _parts(pen, lead, parts)
 
 
-def _others(report: KeysReport) -> Iterator[str]:
+def _parts(pen: Pen, lead: str, parts: Iterable[str], indent: int = _NAMED, gap: str = "  ") -> Iterator[str]:
+    """Parts side by side, as many as go on a line, further lines indented. Words are wrapped, a name is never broken."""
+    room = pen.width - 1
+    line = f"{lead:<{indent}}" if len(lead) < indent else f"{lead}  "
+    begun = False
+    for part in map(pen.plain, parts):
+        if begun and len(line) + len(gap) + len(part) <= room:
+            line += gap + part
+            continue
+        if begun:
+            yield line.rstrip() + "\n"
+            line = " " * indent
+        begun = True
+        if " " in part and len(line) + len(part) > room:
+            *full, part = pen.fold(part, room - len(line))
+            for text in full:
+                yield f"{line}{text}".rstrip() + "\n"
+                line = " " * indent
+        line += part
+    yield line.rstrip() + "\n"
+
+
+def _others(pen: Pen, report: KeysReport) -> Iterator[str]:
     """Keys that are in no device's row: the cloud's, session secrets, and those of unknown device."""
     shown = {
         id(key)
@@ -214,28 +275,99 @@ def _others(report: KeysReport) -> Iterator[str]:
     if rest:
         yield "\nOther keys\n"
     for key in rest:
-        owner = f" of {key.device_id}" if key.device_id else ""
-        yield f"  {key.role.value + owner:<17} {_named(key)}\n"
+        yield from _key_row(pen, f"  {key.role.value}", key, of_whom=True)
 
 
-def _findings_text(report: KeysReport, *, verbose: bool) -> Iterator[str]:
-    """Equal findings once, with the files they are about."""
-    groups: dict[tuple[int, str, str], list[FileFinding]] = {}
-    for found in report.findings:
-        severity = found.finding.severity
-        if severity != "note" or verbose:
-            groups.setdefault((SEVERITIES.index(severity), found.finding.code, found.finding.summary), []).append(found)
-    if groups:
-        yield "\nFindings\n"
-    for (_, code, summary), members in sorted(groups.items(), key=lambda item: item[0][:2]):
-        finding = members[0].finding
-        yield f"  {_SIGNS[finding.severity]} {code}: {printable(summary)}\n"
-        files = list(dict.fromkeys(printable(found.file) for found in members))
-        more = f" and {len(files) - _FILES_PER_FINDING:,} more" if len(files) > _FILES_PER_FINDING else ""
-        yield f"      {', '.join(files[:_FILES_PER_FINDING])}{more}\n"
-        if finding.remedy:
-            yield f"      fix: {printable(finding.remedy)}\n"
-        for command in finding.commands:
-            yield f"        {printable(command)}\n"
-        if len(files) > 1 and finding.commands:
-            yield "        (written for the first of these files)\n"
+@dataclass(frozen=True, slots=True)
+class _Group:
+    """Findings that say the same, of one file or of several."""
+
+    members: tuple[FileFinding, ...]
+
+    @property
+    def first(self) -> KeyFinding:
+        return self.members[0].finding
+
+    @property
+    def device_id(self) -> str | None:
+        """The device all of them are about."""
+        ids = {found.device_id for found in self.members}
+        return ids.pop() if len(ids) == 1 else None
+
+
+class _Faults:
+    """All findings of the report, each told in one place only."""
+
+    def __init__(self, pen: Pen, report: KeysReport) -> None:
+        self._pen = pen
+        #: What the headings of devices say in words already: device and code, with the transports of the rows.
+        self._said: dict[tuple[str | None, str], set[str]] = {}
+        for device in report.devices:
+            for pair in device.pairs:
+                if pair.code:
+                    self._said.setdefault((device.id, pair.code), set()).add(device.transport)
+        self._left = list(self._grouped(report))
+        #: Whether any command was told.
+        self.commands = False
+
+    def _grouped(self, report: KeysReport) -> Iterator[_Group]:
+        """Equal findings together, gravest first; what another one implies is left out."""
+        written = {found.file for found in report.findings if found.finding.fix == "server-key"}
+        kept: dict[tuple[int, str, str], list[FileFinding]] = {}
+        for found in report.findings:
+            finding = found.finding
+            if finding.severity == "note" and not self._pen.style.verbose:
+                continue
+            if finding.code == _WRITTEN_TOO and found.file in written:
+                continue
+            kept.setdefault((SEVERITIES.index(finding.severity), finding.code, finding.summary), []).append(found)
+        yield from (_Group(tuple(members)) for _, members in sorted(kept.items(), key=lambda item: item[0][:2]))
+
+    def of(self, device: DeviceKeys) -> Iterator[str]:
+        """What is about this device only, below its heading; a remedy for several faults once."""
+        own = [group for group in self._left if self._is_of(group, device)]
+        self._left = [group for group in self._left if group not in own]
+        for _, alike in groupby(own, key=lambda group: together(group.members, _FIXES)[:2]):
+            yield from self._told(list(alike), " " * _ROW)
+
+    def _is_of(self, group: _Group, device: DeviceKeys) -> bool:
+        """Whether a group belongs below this heading; a device that speaks both transports has two."""
+        said_at = self._said.get((group.device_id, group.first.code))
+        return group.device_id == device.id and (said_at is None or device.transport in said_at)
+
+    def rest(self) -> Iterator[str]:
+        """What has not been told yet."""
+        if self._left:
+            yield "\nFindings\n"
+        for group in self._left:
+            yield from self._told([group], "  ")
+
+    def _told(self, groups: Sequence[_Group], before: str) -> Iterator[str]:
+        pen = self._pen
+        signs = {"error": pen.glyphs.bad, "warning": pen.glyphs.note, "note": pen.glyphs.bullet}
+        for group in groups:
+            sign = f"{before}{signs[group.first.severity]} "
+            files = self._named([found.file for found in group.members])
+            if all((found.device_id, group.first.code) in self._said for found in group.members):
+                yield from _parts(pen, f"{sign}{group.first.code}", files, len(sign) + 2, " ")
+            else:
+                yield from pen.block(f"{group.first.code}: {group.first.summary}", len(sign), sign)
+                yield from _parts(pen, "", files, len(sign) + 2, " ")
+        members = groups[0].members
+        remedy, commands, written = together(members, len(members) if pen.style.verbose else _FIXES)
+        if remedy:
+            yield from pen.block(remedy, len(before) + _STEP, f"{before}  Fix", "bold")
+        for command in commands:
+            yield f"{before}{' ' * (_STEP + 2)}{pen.plain(command)}\n"  # never broken: it is there to be copied
+        self.commands = self.commands or bool(commands)
+        if written < len(members):
+            more = counted(len(members) - written, "more file")
+            yield f"{before}{' ' * (_STEP + 2)}(and so on for {more}; --verbose writes all of them)\n"
+
+    def _named(self, all_files: Iterable[str]) -> list[str]:
+        files = list(dict.fromkeys(all_files))
+        shown = files if self._pen.style.verbose else files[:_FILES]
+        parts = [f"{file}," for file in shown[:-1]] + list(shown[-1:])
+        if len(files) > len(shown):
+            parts.append(f"and {len(files) - len(shown):,} more")
+        return parts

@@ -15,6 +15,7 @@ import pytest
 from analyzer.keys import damaged_parts, load_keys, repair
 from analyzer.keys.pairing import compare
 from analyzer.reports.keys import run_keys_report
+from analyzer.reports.writing import Style
 from tests import leaks
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -64,7 +65,7 @@ def test_every_secret_is_planted(planted):
 def test_reports_hold_no_secret(planted, format, verbose, passphrases, caplog, capfd):
     folder, secrets = planted
     with caplog.at_level(logging.DEBUG):
-        pieces, status = run_keys_report(load_keys([folder], passphrases=passphrases), format, verbose=verbose)
+        pieces, status = run_keys_report(load_keys([folder], passphrases=passphrases), format, Style(verbose=verbose))
         report = "".join(pieces)
     assert status == 1
     assert len(report) > 3000

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import shlex
+import subprocess
+import sys
 from pathlib import Path
 from random import Random
 
@@ -12,14 +16,15 @@ import pytest
 from analyzer.keys import load_keys
 from analyzer.reports.keys import run_keys_report
 from analyzer.reports.keyschema import KEYS_SCHEMA
+from analyzer.reports.writing import Style
 from captures.synth.keys import RsaKey, server_slot
 
 ZOO = Path(__file__).resolve().parents[3] / "captures" / "keys-zoo"
 DEVICE = "54ff73066672524813250167"
 
 
-def text(folder: Path, *, verbose: bool = False) -> tuple[str, int]:
-    pieces, status = run_keys_report(load_keys([folder]), "text", verbose=verbose)
+def text(folder: Path, **style: object) -> tuple[str, int]:
+    pieces, status = run_keys_report(load_keys([folder]), "text", Style(**style))
     return "".join(pieces), status
 
 
@@ -58,19 +63,20 @@ def test_a_device_in_trouble_reads_like_this(copied):
         == f"""\
 2 keys, 1 device, 1 device in trouble
 
-✗ {DEVICE}  tcp
-  the cloud's copy is not this device's key
-    device private  SHA256:ce52676f395e7b70  RSA private key (PKCS#1), 1024 bits  {DEVICE}.der
+✗ {DEVICE}  tcp  the cloud's copy is not this device's key
+    ✗ cloud-copy-differs  {DEVICE}.pub.pem
+      Fix   Give the cloud the public half of the key the device holds
+            ({DEVICE}.der). Your own cloud: copy the .pub.pem over the device's
+            file in its data/deviceKeys/ or core_keys/ instead.
+              openssl rsa -inform DER -in {DEVICE}.der -pubout -out {DEVICE}.device.pub.pem
+              particle keys send {DEVICE} {DEVICE}.device.pub.pem
+    device private  SHA256:ce52676f395e7b70  RSA private key (PKCS#1), 1024 bits
+                    {DEVICE}.der
     device public   SHA256:ce52676f395e7b70  derived from the private key
-    cloud's copy    SHA256:a680a683ec539124  RSA public key (SPKI), 1024 bits  {DEVICE}.pub.pem
-    ✗ the cloud's copy is not this device's key
+    cloud's copy    SHA256:a680a683ec539124  RSA public key (SPKI), 1024 bits
+                    {DEVICE}.pub.pem
 
-Findings
-  ✗ cloud-copy-differs: the cloud's copy is not this device's key
-      {DEVICE}.pub.pem
-      fix: give the cloud the public half of the key the device holds (custom cloud: copy the .pub.pem over the device's file in core_keys/ or data/deviceKeys/)
-        openssl rsa -inform DER -in {DEVICE}.der -pubout -out {DEVICE}.pub.pem
-        particle keys send {DEVICE} {DEVICE}.pub.pem
+The commands are for a shell in the key folder.
 """
     )
 
@@ -89,9 +95,7 @@ def test_sound_devices_take_one_line_each(tmp_path):
     got, status = text(tmp_path)
     assert status == 0
     assert got.splitlines()[0] == "10 keys, 3 devices, nothing wrong"
-    assert (
-        f"✓ 30{0:022x}  tcp  every pair in hand fits  goes to cloud.example.org, default port 5683" in got.splitlines()
-    )
+    assert f"✓ 30{0:022x}  tcp  every pair in hand fits  goes to cloud.example.org:5683" in got.splitlines()
     assert "Findings" not in got
     assert "server-port-default" in text(tmp_path, verbose=True)[0]
 
@@ -153,7 +157,11 @@ def test_many_files_of_one_finding_are_counted(tmp_path):
     got, _ = text(tmp_path)
     assert got.count("blank-device-key") == 1
     assert "and 28 more" in got
-    assert "(written for the first of these files)" in got
+    assert "(and so on for 37 more files; --verbose writes all of them)" in got
+    everything, _ = text(tmp_path, verbose=True)
+    assert "more" not in everything
+    for number in range(40):
+        assert f"particle keys load 30{number:022x}_rsa_new.der" in everything
 
 
 def test_empty_folder(tmp_path):
@@ -167,4 +175,102 @@ def test_world_readable_private_key_is_a_warning_not_a_failure(tmp_path):
     path.chmod(0o644)
     got, status = text(tmp_path)
     assert "world-readable" in got
+    assert status == 0
+
+
+def world_readable(folder: Path) -> None:
+    """Files as a careless copy leaves them."""
+    for path in folder.rglob("*"):
+        path.chmod(0o644)
+
+
+def test_a_fault_is_said_once_and_all_its_files_are_named(copied):
+    folder = copied("damaged/pkcs8")
+    for name in ("other.der", "third one.der"):
+        (folder / name).write_bytes(next(folder.glob("*.der")).read_bytes())
+    world_readable(folder)
+    got, _ = text(folder)
+    files = sorted(path.name for path in folder.iterdir())
+    assert got.count("can read this private key") == 1
+    (chmod,) = [shlex.split(line) for line in got.splitlines() if "chmod" in line]
+    assert chmod == ["chmod", "600", *files]
+
+
+@pytest.mark.parametrize(("count", "line"), [(2, None), (60, "chmod -R go= .")])
+def test_modes_are_mended_by_one_command(tmp_path, count, line):
+    key = next(key for seed in range(50) if (key := RsaKey.generate(Random(seed), 1024)).regular)
+    for number in range(count):
+        (tmp_path / f"30{number:022x}.pem").write_bytes(key.private_pem)
+    world_readable(tmp_path)
+    got, _ = text(tmp_path)
+    assert got.count("chmod") == 1
+    assert line is None or line in got
+
+
+CASES = ("tcp-27a-pkcs8-device-key-brewskey", "dtls-12a-retry-loop-wrong-server-key", "seed-001")
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_what_the_heading_says_is_not_said_again(case):
+    folder = ZOO.parent / case / "keys"
+    (device,) = report(folder)[0]["devices"]
+    got = " ".join(text(folder, width=160)[0].split())
+    assert got.count(device["verdict"]) == 1
+    for part in device["verdict"].split(": "):
+        assert len(part) < 20 or got.count(part) == 1, part
+
+
+@pytest.mark.parametrize("folder", [*sorted(ZOO.glob("*/*")), *(ZOO.parent / case / "keys" for case in CASES)], ids=str)
+def test_lines_fit_and_commands_and_names_are_whole(folder):
+    ring = load_keys([folder])
+    document = json.loads("".join(run_keys_report(ring, "json")[0]))
+    names = {key["file"] for key in document["keys"]}
+    commands = {line for found in document["findings"] for line in found["commands"]}
+    for width in (60, 80, 100, 140):
+        got = "".join(run_keys_report(ring, "text", Style(width=width, verbose=True))[0])
+        for line in got.splitlines():
+            assert line == line.rstrip()
+            bare = line.strip()
+            # Longer are only those that must not be broken.
+            assert (
+                len(line) < width
+                or bare in commands
+                or bare.startswith("chmod")
+                or bare.split()[-1].strip(",✗ ") in names
+            )
+        assert all(name in got for name in names)
+
+
+def test_width_comes_from_the_environment_as_in_the_other_reports(tmp_path):
+    for path in (ZOO / "pairs" / "swapped").iterdir():
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    longest = {}
+    for columns in ("60", "140"):
+        done = subprocess.run(
+            [sys.executable, "-m", "analyzer", "keys", str(tmp_path)],
+            env=os.environ | {"COLUMNS": columns, "PYTHONPATH": str(ZOO.parents[1])},
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        prose = [
+            line
+            for line in done.stdout.splitlines()
+            if line.strip().split(" ")[0] not in ("openssl", "particle", "chmod")
+        ]
+        longest[columns] = max(map(len, prose))
+    assert longest["60"] < 60 < 100 < longest["140"] < 140
+
+
+def test_a_stream_without_unicode_gets_plain_signs(copied):
+    got, _ = text(copied("pairs/cloud-copy-differs"), unicode=False)
+    assert got.isascii()
+    assert f"!! {DEVICE}  tcp" in got
+
+
+def test_a_doubt_stands_in_the_heading_and_is_no_failure():
+    got, status = text(ZOO.parent / "seed-001" / "keys", width=160)
+    lines = got.splitlines()
+    assert lines[0] == "2 keys, 1 device, 1 device in doubt"
+    assert lines[2].startswith("? 1e0057001147343331323830  tcp  the stored key is none that Particle publishes")
     assert status == 0
