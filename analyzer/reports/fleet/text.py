@@ -27,7 +27,7 @@ def format_text(view: Overview, style: Style) -> Iterator[str]:
     yield from _wrapped(headline(view), style)
     if view.sessions:
         yield from _wrapped(", ".join(f"{count:,} {code}" for code, count in view.verdicts), style)
-        yield from _states(view)
+        yield from _states(view, style)
         yield from _clusters(view, style, many or _CLUSTERS)
         for title, rows in (
             ("By cloud", view.by_cloud),
@@ -93,9 +93,9 @@ def _plain(text: str, style: Style) -> str:
     return shown if style.unicode else shown.encode("ascii", "backslashreplace").decode()
 
 
-def _states(view: Overview) -> Iterator[str]:
+def _states(view: Overview, style: Style) -> Iterator[str]:
     told = ", ".join(f"{count:,} {state.value}" for state, count in view.states if count)
-    yield f"Devices: {told}\n"
+    yield from _wrapped(f"Devices: {told}", style)
     if view.first_bad_day:
         yield f"First bad day: {view.first_bad_day}\n"
 
@@ -122,7 +122,8 @@ def _split(title: str, rows: Sequence[tuple[str, int, int]], style: Style, most:
         return
     yield f"\n{title}\n"
     for value, devices, failing in rows[:most]:
-        yield _plain(f"  {value:<40} {counted(devices, 'device'):>14}  {failing:,} failing", style) + "\n"
+        line = f"{value:<{min(40, style.width - 32)}} {counted(devices, 'device'):>14}  {failing:,} failing"
+        yield from _wrapped(line, style, "  ")
     yield from _more(len(rows) - most, "line")
 
 
