@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import html
 from io import BytesIO
+from pathlib import Path
 
 import pytest
 
 from analyzer.keys import KeyRing, load_keys
 from analyzer.model import CaptureReport, Certainty, Code, Session
-from analyzer.pipeline import analyze_capture
+from analyzer.pipeline import analyze_capture, report_of
+from analyzer.reports.grouping import nothing_found
+from analyzer.reports.writing import Style, chunks
+from analyzer.unreached import silent_devices
 from captures.synth.case import Lab, pcap
 from captures.synth.keys import server_slot
 from captures.synth.names import clock, internet_test, resolve, resolve_tcp
@@ -199,3 +204,35 @@ def test_an_internet_test_without_any_attempt_is_noted(lab: Lab):
     assert found.sessions == () and found.status == "ok"
     (problem,) = found.problems
     assert problem.code == "internet-test-alone" and "2 times" in problem.message
+    # The remedy stands beside it, and nothing that contradicts it.
+    assert [command for step in found.advice for command in step.commands][0] == "particle keys server"
+    assert any("--host HOST" in command for step in found.advice for command in step.commands)
+    assert "note" in nothing_found(found) and "Usual causes" not in nothing_found(found)
+
+
+def test_a_device_that_reaches_a_cloud_leaves_no_advice_for_a_lonely_one(lab: Lab):
+    device, server, key = sound(lab)
+    found = report(Scene(lab, device, server, key.n).whole().trace)
+    assert found.sessions and found.advice == ()
+    assert found.problems == ()
+
+
+@pytest.mark.parametrize("form", ["json", "html", "markdown", "text"])
+def test_the_advice_is_in_every_form(lab: Lab, form: str):
+    trace = lab.trace()
+    internet_test(lab, trace)
+    out = "".join(chunks(report_of([report(trace)], KeyRing()), form, Style()))
+    assert "particle keys server" in out and "particle keys address" in out
+    assert "(8.8.8.8:53, once)" in html.unescape(out).replace("\\", "")
+
+
+def test_a_private_number_of_another_point_keeps_no_device_silent(lab: Lab, captures: Path):
+    """It parses (dtls-04a); a damaged structure does not (dtls-05b). A TCP device never parses its key."""
+    found = {}
+    for case in (
+        "dtls-04a-private-key-not-matching-silent",
+        "dtls-05b-device-key-broken-der",
+        "tcp-05-ff-devkey-brewskey",
+    ):
+        found[case] = [problem.code for problem in silent_devices(load_keys([captures / case / "keys"]))]
+    assert list(found.values()) == [[], ["device-key-damaged"], []]
