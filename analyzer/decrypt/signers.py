@@ -16,7 +16,7 @@ from analyzer.keys.ec import point_of, spki_of_point
 from analyzer.model import Role
 from dissectors.dtls.attempt import DtlsAttempt
 from dissectors.dtls.crypto import key_exchange_message, verifies
-from dissectors.dtls.messages import Signed
+from dissectors.dtls.messages import SignatureAlgorithm, Signed
 from dissectors.dtls.recover import recover_keys
 
 #: Distinct server keys held against one signature.
@@ -24,8 +24,8 @@ MAX_SERVER_KEYS = 256
 #: Attempts of one signer whose signatures are recovered from; two suffice unless one was damaged.
 MAX_RECOVERED = 6
 
-#: SHA-256 with ECDSA, the only algorithm whose signer is recovered.
-_ECDSA_SHA256 = 0x0403
+#: The only algorithm whose signer is recovered.
+_RECOVERABLE = SignatureAlgorithm.ECDSA_SHA256
 
 _SERVER_ROLES = (Role.DEVICE_SERVER_KEY, Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC)
 
@@ -105,7 +105,7 @@ def common_signer(signatures: Iterable[tuple[Signed, bytes]]) -> bytes | None:
     """The SPKI of the key that made at least two of these signatures over different messages, or None."""
     seen: dict[bytes, bytes] = {}
     for signed, message in signatures:
-        if signed.algorithm != _ECDSA_SHA256:
+        if signed.algorithm != _RECOVERABLE:
             continue
         for point in recover_keys(signed.signature, sha256(message).digest()):
             if seen.get(point, message) != message:

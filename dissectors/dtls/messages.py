@@ -152,7 +152,7 @@ class ClientHello:
 
     @property
     def signature_algorithms(self) -> tuple[int, ...]:
-        """Hash and signature pairs as 16-bit numbers (0x0403 is SHA-256 with ECDSA); empty when absent or malformed."""
+        """Hash and signature pairs as 16-bit numbers (`SignatureAlgorithm`); empty when absent or malformed."""
         data = self.extension(ExtensionKind.SIGNATURE_ALGORITHMS)
         try:
             return () if data is None else _u16s(Cursor(data).block(2))
@@ -274,9 +274,21 @@ class Certificate:
         return _block(b"".join(_block(certificate, 3) for certificate in self.chain), 3)
 
 
+class SignatureAlgorithm(IntEnum):
+    """Hash and signature as one number (RFC 5246 section 7.4.1.4.1), as far as devices and clouds speak of them."""
+
+    RSA_SHA1 = 0x0201
+    ECDSA_SHA1 = 0x0203
+    RSA_SHA224 = 0x0301
+    ECDSA_SHA224 = 0x0303
+    RSA_SHA256 = 0x0401
+    ECDSA_SHA256 = 0x0403
+    ECDSA_SHA384 = 0x0503
+
+
 @dataclass(frozen=True, slots=True)
 class Signed:
-    """A signature with its algorithm (0x0403 is SHA-256 with ECDSA)."""
+    """A signature with its algorithm (`SignatureAlgorithm`, or a number that is none of them)."""
 
     algorithm: int
     signature: bytes

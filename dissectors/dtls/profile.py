@@ -12,11 +12,12 @@ Sources: ClientHello bytes measured with each fork and the device's own configur
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from dissectors.dtls.messages import RAW_PUBLIC_KEY, ClientHello, ExtensionKind, ServerHello
+from dissectors.dtls.messages import RAW_PUBLIC_KEY, ClientHello, ExtensionKind, ServerHello, SignatureAlgorithm
 from dissectors.dtls.record import CID_LENGTH, DTLS_1_2
 
 #: TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8, and the signalling suite every hello of the fork ends with.
@@ -55,14 +56,18 @@ _2_4: Final = Generation("2.4.2", "v0.7.0 to v0.8.0-rc.12, v1.0.0, v1.0.1", Fals
 _2_9: Final = Generation("2.9.0 to 2.22.0", "v0.8.0-rc.25-mesh, v0.9.0, v1.1.0 to v3.0.x", True, False, (111,), 45)
 _2_22: Final = Generation("2.22.0", "v3.1.0 or later", True, True, (116,), 45)
 _2_22_TRACKER: Final = Generation("2.22.0", "v3.1.0 or later (Tracker)", True, True, (112,), 45)
+_EC: Final = (SignatureAlgorithm.ECDSA_SHA256, SignatureAlgorithm.ECDSA_SHA224)
+_EC_RSA: Final = (_EC[0], SignatureAlgorithm.RSA_SHA256, _EC[1], SignatureAlgorithm.RSA_SHA224)
+_EC_RSA_SHA1: Final = (*_EC_RSA, SignatureAlgorithm.ECDSA_SHA1, SignatureAlgorithm.RSA_SHA1)
 #: Signature algorithms offered, and whether a connection id is.
-_GENERATIONS: Final = {
-    ((0x0403, 0x0303), False): _2_1,
-    ((0x0403, 0x0401, 0x0303, 0x0301, 0x0203, 0x0201), False): _2_4,
-    ((0x0403, 0x0401, 0x0303, 0x0301), False): _2_9,
-    ((0x0403, 0x0401, 0x0303, 0x0301), True): _2_22,
-    ((0x0403, 0x0303), True): _2_22_TRACKER,
+_GENERATIONS: Final[Mapping[tuple[tuple[int, ...], bool], Generation]] = {
+    (_EC, False): _2_1,
+    (_EC_RSA_SHA1, False): _2_4,
+    (_EC_RSA, False): _2_9,
+    (_EC_RSA, True): _2_22,
+    (_EC, True): _2_22_TRACKER,
 }
+#: All of them, oldest first.
 GENERATIONS: Final = tuple(dict.fromkeys(_GENERATIONS.values()))
 #: UDP payload sizes of a device's first ClientHello, any generation.
 HELLO_SIZES: Final = frozenset(size for generation in _GENERATIONS.values() for size in generation.hello_sizes)

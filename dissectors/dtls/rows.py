@@ -20,6 +20,7 @@ from dissectors.dtls.messages import (
     Kind,
     ServerHello,
     ServerKeyExchange,
+    SignatureAlgorithm,
     Signed,
 )
 from dissectors.dtls.profile import generation
@@ -30,7 +31,7 @@ from dissectors.events import Direction, Fact, Record, Status, Step
 ACK_LENGTH: Final = 4
 #: Copies of a Hello looked for: three retransmissions, one more for the oldest firmware.
 _MAX_HELLOS: Final = 5
-_SIGNATURE_NAMES: Final = {0x0403: "ecdsa-sha256", 0x0401: "rsa-sha256", 0x0303: "ecdsa-sha224", 0x0503: "ecdsa-sha384"}
+_SIGNATURE_NAMES: Final = {item.value: item.name.lower().replace("_", "-") for item in SignatureAlgorithm}
 _MARKERS: Final = {
     ContentType.MOVED: "254 (moved, device id behind the record)",
     ContentType.MOVED_CID: "253 (moved, connection id)",

@@ -12,11 +12,21 @@ from analyzer.diagnosis.icmp import icmp_text
 from analyzer.diagnosis.patience import CONNECT_WATCH
 from analyzer.firmware.timers import timer
 from analyzer.model import Certainty, Code, Evidence
+from dissectors.alerts import AlertCode
 from dissectors.dtls.messages import Certificate
 from dissectors.dtls.profile import Profile, server_objections
 from dissectors.events import Direction, Status
 
 UP, DOWN = Direction.UP, Direction.DOWN
+#: Alerts of a server to which the ClientHello offers nothing that it speaks.
+_NOT_AGREED = frozenset(
+    {
+        AlertCode.HANDSHAKE_FAILURE,
+        AlertCode.ILLEGAL_PARAMETER,
+        AlertCode.PROTOCOL_VERSION,
+        AlertCode.INSUFFICIENT_SECURITY,
+    }
+)
 #: Other sessions looked at for comparison; a fleet's capture holds thousands.
 _NEIGHBOURS = 200
 MINUTE = "a capture that goes on for a minute after the device starts to connect"
@@ -281,7 +291,7 @@ def rejected_at_once(view: View) -> Draft | None:
         return None
     text, frames, code = alert
     hello = view.frames("client-hello")
-    alternatives = (Code.PROFILE_MISMATCH, Code.SERVER_FAULT) if code in (40, 47, 70, 71) else (Code.SERVER_FAULT,)
+    alternatives = (Code.PROFILE_MISMATCH, Code.SERVER_FAULT) if code in _NOT_AGREED else (Code.SERVER_FAULT,)
     return Draft(
         Code.HANDSHAKE_REJECTED,
         Certainty.INFERRED,

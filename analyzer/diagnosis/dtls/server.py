@@ -7,12 +7,10 @@ from analyzer.diagnosis.dtls.opening import MINUTE, cut_short, too_short
 from analyzer.diagnosis.dtls.view import View, name
 from analyzer.keys import Key
 from analyzer.model import Certainty, Code, Evidence, Role
+from dissectors.alerts import AlertCode
 from dissectors.events import Direction
 
 UP, DOWN = Direction.UP, Direction.DOWN
-#: TLS alerts a device sends about this stage.
-_DECRYPT_ERROR = 51
-_UNEXPECTED = 10
 _STAGE = "server-key-exchange"
 _SLOT_DUMP = "a dump of the device's server-key slot (dfu-util, offset 3298 of the DCT): does it verify this signature?"
 
@@ -117,7 +115,7 @@ def erased_server_key(view: View) -> Draft | None:
 def device_says_so(view: View) -> Draft | None:
     """Alert 51 right after the cloud's answer: the device's own verdict on the signature."""
     alert = view.alert(UP)
-    if alert is None or view.device_proceeds or alert[2] != _DECRYPT_ERROR or not view.attempt.flights:
+    if alert is None or view.device_proceeds or alert[2] != AlertCode.DECRYPT_ERROR or not view.attempt.flights:
         return None
     text, frames, _ = alert
     evidence = [
@@ -190,7 +188,7 @@ def refused_by_device(view: View) -> Draft | None:
         return None
     text, frames, code = alert
     return Draft(
-        Code.PROFILE_MISMATCH if code == _UNEXPECTED else Code.HANDSHAKE_REJECTED,
+        Code.PROFILE_MISMATCH if code == AlertCode.UNEXPECTED_MESSAGE else Code.HANDSHAKE_REJECTED,
         Certainty.INFERRED,
         _STAGE,
         (*view.frames("server-hello", _STAGE), *frames),

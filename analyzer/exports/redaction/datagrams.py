@@ -35,6 +35,7 @@ from dissectors.dtls.messages import (
     Fragment,
     Kind,
     ServerHello,
+    SignatureAlgorithm,
     Signed,
 )
 from dissectors.dtls.record import CID_LENGTH, ContentType, WireRecord, read_datagram
@@ -44,8 +45,6 @@ from dissectors.wire import Cursor
 
 #: Signatures that fit no certificate from which their signer is recovered; two suffice unless one was damaged.
 _RECOVERED = 6
-#: SHA-256 with ECDSA: what every device signs with.
-_ECDSA_SHA256 = 0x0403
 #: A DER signature of 70 to 72 bytes comes once in two to four tries, one of 69 once in some hundred.
 _SIGNATURE_TRIES = 4096
 _KINDS = frozenset(Kind)
@@ -196,7 +195,7 @@ def _signers(claims: list[_Claim]) -> list[bytes]:
     """Keys that made two or more of these signatures, recovered from the signatures."""
     made: dict[bytes, set[bytes]] = {}
     for claim in claims:
-        if claim.verify.signed.algorithm == _ECDSA_SHA256:
+        if claim.verify.signed.algorithm == SignatureAlgorithm.ECDSA_SHA256:
             for handshake in claim.handshakes:
                 for point in recover_keys(claim.verify.signed.signature, sha256(handshake).digest()):
                     made.setdefault(point, set()).add(handshake)
@@ -206,7 +205,7 @@ def _signers(claims: list[_Claim]) -> list[bytes]:
 def _sign(claim: _Claim, signer: bytes, found: DatagramPlan) -> bool:
     """If ``signer`` made this signature, let the key that stands for it make the one that takes its place."""
     old = claim.verify.signed
-    if old.algorithm != _ECDSA_SHA256:
+    if old.algorithm != SignatureAlgorithm.ECDSA_SHA256:
         return False
     for handshake in claim.handshakes:
         if crypto.verifies(signer, old, handshake):
