@@ -205,7 +205,11 @@ class Fixes:
                 key.file for role in (Role.CLOUD_COPY, Role.CLOUD_PRIVATE) for key in self._ring.by_role(role, tool)
             ]
             kind = commands.server_kind(*files)
-            other = "" if kind else f" (Brewskey's spark-server; others: SERVER/{commands.STORES['spark-server']}/.)"
+            other = (
+                ""
+                if kind
+                else f" The path is that of Brewskey's spark-server; in spark-server it is {commands.STORES['spark-server']}/."
+            )
             return other, (commands.put(name, public, kind or "brewskey"),)
         return ("" if custom is False else _WHEREVER), (commands.send(name, public),)
 
