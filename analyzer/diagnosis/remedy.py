@@ -8,11 +8,13 @@ from ipaddress import ip_address, ip_network
 
 from analyzer.case import Case
 from analyzer.conversations import Gap, TcpConversation
+from analyzer.decrypt.lightssl import LightSslDecryption
 from analyzer.diagnosis.context import Context, family_of, shown_by
 from analyzer.diagnosis.draft import Draft
 from analyzer.firmware import RemedyContext, device_shows, finding_remedy, missing_evidence, remedy
 from analyzer.keys import Key, ServerAddress
 from analyzer.keys.published import PARTICLE_EC_SPKI, PARTICLE_RSA_SPKI
+from analyzer.keys.rsa import TAIL
 from analyzer.model import Certainty, Code, Remedy, Role
 from analyzer.names import particle_name
 from dissectors.events import How
@@ -121,7 +123,29 @@ def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]
         device_address=case.device.address,
         is_particle_cloud=particle,
         family=family_of(case),
+        pkcs8=_only_rewritten(case, context),
         missing=tuple(dict.fromkeys(_missing(case, draft, context, findings))),
+    )
+
+
+def _only_rewritten(case: Case, context: Context) -> bool:
+    """Whether the device's key needs only to be written another way: its file is all of a sound key, as PKCS#8.
+
+    Nothing the device sends may speak against that file, and the cloud may have no other key on file.
+    """
+    private = next(iter(context.own_keys(case, Role.DEVICE_PRIVATE, case.algorithm)), None)
+    if private is None or private.fingerprint is None or private.slot is None:
+        return False
+    if not any(finding.code == "pkcs8-in-tcp-device" for finding in private.findings) or "cut off" in str(
+        private.problem
+    ):
+        return False
+    opening = case.decryption.identity if isinstance(case.decryption, LightSslDecryption) else None
+    tail = opening.plaintext.tail if opening is not None else None
+    if tail is not None and tail.slot_bytes != private.slot[TAIL]:
+        return False
+    return all(
+        copy.fingerprint == private.fingerprint for copy in context.own_keys(case, Role.CLOUD_COPY, case.algorithm)
     )
 
 

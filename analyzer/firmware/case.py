@@ -29,7 +29,8 @@ class RemedyContext:
 
     Key fields are file names as the report shows them (never key material). ``host`` and ``port`` are those of the
     server the device should reach; ``stored_address`` is what it has stored. ``is_particle_cloud`` None means not
-    known: both ways are then given. ``missing`` names absent evidence (the names of evidence.toml).
+    known: both ways are then given. ``pkcs8``: the file of the device's own key is all of a sound key, in an encoding that
+    the device cannot read. ``missing`` names absent evidence (the names of evidence.toml).
     """
 
     transport: Transport = "tcp"
@@ -47,6 +48,7 @@ class RemedyContext:
     is_particle_cloud: bool | None = None
     family: str | None = None
     platform: str | None = None
+    pkcs8: bool = False
     missing: tuple[str, ...] = ()
 
     @property
@@ -75,6 +77,7 @@ class Filler:
             "port": context.port is not None,
             "stored_address": context.stored_address is not None,
             "device_address": context.device_address is not None,
+            "pkcs8": context.pkcs8 and files["device_private"] is not None,
             "electron": context.transport == "tcp" and "electron" in f"{context.platform} {context.family}".lower(),
         }
         shown_id = device_id.lower() if device_id else "ID"
@@ -104,6 +107,7 @@ class Filler:
                 commands.load_server_key(public_der, host or "HOST", port, context.transport),
             ),
             "new_pair": commands.new_pair(new, tool),
+            "same_pair": commands.rewritten(private, form, tool, f"{shown_id}.pkcs1.der"),
             "public_half": (commands.public_half(private, form, tool, f"{shown_id}.device.pub.pem"),),
         }
         self._values |= {name: "\n".join(line for line in lines if line) for name, lines in several.items()}

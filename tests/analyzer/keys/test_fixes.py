@@ -216,6 +216,7 @@ SAME = {
     "blank-server-key": {"server-key-erased"},
     "cloud-copy-differs": {"device-key-mismatch"},
     "blank-device-key": {"device-key-corrupt"},
+    "pkcs8-in-tcp-device": {"device-key-corrupt"},
     "device-key-damaged": {"device-key-corrupt"},
     "device-key-shifted": {"device-key-corrupt"},
 }
