@@ -220,4 +220,4 @@ def resolve(cases: list[Case], lookups: Sequence[Lookup]) -> None:
             case.device_id, case.id_source = told.device_id, "name"
 
 
-__all__ = ["Endpoint", "examine_tcp", "name_devices"]
+__all__ = ["examine_tcp", "name_devices", "resolve"]

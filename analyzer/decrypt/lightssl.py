@@ -95,18 +95,11 @@ class LightSslDecryption:
     family: str | None = None
 
 
-def decrypt(
-    transcript: Transcript, ring: KeyRing, *, likely_device: str | None = None, preferred: Sequence[Key] = ()
-) -> LightSslDecryption:
-    """Try the keys of ``ring`` on ``transcript``.
-
-    ``likely_device`` is a device id known from elsewhere (a name, an address): its keys are tried first when the identity
-    does not open. ``preferred`` are cloud keys that opened other sessions with this cloud: tried first. Never raises on
-    any bytes.
-    """
+def decrypt(transcript: Transcript, ring: KeyRing) -> LightSslDecryption:
+    """Try the keys of ``ring`` on ``transcript``. Never raises on any bytes."""
     result = LightSslDecryption()
-    _open_identity(transcript, ring, preferred, result)
-    device_id = result.identity.plaintext.device_id if result.identity else likely_device
+    _open_identity(transcript, ring, result)
+    device_id = result.identity.plaintext.device_id if result.identity else None
     _open_session_key(transcript, ring, device_id, result)
     if result.session is not None:
         _open_records(transcript, result)
@@ -147,7 +140,7 @@ def _collected(ring: KeyRing) -> Iterator[Key]:
 # --- the device's 256 bytes -----------------------------------------------------------------------------------------
 
 
-def _open_identity(transcript: Transcript, ring: KeyRing, preferred: Sequence[Key], result: LightSslDecryption) -> None:
+def _open_identity(transcript: Transcript, ring: KeyRing, result: LightSslDecryption) -> None:
     step = transcript.step("identity")
     if step is None or step.status is Status.ABSENT:
         return
@@ -159,7 +152,7 @@ def _open_identity(transcript: Transcript, ring: KeyRing, preferred: Sequence[Ke
     nonce_step = transcript.step("nonce")
     nonce = nonce_step.data if complete(nonce_step) and nonce_step is not None else None
     tried = False
-    for key in _cloud_private(ring, preferred):
+    for key in _cloud_private(ring):
         tried = True
         opening = _try_identity(step.data, nonce, key, result)
         if opening is not None:
@@ -194,11 +187,9 @@ def _open_identity(transcript: Transcript, ring: KeyRing, preferred: Sequence[Ke
             )
 
 
-def _cloud_private(ring: KeyRing, preferred: Sequence[Key]) -> Iterable[Key]:
-    seen: set[int] = set()
-    for key in (*preferred, *ring.by_role(Role.CLOUD_PRIVATE, "rsa")):
-        if key.rsa is not None and key.rsa.has_private and key.bits == _SERVER_BITS and id(key) not in seen:
-            seen.add(id(key))
+def _cloud_private(ring: KeyRing) -> Iterable[Key]:
+    for key in ring.by_role(Role.CLOUD_PRIVATE, "rsa"):
+        if key.rsa is not None and key.rsa.has_private and key.bits == _SERVER_BITS:
             yield key
 
 

@@ -2,6 +2,5 @@
 
 from dissectors.lightssl.handshake import LightSsl
 from dissectors.lightssl.stages import STAGES, Stage
-from dissectors.lightssl.transcript import contiguous
 
-__all__ = ["STAGES", "LightSsl", "Stage", "contiguous"]
+__all__ = ["STAGES", "LightSsl", "Stage"]

@@ -89,24 +89,6 @@ def spki_fingerprint(spki: bytes) -> str:
     return hashlib.sha256(spki).hexdigest()
 
 
-def spki_of_modulus(modulus: int) -> bytes:
-    """The 162-byte SubjectPublicKeyInfo of an RSA-1024 key with exponent 65537, as devices frame theirs."""
-    return TAIL_HEAD + modulus.to_bytes(DEVICE_BLOCK, "big") + TAIL_END
-
-
-def device_id_problem(device_id: str) -> str | None:
-    """Why these 24 hex digits cannot be a device id; None when they can."""
-    try:
-        raw = bytes.fromhex(device_id)
-    except ValueError:
-        return "not hexadecimal"
-    if len(raw) != DEVICE_ID_SIZE:
-        return f"{len(device_id)} digits instead of {2 * DEVICE_ID_SIZE}"
-    if len(set(raw)) == 1:
-        return f"all bytes are {raw[0]:02x}"
-    return None
-
-
 @dataclass(frozen=True, slots=True)
 class IdentityPlaintext:
     """What the device sends under the cloud's key: the nonce it got, its id, and since v0.4.0 its key's tail."""

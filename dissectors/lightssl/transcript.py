@@ -68,20 +68,6 @@ def tell(lanes: Mapping[Direction, Lane], heard: Heard) -> Transcript:
     )
 
 
-def contiguous(step: Step, start: int, length: int) -> bytes | None:
-    """Bytes ``start`` .. ``start + length`` of the message as sent, or None when any of them is missing."""
-    holes = step.fields.get("missing_at", ())
-    flat = [value for value in holes if isinstance(value, int)] if isinstance(holes, tuple) else []
-    shift = 0
-    for offset, size in zip(flat[::2], flat[1::2], strict=True):
-        if offset < start + length and offset + size > start:
-            return None
-        if offset + size <= start:
-            shift += size
-    found = step.data[start - shift : start - shift + length]
-    return found if len(found) == length else None
-
-
 def _cased(letter: str, direction: Direction) -> str:
     return letter.upper() if direction is Direction.UP else letter.lower()
 

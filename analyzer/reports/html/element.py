@@ -1,7 +1,7 @@
 """Markup that cannot be forgotten to be escaped: elements are built by calls, and every plain string in them is text.
 
 Why no template engine: the page needs one escaping rule, loops and functions, which Python has; Jinja2 would add a
-dependency and 60-100 ms to every start. Only :func:`element`, :func:`markup` and :func:`stream` make :class:`Html`;
+dependency and 60-100 ms to every start. Only :func:`element` and :func:`stream` make :class:`Html`;
 anything else that reaches a page is text from a capture, a log or a file name and is shown, not interpreted.
 """
 
@@ -49,11 +49,6 @@ def render(node: Node) -> Iterator[str]:
     else:
         for child in node:
             yield from render(child)
-
-
-def markup(*nodes: Node) -> Html:
-    """``nodes`` side by side."""
-    return Html("".join(render(nodes)))
 
 
 def opening(tag: str, /, **attributes: Attribute) -> Html:

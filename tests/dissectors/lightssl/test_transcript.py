@@ -2,35 +2,9 @@
 
 from __future__ import annotations
 
-import itertools
-
 from dissectors.events import Direction, How, Status
-from dissectors.lightssl import contiguous
 from dissectors.lightssl.transcript import HISTORY_KEPT, Heard
 from tests.lightssl_play import DOWN, IDENTITY, NONCE, SESSION_KEY, UP, Play, noise, record
-
-
-def test_contiguous_gives_bytes_only_where_none_is_missing() -> None:
-    message = SESSION_KEY
-    play = Play().down(NONCE).up(IDENTITY).down(message[:150]).gap(DOWN, 20).down(message[170:300])
-    step = play.gap(DOWN, 1).down(message[301:]).end().step("session-key")
-    assert step is not None
-    assert step.missing == 21
-    for start, length in itertools.product(range(0, 384, 7), range(1, 384, 11)):
-        whole = start + length <= 384
-        hit = any(start < end and start + length > begin for begin, end in ((150, 170), (300, 301)))
-        expected = message[start : start + length] if whole and not hit else None
-        assert contiguous(step, start, length) == expected
-
-
-def test_contiguous_of_a_whole_and_of_an_absent_step() -> None:
-    told = Play().down(NONCE).end()
-    nonce, identity = told.step("nonce"), told.step("identity")
-    assert nonce is not None
-    assert identity is not None
-    assert contiguous(nonce, 0, 40) == NONCE
-    assert contiguous(nonce, 1, 40) is None
-    assert contiguous(identity, 0, 1) is None
 
 
 def test_history_is_in_the_order_of_the_wire() -> None:
