@@ -252,6 +252,39 @@ def rules() -> str:
     return "".join(table).rstrip("\n") + "\n"
 
 
+def log_rules() -> str:
+    """The rules by which a device's log alone is judged, in their order."""
+    from analyzer.firmware.judgements import judgements
+
+    table = ["| what the log shows | gives | or |\n|---|---|---|\n"]
+    for rule in judgements():
+        lost = (*map(str, rule.lost), *(["any number"] if rule.lost_any else []))
+        asked = (
+            (rule.outcome is not None, rule.outcome),
+            (rule.transport is not None, (rule.transport or "").upper()),
+            (
+                rule.failed is not None,
+                "failed, no stage known" if rule.failed == "any" else f"failed at `{rule.failed}`",
+            ),
+            (rule.n, f"there {_numbers(rule.n)}"),
+            (rule.result, f"in the result line {_numbers(rule.result)}"),
+            (lost, f"`Event loop error` with {' or '.join(lost)}"),
+            (rule.seen, "the words " + ", ".join(f"`{words}`" for words in rule.seen)),
+            (rule.unseen, "not the words " + ", ".join(f"`{words}`" for words in rule.unseen)),
+            (rule.resumed, "a stored session was used"),
+            (rule.address_lost, "the server address is lost"),
+        )
+        shows = "; ".join(str(text) for holds, text in asked if holds) or "otherwise"
+        others = ", ".join(f"`{code.value}`" for code in rule.alternatives)
+        table.append(f"| {_cell(shows)} | `{rule.code.value}` ({rule.certainty.value}) | {others} |\n")
+    return "".join(table)
+
+
+def _numbers(numbers: tuple[int, ...]) -> str:
+    """As logs print them: mbedTLS in hexadecimal."""
+    return " or ".join(f"-0x{-value:x}" if value <= -0x1000 else str(value) for value in numbers)
+
+
 def history() -> str:
     """What the letters of a history stand for, protocol by protocol."""
     from analyzer.explain import histories
@@ -269,6 +302,7 @@ TABLES: dict[str, Callable[[], str]] = {
     "verdicts": verdicts,
     "findings": findings,
     "rules": rules,
+    "log-rules": log_rules,
     "history": history,
     "commands": help_of_commands,
     "limits": limits,

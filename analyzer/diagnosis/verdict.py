@@ -1,4 +1,8 @@
-"""The one place that picks the rule set for a session, and imports it only then: most captures need one of them."""
+"""The one place that picks the page of rules for a session, and imports it only then: most captures need one of them.
+
+A page holds the rules in their order and what may change a verdict afterwards (`rule.Page`). Behind it only a device's log
+has a say (`analyzer.logged`).
+"""
 
 from __future__ import annotations
 
