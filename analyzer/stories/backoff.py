@@ -10,12 +10,14 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from analyzer.firmware.timers import retry_wait_s
+from analyzer.firmware.timers import retry_wait_s, timer
 
-#: The ladder: waits in seconds, and the failure numbers that lead to each (five to a step, the last without end).
+_RETRY = timer("retry")
 _MOST = 1000
+#: The ladder: waits in seconds, and the failure numbers that lead to each (the last without end).
 _STEPS = tuple(
-    (retry_wait_s(5 * step + 1), range(5 * step + 1, _MOST + 1 if step == 7 else 5 * step + 6)) for step in range(8)
+    (wait, range(first, _MOST + 1 if wait == _RETRY.seconds[-1] else first + _RETRY.each))
+    for wait, first in zip(_RETRY.seconds, range(1, _MOST, _RETRY.each), strict=False)
 )
 #: How far a pause may lie from the wait it is. The firmware counts from the failure itself (measured on v0.6.3, v0.6.4:
 #: 1.000 to 1.015 s); a Core's or a busy application's loop comes round later.

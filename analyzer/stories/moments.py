@@ -8,15 +8,12 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 
 from analyzer.case import FIRM_SOURCES
+from analyzer.firmware.timers import timer
 from analyzer.model import Code, Session
 from dissectors.events import Fact, How, Status
 
-#: How long the firmware shows its LED between a failed handshake and its FIN (timers.toml, led-before-close).
-_LED_S, _SHORT_OF = 0.25, 0.02
-#: A UDP device's handshake timer, from the attempt's start: up to 1.4.0, and later (device-os dtls_message_channel.cpp).
-DTLS_TIMERS = (9.0, 45.0)
-#: How long a TCP device waits for an answer to its SYN: Photon and P1, Core (device-os socket_hal.cpp).
-CONNECT_TIMERS = (5.0, 8.0)
+#: The device shows its LED before it closes (`led-before-close`); what is this much shorter is still that.
+_SHORT_OF = 0.02
 _TIME = re.compile(r"(-?\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?Z")
 _KEY_STAGES = ("identity", "device-certificate")
 _SERVER_STAGES = ("session-key", "server-key-exchange")
@@ -74,14 +71,18 @@ class Moment:
         after = session.ending.after_s or 0.0
         if session.transport == "tcp":
             if session.verdict.code is Code.CONNECT_UNANSWERED:
-                return tuple(self.start_s + limit for limit in CONNECT_TIMERS)
-            busy = _LED_S if session.ending.by == "device" and after >= _LED_S - _SHORT_OF else 0.0
+                return self._after(timer("connect").first, timer("connect-core").first)
+            shown = timer("led-before-close").first
+            busy = shown if session.ending.by == "device" and after >= shown - _SHORT_OF else 0.0
             return (last + after - busy,)
-        timers = tuple(self.start_s + limit for limit in DTLS_TIMERS)
+        timers = self._after(timer("dtls-retransmit-short").total, timer("dtls-retransmit-long").total)
         if session.ending.how in (How.TIMEOUT, How.ICMP):
             return timers
         # What it did not like it gives up at once, with an alert or without a word.
         return (last + after if session.ending.how is How.ALERT else last, *timers)
+
+    def _after(self, *seconds: float) -> tuple[float, ...]:
+        return tuple(self.start_s + limit for limit in seconds)
 
 
 def moments(sessions: Iterable[Session], prefix: str = "") -> list[Moment]:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 
+from analyzer.firmware.timers import timer
 from analyzer.model import CaptureReport, Code, Session, Story
 from analyzer.stories.backoff import Run, failing_for, runs
 from analyzer.stories.devices import Group, grouped
@@ -193,11 +194,12 @@ def _backoff(streak: Sequence[Moment], ladder: tuple[Run, ...]) -> Iterator[str]
             f"so it has been failing for at least {_duration(before)} before"
         )
     elif max(run.pauses) < 1.5:
-        yield f"waits of {waits}: after at most 5 failures in a row"
+        yield f"waits of {waits}: after at most {timer('retry').each} failures in a row"
     elif high == 1:
         yield f"waits of {waits}: the firmware's ladder from its first step on"
     shortest, longest = run.next_waits
-    upwards = "" if shortest >= 128 else ", then longer, up to 128 s"
+    most = timer("retry").seconds[-1]
+    upwards = "" if shortest >= most else f", then longer, up to {most:g} s"
     yield f"the next would follow after {_span(shortest, longest)}{upwards}"
 
 

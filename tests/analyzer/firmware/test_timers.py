@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from analyzer.diagnosis import patience
 from analyzer.firmware.timers import retry_wait_s, timer, timers, timers_near
-from analyzer.stories import moments
 from dissectors.dtls import profile
 
 
@@ -31,11 +30,9 @@ def test_every_timer_has_a_source():
 
 
 def test_what_stands_in_code_as_well_is_the_tables():
-    """The dissectors may not read the table; stories keep their own copy."""
+    """The dissectors may not read the table."""
     short, long = timer("dtls-retransmit-short").total, timer("dtls-retransmit-long").total
     assert {generation.longest_wait_s for generation in profile.GENERATIONS} == {short, long} == {9, 45}
-    assert (short, long) == moments.DTLS_TIMERS
-    assert (timer("connect").first, timer("connect-core").first) == moments.CONNECT_TIMERS
 
 
 def test_our_patience_is_shorter_than_the_device_s():
