@@ -6,7 +6,7 @@ a log alone has no frames, and its times count from the device's start, which is
 
 from __future__ import annotations
 
-import hashlib
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -14,7 +14,6 @@ from typing import Literal
 
 from analyzer.devicelog import Alignment, DeviceLog, LogAttempt, attach, judge_attempt, judge_log, read_log, spoken
 from analyzer.devicelog.agree import log_lines
-from analyzer.errors import InputError
 from analyzer.firmware.case import RemedyContext, Transport
 from analyzer.firmware.evidence import missing_evidence
 from analyzer.firmware.judgements import asks_for_keys
@@ -47,6 +46,8 @@ from dissectors.handshakes import USUAL, usual_port
 _ATTEMPTS = 200
 #: Notes for a capture without a session that a log's verdicts make superfluous.
 _TOLD_BY_VERDICT = frozenset({"device-key-damaged"})
+#: What a log from a pipe is called.
+_STDIN = "standard input"
 #: Line numbers that are named for one thing a log says again and again.
 _LINES = 6
 _FROM_CLOUD = frozenset(
@@ -69,8 +70,8 @@ _ONCE = frozenset({"retry-loop", "network-reset", "secret-in-log"})
 
 
 def read_logs(paths: Iterable[Path]) -> tuple[DeviceLog, ...]:
-    """The logs at these paths. Raises InputError for one that cannot be opened."""
-    return tuple(read_log(path) for path in paths)
+    """The logs at these paths, ``-`` for standard input. Raises InputError for one that cannot be opened or read."""
+    return tuple(read_log(sys.stdin.buffer, name=_STDIN) if path == Path("-") else read_log(path) for path in paths)
 
 
 def with_logs(
@@ -100,12 +101,14 @@ def with_logs(
     elif len(logs) > len(fitting):
         apart = (item for log in logs if log.name not in fitting for item in _apart(log))
         result[place] = replace(result[place], problems=(*result[place].problems, *apart))
+    if place is not None:
+        result[place] = _cut_short(result[place], logs)
     return tuple(result)
 
 
 def log_reports(logs: Sequence[tuple[Path, DeviceLog]], ring: KeyRing | None = None) -> tuple[CaptureReport, ...]:
-    """Each log as a report of its own, where there is no capture at all. Raises InputError when a file has gone."""
-    return tuple(_told_by_logs(_empty(path), (log,), ring) for path, log in logs)
+    """Each log as a report of its own, where there is no capture at all."""
+    return tuple(_cut_short(_told_by_logs(_empty(path, log), (log,), ring), (log,)) for path, log in logs)
 
 
 def sessions_of(log: DeviceLog, first: int = 1, ring: KeyRing | None = None) -> tuple[Session, ...]:
@@ -192,19 +195,15 @@ def _apart(log: DeviceLog) -> Iterator[InputProblem]:
 # -- without a capture -----------------------------------------------------------------------------------------------
 
 
-def _empty(path: Path) -> CaptureReport:
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise InputError(str(path), error.strerror or "cannot be read", "--log takes a text file") from error
+def _empty(path: Path, log: DeviceLog) -> CaptureReport:
     return CaptureReport(
         path=str(path),
-        sha256=hashlib.sha256(data).hexdigest(),
+        sha256=log.sha256,
         format=LOG_FORMAT,
         status="ok",
         problems=(),
         packets=0,
-        bytes=len(data),
+        bytes=log.bytes,
         link_types=(),
         first_time=None,
         last_time=None,
@@ -219,11 +218,26 @@ def _told_by_logs(capture: CaptureReport, logs: Sequence[DeviceLog], ring: KeyRi
         found = sessions_of(log, len(sessions) + 1, ring)
         sessions += found
         if not found:
-            problems += _without_attempt(log, "" if capture.format == LOG_FORMAT else f"{log.name}: ")
+            problems += _without_attempt(log, _named(log, capture))
     if sessions:
         problems = [item for item in problems if item.code not in _TOLD_BY_VERDICT]
     advice = () if sessions else (*capture.advice, missing_evidence("attempt-in-log", RemedyContext("tcp")))
     return replace(capture, sessions=tuple(sessions), stories=tell(sessions), problems=tuple(problems), advice=advice)
+
+
+def _cut_short(report: CaptureReport, logs: Iterable[DeviceLog]) -> CaptureReport:
+    """With a log that was not read to its end: said, and the report is not whole."""
+    found = tuple(
+        InputProblem("log-cut", f"{_named(log, report)}{log.cut}; what was read until then was used")
+        for log in logs
+        if log.cut
+    )
+    return replace(report, status="partial", problems=(*report.problems, *found)) if found else report
+
+
+def _named(log: DeviceLog, report: CaptureReport) -> str:
+    """How a sentence about a log begins: with its name, unless the report is about that log and nothing else."""
+    return "" if report.format == LOG_FORMAT else f"{log.name}: "
 
 
 def _without_attempt(log: DeviceLog, where: str) -> Iterator[InputProblem]:

@@ -47,7 +47,7 @@ ROOMS: dict[str, set[str]] = {
     "analyzer.sessions": {"dissectors", "analyzer.model", "analyzer.times", "analyzer.case", "analyzer.diagnosis", "analyzer.incidents"},
     "analyzer.devicelog": {"dissectors", "analyzer.errors", "analyzer.model", "analyzer.firmware"},
     "analyzer.explain": {"dissectors", "analyzer.model", "analyzer.firmware", "analyzer.devicelog"},
-    "analyzer.logged": {"dissectors", "analyzer.errors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.keys", "analyzer.stories", "analyzer.devicelog"},
+    "analyzer.logged": {"dissectors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.keys", "analyzer.stories", "analyzer.devicelog"},
     # The path itself.
     "analyzer.pipeline": {
         "analyzer.errors", "analyzer.packet", "analyzer.times", "analyzer.model", "analyzer.case", "analyzer.capture", "analyzer.conversations",

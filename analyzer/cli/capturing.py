@@ -69,6 +69,8 @@ def run(request: Request) -> int:
     options = Options(ports, request.engine.value, logs, request.jobs, show_secrets=request.show_secrets)
     if not request.paths and not request.log:
         raise UsageError("give it a capture, or a device's log with --log")
+    if [*map(str, logs), *(request.paths or ())].count("-") > 1:
+        raise UsageError("standard input (-) can be read once only: as a capture or as a log")
     if request.show_secrets and request.redact:
         raise UsageError("--show-secrets and --redact exclude each other")
     if request.show_secrets and request.format.value not in SECRET_FORMATS:

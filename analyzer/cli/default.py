@@ -41,7 +41,11 @@ def capture(
     output: options.Report = None,
     log: Annotated[
         list[Path] | None,
-        typer.Option("--log", metavar="FILE", help="The device's serial log; may be given several times."),
+        typer.Option(
+            "--log",
+            metavar="FILE",
+            help="The device's serial log, also gzip'ed, or - for standard input; may be given several times.",
+        ),
     ] = None,
     port: options.Ports = None,
     engine: Annotated[Engine, typer.Option("--engine", help="Who reads link and network layers.")] = Engine.AUTO,

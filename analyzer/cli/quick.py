@@ -73,7 +73,7 @@ def understood(words: Sequence[str]) -> Request | None:
             given[spec.field] = True
             continue
         text = next(rest, None)
-        if text is None or text.startswith("-"):
+        if text is None or (text.startswith("-") and not (text == "-" and spec.field == "log")):
             return None
         try:
             value = spec.value(text)

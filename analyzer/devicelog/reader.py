@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-import codecs
+import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO, cast
 
 from analyzer.devicelog.attempts import attempts_of
 from analyzer.devicelog.prefix import hide_keys, strip_prefix
 from analyzer.devicelog.records import DeviceLog, LogAttempt, LogEvent
 from analyzer.devicelog.spoken import may_speak
+from analyzer.devicelog.stored import StoredLog
 from analyzer.errors import InputError
 from analyzer.firmware.lines import LONGEST, LineKind, match_line, number_of
 from analyzer.model import Certainty, Finding
@@ -28,27 +30,54 @@ _SECRET = "device key: (private key removed)"
 
 @dataclass(frozen=True, slots=True)
 class LogLimits:
-    """How much of a log is looked at: characters of a line, lines, known lines kept."""
+    """How much of a log is looked at: characters of a line, lines, known lines kept, bytes (of a gzip'ed one: expanded)."""
 
     line: int = 4096
+    bytes: int = 1 << 30
     lines: int = 2_000_000
     events: int = 100_000
 
 
-def read_log(source: Path | Iterable[str], *, name: str | None = None, limits: LogLimits | None = None) -> DeviceLog:
-    """Read a log from a file or from lines of text.
+def read_log(
+    source: Path | BinaryIO | Iterable[str], *, name: str | None = None, limits: LogLimits | None = None
+) -> DeviceLog:
+    """Read a log from a file or an open one, gzip'ed or not, or from lines of text.
 
     Any prefix, colour codes, either line ending, UTF-8 or UTF-16; application output between the lines is passed over.
-    Raises InputError when the file cannot be opened; nothing in its content raises.
+    Raises InputError when the file cannot be opened or read; nothing in its content raises.
     """
     limits = limits or LogLimits()
     shown = name if name is not None else (source.name if isinstance(source, Path) else "log")
-    lines = _file_lines(source, limits) if isinstance(source, Path) else _text_lines(source, limits)
+    if isinstance(source, Path):
+        try:
+            with source.open("rb") as file:
+                return _read(file, shown, limits, has_end=source.is_file())
+        except OSError as error:
+            raise _unreadable(str(source), error) from error
+    if isinstance(source, io.IOBase):
+        try:
+            return _read(cast("BinaryIO", source), shown, limits, has_end=False)
+        except OSError as error:
+            raise _unreadable(shown, error) from error
     reading = _Reading(limits)
-    for line in lines:
-        if not reading.take(line):
-            break
+    reading.take_all(_text_lines(cast("Iterable[str]", source), limits))
     return reading.log(shown)
+
+
+def _read(file: BinaryIO, name: str, limits: LogLimits, *, has_end: bool) -> DeviceLog:
+    stored, reading = StoredLog(file, limits.bytes), _Reading(limits)
+    reading.take_all(stored.lines(limits.line))
+    if has_end:
+        stored.drain()
+    log = reading.log(name)
+    return replace(log, cut=stored.problem or log.cut, sha256=stored.sha256(), bytes=stored.size)
+
+
+def _unreadable(name: str, error: OSError) -> InputError:
+    reason = error.strerror or type(error).__name__
+    return InputError(
+        name, f"cannot be read: {reason}", "--log takes a text file, also gzip'ed, or - for standard input"
+    )
 
 
 class _Reading:
@@ -64,12 +93,18 @@ class _Reading:
         self._header_ms: int | None = None
         self._secrets: list[int] = []
         self._loose: list[tuple[int, str]] = []
-        self._cut = False
+        self._cut: str | None = None
+
+    def take_all(self, lines: Iterable[str]) -> None:
+        """Look at all lines, or as many as the limits allow."""
+        for line in lines:
+            if not self.take(line):
+                break
 
     def take(self, raw: str) -> bool:
         """Look at one line; False when a limit is reached."""
         if self._lines >= self._limits.lines or len(self._events) >= self._limits.events:
-            self._cut = True
+            self._cut = "it has more lines than the limit, and the rest was not read"
             return False
         self._lines += 1
         if not raw.strip():
@@ -195,19 +230,3 @@ def _clean(text: str) -> str:
 def _text_lines(source: Iterable[str], limits: LogLimits) -> Iterator[str]:
     for text in source:
         yield from (line[: limits.line] for line in text.splitlines() or [""])
-
-
-def _file_lines(path: Path, limits: LogLimits) -> Iterator[str]:
-    try:
-        with path.open("rb") as probe:
-            head = probe.read(3)
-        encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-        with path.open(encoding=encoding, errors="replace", newline=None) as stream:
-            fresh = True
-            while piece := stream.readline(limits.line):
-                if fresh:
-                    yield piece.rstrip("\n")
-                fresh = piece.endswith("\n")
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise InputError(str(path), f"cannot be read: {reason}", "--log takes a text file") from error

@@ -102,7 +102,8 @@ class LogAttempt:
 
 @dataclass(frozen=True, slots=True)
 class DeviceLog:
-    """A device's log. ``lines`` counts all lines read, known or not; ``cut`` says that a limit ended the reading."""
+    """A device's log. ``lines`` counts all lines read, known or not; ``cut`` says in words why not all of it was read
+    (a limit, damaged gzip data). ``bytes`` and ``sha256`` are those of the input as stored."""
 
     name: str
     events: tuple[LogEvent, ...]
@@ -113,7 +114,9 @@ class DeviceLog:
     platform: str | None = None
     boots: int = 1
     lines: int = 0
-    cut: bool = False
+    cut: str | None = None
+    bytes: int = 0
+    sha256: str | None = None
     findings: tuple[Finding, ...] = ()
     #: Other lines (number, text) that may speak of an LED or an error number: for a log without an attempt.
     loose: tuple[tuple[int, str], ...] = ()

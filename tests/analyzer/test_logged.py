@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import gzip
+import hashlib
 import html
 import json
 import re
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -415,3 +418,49 @@ def test_programs_keep_the_time_of_the_contract(captures: Path):
 def test_time_since_the_start_as_people_say_it(time_ms: int, shown: str):
     assert since_start(rfc3339(time_ms * 1_000_000)) == shown
     assert since_start("2026-11-21T00:26:24.900820Z") == "2026-11-21T00:26:24.900820Z"
+
+
+# -- gzip'ed logs and standard input ---------------------------------------------------------------------------------
+
+
+def analyze(*words: str, given: bytes = b"") -> subprocess.CompletedProcess[bytes]:
+    return subprocess.run([sys.executable, "-m", "analyzer", *words], input=given, capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress], ids=["plain", "gzip"])
+def test_a_log_from_standard_input(captures: Path, pack: Callable[[bytes], bytes]):
+    log = pack((captures / "seed-002" / "device.log").read_bytes())
+    done = analyze("--log", "-", "--format", "json", given=log)
+    (capture,) = json.loads(done.stdout)["captures"]
+    assert done.returncode == 1 and capture["path"] == "-" and len(capture["sessions"]) == 2
+    assert capture["sha256"] == hashlib.sha256(log).hexdigest()
+    assert "told by standard input lines 1-13 alone" in done.stdout.decode()
+
+
+def test_a_log_from_standard_input_beside_a_capture_and_redacted(captures: Path):
+    case = captures / "seed-002"
+    log = gzip.compress((case / "device.log").read_bytes())
+    beside = analyze(str(case / "capture.pcap"), "--log", "-", "--format", "json", given=log)
+    file = analyze(str(case / "capture.pcap"), "--log", str(case / "device.log"), "--format", "json")
+    assert beside.stdout.replace(b"standard input", b"device.log") == file.stdout
+    assert analyze("--log", "-", "--redact", given=log).returncode == 1
+
+
+@pytest.mark.parametrize("words", [("-", "--log", "-"), ("--log", "-", "--log", "-")])
+def test_standard_input_is_one_thing_only(words: tuple[str, ...]):
+    done = analyze(*words)
+    assert done.returncode == 2 and b"standard input (-) can be read once only" in done.stderr and not done.stdout
+
+
+def test_a_gzipped_log_that_is_cut_is_used_and_said(captures: Path, tmp_path: Path):
+    log = tmp_path / "kitchen.log.gz"
+    log.write_bytes(gzip.compress((captures / "seed-002" / "device.log").read_bytes())[:-9])
+    for words in ((), (str(captures / "seed-002" / "capture.pcap"),)):
+        done = analyze(*words, "--log", str(log), "--format", "json")
+        (capture,) = json.loads(done.stdout)["captures"]
+        # An input that could not be finished: exit status 3 outranks 1 (contract, section 1).
+        assert done.returncode == 3 and capture["status"] == "partial" and capture["sessions"]
+        (problem,) = (item for item in capture["problems"] if item["code"] == "log-cut")
+        assert "the gzip file ends in the middle" in problem["message"]
+    redacted = analyze("--log", str(log), "--redact")
+    assert b"kitchen" not in redacted.stdout + redacted.stderr

@@ -5,6 +5,7 @@ A target takes bytes and returns nothing; an exception that is not in its list i
 
 from __future__ import annotations
 
+import gzip
 import io
 import struct
 import tempfile
@@ -22,7 +23,7 @@ from analyzer.capture.decode import Decoder
 from analyzer.capture.records import Notes
 from analyzer.capture.tunnels import inside
 from analyzer.conversations import Conversations
-from analyzer.devicelog import judge_log, read_log
+from analyzer.devicelog import LogLimits, judge_log, read_log
 from analyzer.errors import InputError
 from analyzer.explain import explain
 from analyzer.exports.annotate import annotate
@@ -272,6 +273,7 @@ def _key_file(data: bytes) -> None:
 
 def _log(data: bytes) -> None:
     judge_log(read_log(data.decode("utf-8", "replace").splitlines(), name="fuzz"))
+    read_log(io.BytesIO(data), name="fuzz", limits=LogLimits(bytes=1 << 20))
 
 
 def _names(data: bytes) -> None:
@@ -562,7 +564,7 @@ TARGETS: tuple[Target, ...] = (
     Target("session-persist", lambda data: void(find_sessions(data)), lambda: [*_keys("session.bin"), bytes(262)]),
     Target("key-log", lambda data: void(sessions.read_key_log(data.decode("ascii", "replace"))), lambda: [b"CLIENT_RANDOM " + b"ab" * 32 + b" " + b"cd" * 48 + b"\n"]),
     Target("pasted-text", lambda data: void(list(texts.blobs(data.decode("utf-8", "replace")))), lambda: [*_keys(".pem"), *_text_seeds()], (), 4),
-    Target("device-log", _log, _text_seeds, (), 30),
+    Target("device-log", _log, lambda: [*_text_seeds(), *map(gzip.compress, _text_seeds())], (), 30),
     Target("dns", _names, lambda: [bytes.fromhex("123481800001000100000000066465766963650573706172 6b02696f0000010001c00c00010001000000780004cb00710a".replace(" ", ""))], (), 2),
     Target("explain", lambda data: void(explain(data[:400].decode("utf-8", "replace"))), lambda: [b"-19", b"fast cyan, one red", b"Unable to receive key -19"], (), 10),
     Target("output", _output, lambda: [b"=cmd|' /C calc'!A0", b"\x1b[31m<script>", "\u202egnp.exe".encode(), b"[x](javascript:1)"]),

@@ -72,10 +72,11 @@ _LOGS = (
     re.compile(r"^[0-9]+ failed attempts in (.+)$"),
     re.compile(r"^(.+?): [0-9,]+ lines? read, no connection attempt in them"),
     re.compile(r"^(.+?): lines? [0-9., ]+ \("),
+    re.compile(r"^(.+): [^:]+; what was read until then was used$"),
 )
 _LOG_CODES = frozenset(
     {
-        *("known-line", "log-alone", "log-disagrees", "log-unmatched", "log-without-attempt"),
+        *("known-line", "log-alone", "log-cut", "log-disagrees", "log-unmatched", "log-without-attempt"),
         *("retry-loop", "secret-in-log"),
     }
 )

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import gzip
 import time
+import tracemalloc
+from dataclasses import replace
+from hashlib import sha256
+from io import BytesIO, RawIOBase
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.devicelog import LogLimits, read_log
+from analyzer.devicelog import DeviceLog, LogLimits, read_log
 from analyzer.errors import InputError
 from analyzer.firmware.lines import LineKind
 
@@ -168,3 +173,110 @@ def test_time_grows_with_the_length_only():
 
     needed(1)
     assert needed(40) < 40 * max(needed(4) / 4, 0.002) * 3
+
+
+# -- gzip, pipes, bounds ---------------------------------------------------------------------------------------------
+
+
+def same(one: DeviceLog, other: DeviceLog) -> bool:
+    return replace(one, sha256=None, bytes=0) == replace(other, sha256=None, bytes=0)
+
+
+@pytest.mark.parametrize("name", ["seed-002.log", "dtls-silent.log"])
+def test_a_gzipped_log_says_the_same(tmp_path, name):
+    data = (LOGS / name).read_bytes()
+    packed = tmp_path / name
+    plain = read_log(LOGS / name)
+    half = len(data) // 2
+    # One member, several members (as `cat a.gz b.gz` makes), padding behind the last, another encoding.
+    for content in (
+        gzip.compress(data),
+        gzip.compress(data[:half]) + gzip.compress(data[half:]),
+        gzip.compress(data) + bytes(512),
+        gzip.compress(data.decode().encode("utf-16")),
+    ):
+        packed.write_bytes(content)
+        log = read_log(packed)
+        assert same(log, plain) and log.cut is None
+        assert (log.sha256, log.bytes) == (sha256(content).hexdigest(), len(content))
+    assert (plain.sha256, plain.bytes) == (sha256(data).hexdigest(), len(data))
+
+
+def test_an_open_file_says_the_same():
+    data = (LOGS / "seed-002.log").read_bytes()
+    for content in (data, gzip.compress(data)):
+        log = read_log(BytesIO(content), name="seed-002.log")
+        assert same(log, read_log(LOGS / "seed-002.log")) and log.sha256 == sha256(content).hexdigest()
+
+
+class Dripping(RawIOBase):
+    """A pipe that gives a byte at a time."""
+
+    def __init__(self, data: bytes) -> None:
+        self.rest = data
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: bytearray) -> int:
+        taken, self.rest = self.rest[:1], self.rest[1:]
+        buffer[: len(taken)] = taken
+        return len(taken)
+
+
+@pytest.mark.parametrize("pack", [bytes, gzip.compress])
+def test_a_pipe_may_give_single_bytes(pack):
+    data = (LOGS / "seed-002.log").read_bytes()
+    assert same(read_log(Dripping(pack(data)), name="seed-002.log"), read_log(LOGS / "seed-002.log"))
+
+
+@pytest.mark.parametrize("kept", [1, 2, 9, 40, 200])
+def test_a_gzip_file_that_is_cut_gives_what_came_before(tmp_path, kept):
+    path = tmp_path / "cut.log.gz"
+    noise = "".join(f"0000000001 [app] INFO: {sha256(bytes([at])).hexdigest()}\n" for at in range(99))
+    path.write_bytes(gzip.compress(((LOGS / "seed-002.log").read_text() + noise).encode())[:kept])
+    log = read_log(path)
+    if kept >= 2:
+        assert log.cut == "the gzip file ends in the middle of its compressed data"
+    assert len(log.events) <= len(read_log(LOGS / "seed-002.log").events)
+
+
+def test_damaged_gzip_data_ends_the_log_and_nothing_else(tmp_path):
+    path = tmp_path / "bad.log.gz"
+    data = (LOGS / "seed-002.log").read_bytes()
+    path.write_bytes(gzip.compress(data) + b"\x1f\x8b\x08\x00" + bytes(range(200)))
+    log = read_log(path)
+    assert log.cut == "the gzip data is damaged" and len(log.attempts) == 2
+
+
+def test_a_bomb_costs_a_bound_of_time_and_no_memory(tmp_path):
+    path = tmp_path / "bomb.log.gz"
+    path.write_bytes(gzip.compress(bytes(1 << 28)))  # 256 MiB of zeros, and no line end, in 256 KiB
+    tracemalloc.start()
+    log = read_log(path, limits=LogLimits(bytes=1 << 24))
+    used = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert log.cut is not None and "longer than the limit" in log.cut
+    assert used < 4 << 20
+    assert log.sha256 == sha256(path.read_bytes()).hexdigest()
+
+
+def test_an_endless_input_ends_at_its_bound():
+    class Endless(RawIOBase):
+        def readable(self) -> bool:
+            return True
+
+        def readinto(self, buffer: bytearray) -> int:
+            buffer[:] = b"x" * len(buffer)
+            return len(buffer)
+
+    log = read_log(Endless(), limits=LogLimits(bytes=1 << 20))
+    assert log.cut is not None and log.sha256 is None and log.lines == 1
+
+
+@given(st.binary(max_size=400), st.integers(0, 400))
+def test_no_gzip_bytes_raise(data, damage):
+    packed = bytearray(gzip.compress(data))
+    packed[damage % len(packed)] ^= 0x5A
+    read_log(BytesIO(bytes(packed)))
+    read_log(BytesIO(b"\x1f\x8b" + data))
