@@ -26,17 +26,15 @@ from analyzer import conversations
 from analyzer.capture import Capture, open_capture
 from analyzer.case import Case
 from analyzer.conversations import TcpConversation, UdpConversation
-from analyzer.diagnosis.context import Context
-from analyzer.diagnosis.verdict import judge
 from analyzer.errors import InputError
-from analyzer.examine import examine_tcp, name_devices, resolve
-from analyzer.flows import dissect, open_all
+from analyzer.examine import examine_tcp, resolve
+from analyzer.flows import dissect
+from analyzer.judging import in_context, judged
 from analyzer.keys import KeyRing
 from analyzer.model import Session
 from analyzer.names import NameLog
 from analyzer.packet import Packet
 from analyzer.pipeline import Options
-from analyzer.sessions import assemble
 from analyzer.unreached import stored_hosts
 
 _SECOND = 1_000_000_000
@@ -105,18 +103,10 @@ class Desk:
         addresses = dict.fromkeys(case.device.address for case in new)
         around = [case for address in addresses for case in self._recent.get(address, ())]
         around += [case for case in new if case not in around]
-        if any(case.handshake == "dtls" for case in around):
-            open_all(around, self._ring)
-        name_devices(around, self._ring)
-        context = Context(self._ring, end_ns=self._now, probes=self._names.probes())
-        for case in around:
-            context.register(case)
-        context.settle()
-        return [self._session(case, context) for case in new]
-
-    def _session(self, case: Case, context: Context) -> Session:
-        self._number += 1
-        return assemble(case, judge(case, context), context, f"s{self._number}", self.digits)
+        context = in_context(around, self._ring, self._now, self._names.probes())
+        sessions = judged(new, context, self.digits, self._number + 1)
+        self._number += len(sessions)
+        return list(sessions)
 
     def _remember(self, case: Case) -> None:
         cases = self._recent.pop(case.device.address, deque(maxlen=_KEPT))

@@ -18,17 +18,15 @@ from analyzer import __version__, conversations, limits
 from analyzer.capture import Capture, open_capture, records
 from analyzer.case import Case
 from analyzer.conversations import TcpConversation, UdpConversation
-from analyzer.diagnosis.context import Context
-from analyzer.diagnosis.verdict import judge
 from analyzer.errors import InputError
 from analyzer.examination import Examination
-from analyzer.examine import name_devices, resolve
+from analyzer.examine import resolve
+from analyzer.judging import in_context, judged
 from analyzer.keys import KeyRing
 from analyzer.limits import Limits, Watch
 from analyzer.model import SCHEMA_NAME, TOOL_NAME, CaptureReport, InputProblem, KeyRow, Report, Session, Tool, Totals
 from analyzer.names import NameLog
 from analyzer.packet import Problem
-from analyzer.sessions import assemble
 from analyzer.stories import stories_across, tell
 from analyzer.times import rfc3339
 from analyzer.unreached import advice, lonely_tests, silent_devices, stored_hosts, unreached
@@ -137,7 +135,8 @@ def examined(
     cases += unreached(cases, lookups, ring, capture.last_ns or 0)
     cases.sort(key=lambda case: (case.first_frame, case.last_frame))
     digits = capture.digits
-    sessions, too_much = limits.trimmed(_judged(cases, capture, ring, names), allowed)
+    context = in_context(cases, ring.with_secrets(capture.secrets), capture.last_ns or 0, names.probes())
+    sessions, too_much = limits.trimmed(judged(cases, context, digits), allowed)
     problems = [*capture.problems, *problems, *limits.of_cases(cases), *too_much]
     if options.show_secrets:
         sessions = _with_secrets(sessions, cases)
@@ -218,20 +217,3 @@ def _cases(
     cases.extend(examination.cases())
     cases.sort(key=lambda case: (case.first_frame, case.last_frame))
     return cases, table.problems
-
-
-def _judged(cases: list[Case], capture: Capture | TsharkCapture, ring: KeyRing, names: NameLog) -> tuple[Session, ...]:
-    ring = ring.with_secrets(capture.secrets)
-    context = Context(ring, end_ns=capture.last_ns or 0, probes=names.probes())
-    if any(case.handshake == "dtls" for case in cases):
-        from analyzer.flows import open_all
-
-        open_all(cases, ring)
-    name_devices(cases, ring)
-    for case in cases:
-        context.register(case)
-    context.settle()
-    return tuple(
-        assemble(case, judge(case, context), context, f"s{number}", capture.digits)
-        for number, case in enumerate(cases, 1)
-    )

@@ -45,6 +45,7 @@ ROOMS: dict[str, set[str]] = {
     "analyzer.incidents": {"analyzer.model", "analyzer.times", "analyzer.case", "analyzer.conversations", "analyzer.flows"},
     "analyzer.stories": {"dissectors", "analyzer.model", "analyzer.case", "analyzer.firmware"},
     "analyzer.sessions": {"dissectors", "analyzer.model", "analyzer.times", "analyzer.case", "analyzer.diagnosis", "analyzer.incidents"},
+    "analyzer.judging": {"analyzer.model", "analyzer.case", "analyzer.names", "analyzer.keys", "analyzer.flows", "analyzer.examine", "analyzer.diagnosis", "analyzer.sessions"},
     "analyzer.devicelog": {"dissectors", "analyzer.errors", "analyzer.model", "analyzer.firmware"},
     "analyzer.explain": {"dissectors", "analyzer.model", "analyzer.firmware", "analyzer.devicelog"},
     "analyzer.logged": {"dissectors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.keys", "analyzer.stories", "analyzer.devicelog"},
@@ -52,11 +53,11 @@ ROOMS: dict[str, set[str]] = {
     "analyzer.pipeline": {
         "analyzer.errors", "analyzer.packet", "analyzer.times", "analyzer.model", "analyzer.case", "analyzer.capture", "analyzer.conversations",
         "analyzer.names", "analyzer.limits", "analyzer.keys", "analyzer.flows", "analyzer.examine", "analyzer.examination", "analyzer.disclosure",
-        "analyzer.unreached", "analyzer.diagnosis", "analyzer.stories", "analyzer.sessions", "analyzer.logged",
+        "analyzer.unreached", "analyzer.judging", "analyzer.stories", "analyzer.logged",
     },
     "analyzer.live": {
         "analyzer.errors", "analyzer.packet", "analyzer.model", "analyzer.case", "analyzer.capture", "analyzer.conversations", "analyzer.names",
-        "analyzer.keys", "analyzer.flows", "analyzer.examine", "analyzer.unreached", "analyzer.diagnosis", "analyzer.sessions", "analyzer.pipeline",
+        "analyzer.keys", "analyzer.flows", "analyzer.examine", "analyzer.unreached", "analyzer.judging", "analyzer.pipeline",
     },
     # What becomes of a report.
     "analyzer.exports": {
@@ -76,7 +77,7 @@ ROOMS: dict[str, set[str]] = {
 }  # fmt: skip
 #: Packages that only these modules may import: heavy, or tied to a licence.
 ONLY_IN = {
-    "scapy": {"analyzer/capture/scapy_link.py", "analyzer/live.py", "analyzer/capture/live.py"},
+    "scapy": {"analyzer/capture/scapy_link.py"},
     "pyshark": {"analyzer/capture/tshark_reader.py"},
     "typer": {"analyzer/cli"},
 }
@@ -159,3 +160,10 @@ def test_heavy_packages_stay_behind_their_module(library: str) -> None:
         relative = path.relative_to(ROOT).as_posix()
         if any(_within(imported, library) for imported in _imports(path)):
             assert any(relative.startswith(place) for place in ONLY_IN[library]), relative
+
+
+@pytest.mark.parametrize(("here", "other"), [("lightssl", "dtls"), ("dtls", "lightssl")])
+def test_the_dissectors_know_nothing_of_each_other(here: str, other: str) -> None:
+    files = list((ROOT / "dissectors" / here).rglob("*.py"))
+    assert len(files) > 5
+    assert [path.name for path in files if any(_within(name, f"dissectors.{other}") for name in _imports(path))] == []
