@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -266,3 +267,65 @@ def test_a_terminal_is_asked_for_the_passphrase(tmp_path: Path) -> None:
     assert b"open sesame" not in shown, "the passphrase is not echoed"
     assert b"RSA private key" in shown
     assert b"unusable" not in shown
+
+
+# -- near misses and empty key folders -------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "meant"),
+    [
+        (("help",), "analyze --help"),
+        (("version",), "analyze --version"),
+        (("key", CAPTURES), "analyze keys"),
+        (("expalin", "-19"), "analyze explain"),
+        (("batchh", CAPTURES, "--store", "x.sqlite"), "analyze batch"),
+    ],
+)
+def test_a_word_that_is_nearly_a_command_is_told_which(words: tuple[object, ...], meant: str) -> None:
+    done = run(*words)
+    assert done.returncode == 3 and not done.stdout
+    assert f"no such file or folder (did you mean `{meant}`?)" in done.stderr.decode()
+
+
+@pytest.mark.parametrize("word", ["mycapture", "key.pcap", "./key", "keys.pcapng"])
+def test_a_file_that_is_not_there_is_taken_for_no_command(word: str) -> None:
+    done = run(word)
+    assert done.returncode == 3 and b"did you mean" not in done.stderr
+
+
+def test_a_file_called_nearly_like_a_command_and_a_glob_are_files(tmp_path: Path) -> None:
+    (tmp_path / "key").write_bytes((GOOD / "capture.pcap").read_bytes())
+    for word in ("key", "ke*", "key*"):
+        done = subprocess.run(
+            [sys.executable, "-m", "analyzer", word, "-q"], cwd=tmp_path, capture_output=True, check=False,
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+
+
+def test_a_wrong_value_is_told_in_our_words() -> None:
+    for words in (
+        ("x.pcap", "--format", "htm"),
+        ("batch", "x", "--format", "htm"),
+        ("explain", "x", "--format", "htm"),
+    ):
+        done = run(*words)
+        told = done.stderr.decode()
+        assert done.returncode == 2 and "'htm' is not one of" in told
+        assert "Value error" not in told and "analyze capture" not in told
+    assert "analyze capture" not in run("x.pcap", "--nosuch").stderr.decode()
+
+
+def test_a_key_folder_without_keys_is_said(tmp_path: Path) -> None:
+    (tmp_path / "text").mkdir()
+    (tmp_path / "text" / "readme.txt").write_text("no key here")
+    (tmp_path / "empty").mkdir()
+    capture = GOOD / "capture.pcap"
+    for keys in ("text", "empty"):
+        done = run(capture, "--keys", tmp_path / keys, "-q")
+        assert done.returncode == 0
+        assert done.stderr.decode() == f"analyze: {tmp_path / keys}: no key was found there\n"
+    both = run(capture, "--keys", tmp_path / "empty", "--keys", GOOD / "keys", "-q").stderr.decode()
+    assert both == f"analyze: {tmp_path / 'empty'}: no key was found there\n"
+    assert not run(capture, "--keys", GOOD / "keys", "-q").stderr

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from difflib import get_close_matches
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -9,7 +12,13 @@ from typer.core import TyperGroup
 
 from analyzer import __version__
 from analyzer.cli import annotate, batch, default, explain, fleet, keys, live, schema, watch, wireshark
+from analyzer.errors import InputError
 
+_NAME = re.compile(r"[a-z][a-z-]*")
+#: Words for which there is an option.
+_ASKING = {"help": "--help", "usage": "--help", "version": "--version"}
+#: How alike a word and a command's name must be for the one to be meant (0 to 1).
+_NEAR_MISS = 0.75
 _OWN_OPTIONS = frozenset({"-h", "--help", "--version", "--install-completion", "--show-completion"})
 
 
@@ -21,10 +30,32 @@ class DefaultGroup(TyperGroup):
     """
 
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:  # noqa: ANN401 - click's context, which typer hides
-        """The words, with the default action's name in front where they name no sub-command."""
+        """The words, with the default action's name in front where they name no sub-command.
+
+        Raises InputError for a first word that is neither a sub-command nor a file, but nearly the former.
+        """
         if args and args[0] not in self.commands and args[0] not in _OWN_OPTIONS:
+            meant = self._meant(args[0])
+            if meant is not None and not Path(args[0]).exists():
+                raise InputError(args[0], "no such file or folder", f"did you mean `{ctx.command_path} {meant}`?")
             args = [default.NAME, *args]
         return super().parse_args(ctx, args)
+
+    def _meant(self, word: str) -> str | None:
+        if word in _ASKING or not _NAME.fullmatch(word):
+            return _ASKING.get(word)
+        names = [name for name, command in self.commands.items() if not command.hidden]
+        return next(iter(get_close_matches(word, names, 1, _NEAR_MISS)), None)
+
+    def invoke(self, ctx: Any) -> Any:  # noqa: ANN401 - as above
+        """Run the command; a value that is not allowed is told without the words of the library that found out."""
+        try:
+            return super().invoke(ctx)
+        except Exception as error:
+            message = getattr(error, "message", None)
+            if isinstance(message, str):
+                error.message = message.removeprefix("Value error, ")  # type: ignore[attr-defined]  # click's
+            raise
 
     def format_usage(self, ctx: Any, formatter: Any) -> None:  # noqa: ANN401 - click's, which typer hides
         """Both forms, the default action first."""

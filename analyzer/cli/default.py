@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
+from typer.core import TyperCommand
 
 from analyzer.cli import options
 from analyzer.cli.capturing import Engine, Format, Request, run
@@ -27,9 +28,25 @@ Exit status: 0 every session healthy, 1 at least one failing, 2 usage, 3 an inpu
 not be read or finished, 4 no device session found."""
 
 
+_CLICKS: Any = TyperCommand.context_class
+
+
+class _Context(_CLICKS):  # type: ignore[misc]  # click's, which typer hides
+    """The default action is called by the program's name alone: its own stands in no list and in no message."""
+
+    @property
+    def command_path(self) -> str:
+        """As the user types it."""
+        return str(self.parent.command_path)
+
+
+class _Default(TyperCommand):
+    context_class = _Context
+
+
 def register(app: typer.Typer) -> None:
     """Add the default action under its (hidden) name."""
-    app.command(NAME, hidden=True)(capture)
+    app.command(NAME, cls=_Default, hidden=True)(capture)
 
 
 def capture(

@@ -38,7 +38,15 @@ def load(paths: Sequence[Path], passphrase_file: Path | None) -> KeyRing:
             break
         known = (*known, given)
         ring = load_keys(tuple(paths), passphrases=known)
+    _say_where_none_is(paths, ring)
     return ring
+
+
+def _say_where_none_is(paths: Sequence[Path], ring: KeyRing) -> None:
+    """A note for each place that was given for its keys and holds none: easily the wrong folder."""
+    for path in paths:
+        if not ring.keys or (path.is_dir() and not any(item.is_file() for item in path.rglob("*"))):
+            print(printable(f"analyze: {path}: no key was found there"), file=sys.stderr)
 
 
 def _needs_passphrase(problem: str | None) -> bool:
