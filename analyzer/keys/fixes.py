@@ -125,33 +125,43 @@ class Fixes:
 
     def _rewritten(self, key: Key, tool: Algorithm) -> tuple[str, Sequence[str]]:
         """The same key, written as a device reads it: from this file, or from another that has all of it."""
-        name = key.device_id or _ID
-        target = self._free(f"{name}.{'pkcs1' if tool == 'rsa' else 'sec1'}", ".der") + ".der"
-        text = f"Write the same key as {'PKCS#1' if tool == 'rsa' else 'SEC1'} and load that (over USB). {_KEPT}"
-        if tool == "rsa":
-            text += f" {commands.OLD_OPENSSL}."
-        alike = [other for other in self._ring.for_device(key.device_id, Role.DEVICE_PRIVATE) if other is not key]
-        for source in (key, *alike):
-            if source.fingerprint != key.fingerprint or source.fingerprint is None or _cut(source):
-                continue
-            cut, file, form = self._file_of(source)
-            return text, (*cut, *commands.rewritten(file, form, tool, target))
-        told, lines = self._new_pair(key.device_id, tool)
-        return f"{_PART} {_lower(told)}", lines
+        own = self._ring.for_device(key.device_id, Role.DEVICE_PRIVATE)
+        alike = (other for other in (key, *own) if other.fingerprint == key.fingerprint and not _cut(other))
+        source = next(alike, None) if key.fingerprint is not None else None
+        if source is None:
+            told, lines = self._new_pair(key.device_id, tool)
+            return f"{_PART} {_lower(told)}", lines
+        name, kind = ("pkcs1", "PKCS#1") if tool == "rsa" else ("sec1", "SEC1")
+        target = self._free(f"{key.device_id or _ID}.{name}", ".der") + ".der"
+        cut, file, form = self._file_of(source)
+        lines = (*cut, *commands.rewritten(file, form, tool, target))
+        text = f"Write the same key as {kind} and load that (over USB)."
+        old = f" {commands.OLD_OPENSSL}." if tool == "rsa" else ""
+        if self._is_on_file(key) or not any(other.superseded for other in own):
+            return f"{text} {_KEPT}{old}", lines
+        # It was to replace another key, which lies here as well: the cloud may still have that one.
+        told, given = self.give_cloud(source)
+        return f"{text}{old} {told}", (*lines, *given)
+
+    def _is_on_file(self, key: Key) -> bool:
+        """Whether a copy of the cloud's shows that it has the public half of ``key``."""
+        copies = self._ring.for_device(key.device_id, Role.CLOUD_COPY)
+        return key.fingerprint is not None and any(copy.fingerprint == key.fingerprint for copy in copies)
 
     def _at_hand(self, key: Key) -> Key | None:
-        """The key that was to replace ``key``, a damaged read-out, when it lies beside it ready to be loaded."""
+        """The key that was to replace ``key``, a damaged read-out, when it lies beside it in one piece."""
         if not key.superseded:
             return None
-        beside = self._ring.for_device(key.device_id, Role.DEVICE_PRIVATE)
+        beside = self._ring.for_device(key.device_id, Role.DEVICE_PRIVATE, key.algorithm)
         ready = (other for other in beside if not other.superseded and other.encoding == "der" and not other.part)
-        return next((other for other in ready if other.status == "ok" and other.algorithm == key.algorithm), None)
+        return next((other for other in ready if other.status == "ok" or (_is_pkcs8(other) and not _cut(other))), None)
 
     def _load(self, key: Key) -> tuple[str, Sequence[str]]:
         """Write to the device the key that lies here for it."""
+        if _is_pkcs8(key):
+            return self._rewritten(key, _tool_of(key))
         load = commands.load(quoted(key.file))
-        copies = self._ring.for_device(key.device_id, Role.CLOUD_COPY)
-        if any(copy.fingerprint == key.fingerprint for copy in copies):
+        if self._is_on_file(key):
             return f"Load the pair that is at hand (over USB); the cloud has its public half. {_FLASH}", (load,)
         public, made, told = self._public(key)
         given, lines = self._given(key.device_id, _tool_of(key), public)
@@ -258,6 +268,11 @@ def together(findings: Sequence[FileFinding], most: int) -> tuple[str, tuple[str
     for found in findings[:most]:
         lines.update(dict.fromkeys(found.finding.commands))
     return first.remedy, tuple(lines), min(most, len(findings)) if first.commands else len(findings)
+
+
+def _is_pkcs8(key: Key) -> bool:
+    """Whether this is a sound key that a device cannot read as it is written."""
+    return any(finding.fix in ("pkcs1", "sec1") for finding in key.findings)
 
 
 def _tool_of(key: Key) -> Algorithm:

@@ -142,8 +142,8 @@ def format_keys_text(report: KeysReport, style: Style) -> Iterator[str]:
         yield from _heading(pen, device, brief=brief)
         if not brief:
             yield from faults.of(device)
-            yield from _details(pen, device)
-    yield from _others(pen, report)
+            yield from _details(pen, device, faults)
+    yield from _others(pen, report, faults)
     yield from faults.rest()
     if faults.commands:
         yield "\nThe commands are for a shell in the key folder.\n"
@@ -192,7 +192,7 @@ def _heading(pen: Pen, device: DeviceKeys, *, brief: bool) -> Iterator[str]:
         yield f"{' ' * _ROW}{line}\n"
 
 
-def _details(pen: Pen, device: DeviceKeys) -> Iterator[str]:
+def _details(pen: Pen, device: DeviceKeys, faults: _Faults) -> Iterator[str]:
     """What was compared, as far as the heading has not said it, and the keys."""
     marks = {True: pen.glyphs.ok, False: pen.glyphs.bad, None: pen.glyphs.unsure}
     asked = {pair.left for pair in device.pairs if pair.doubtful}
@@ -207,7 +207,8 @@ def _details(pen: Pen, device: DeviceKeys) -> Iterator[str]:
         ("server key", device.server_key),
     ):
         for key in keys:
-            yield from _key_row(pen, f"{' ' * _ROW}{name}", key, device.verdict)
+            told = faults.tell_of(key) or (key.problem or "") in device.verdict
+            yield from _key_row(pen, f"{' ' * _ROW}{name}", key, told=told)
         if not keys and name == "device public" and device.own_fingerprint:
             parts = (f"SHA256:{device.own_fingerprint[:SHORT]}", "derived from the private key")
             yield from _parts(pen, f"{' ' * _ROW}{name}", parts)
@@ -229,8 +230,8 @@ def _address(address: ServerAddress) -> str:
     return f"{address.host}, {port}"
 
 
-def _key_row(pen: Pen, lead: str, key: Key, said: str = "", *, of_whom: bool = False) -> Iterator[str]:
-    """A key by its fingerprint, kind and file; what is wrong with it unless ``said`` has it."""
+def _key_row(pen: Pen, lead: str, key: Key, *, told: bool, of_whom: bool = False) -> Iterator[str]:
+    """A key by its fingerprint, kind and file; what is wrong with it unless that is ``told`` elsewhere."""
     shown = f"SHA256:{key.fingerprint[:SHORT]}" if key.fingerprint else "-" * (SHORT + 7)
     parts = [shown, f"{key.kind}{f', {key.bits} bits' if key.bits else ''}", key.file]
     if key.part:
@@ -238,7 +239,7 @@ def _key_row(pen: Pen, lead: str, key: Key, said: str = "", *, of_whom: bool = F
     if of_whom and key.device_id:
         parts.append(f"of {key.device_id}")
     if key.problem:
-        parts.append(pen.glyphs.bad if key.problem in said else f"{pen.glyphs.bad} {key.problem}")
+        parts.append(pen.glyphs.bad if told else f"{pen.glyphs.bad} {key.problem}")
     yield from _parts(pen, lead, parts)
 
 
@@ -264,7 +265,7 @@ def _parts(pen: Pen, lead: str, parts: Iterable[str], indent: int = _NAMED, gap:
     yield line.rstrip() + "\n"
 
 
-def _others(pen: Pen, report: KeysReport) -> Iterator[str]:
+def _others(pen: Pen, report: KeysReport, faults: _Faults) -> Iterator[str]:
     """Keys that are in no device's row: the cloud's, session secrets, and those of unknown device."""
     shown = {
         id(key)
@@ -275,7 +276,7 @@ def _others(pen: Pen, report: KeysReport) -> Iterator[str]:
     if rest:
         yield "\nOther keys\n"
     for key in rest:
-        yield from _key_row(pen, f"  {key.role.value}", key, of_whom=True)
+        yield from _key_row(pen, f"  {key.role.value}", key, told=faults.tell_of(key), of_whom=True)
 
 
 @dataclass(frozen=True, slots=True)
@@ -322,6 +323,11 @@ class _Faults:
                 continue
             kept.setdefault((SEVERITIES.index(finding.severity), finding.code, finding.summary), []).append(found)
         yield from (_Group(tuple(members)) for _, members in sorted(kept.items(), key=lambda item: item[0][:2]))
+
+    def tell_of(self, key: Key) -> bool:
+        """Whether a finding has more to say of what makes this key unusable than the headings have."""
+        errors = (finding.code for finding in key.findings if finding.severity == "error")
+        return any((key.device_id, code) not in self._said for code in errors)
 
     def of(self, device: DeviceKeys) -> Iterator[str]:
         """What is about this device only, below its heading; a remedy for several faults once."""

@@ -188,6 +188,18 @@ def test_a_damaged_read_out_beside_no_file_that_can_be_loaded(tmp_path):
     assert found(tmp_path, "device-key-damaged").commands[0] == f"openssl genrsa -out {DEVICE}_rsa_new2.pem 1024"
 
 
+def test_a_damaged_read_out_beside_a_pair_that_cannot_be_loaded_as_it_is(tmp_path):
+    """`keys doctor` with OpenSSL 3 that stopped at the backup: both files have one remedy, and the cloud has neither key."""
+    put(tmp_path, pre_ID_new__der=JUNK, ID_new__der=KEY.pkcs8, ID_new__pub__pem=KEY.public_pem)
+    told = found(tmp_path, "device-key-damaged")
+    assert told.commands == (
+        f"openssl rsa -inform DER -in {DEVICE}_new.der -traditional -outform DER -out {DEVICE}.pkcs1.der",
+        f"particle keys load {DEVICE}.pkcs1.der",
+        f"particle keys send {DEVICE} {DEVICE}_new.pub.pem",
+    )
+    assert found(tmp_path, "pkcs8-in-tcp-device").commands == told.commands
+
+
 def test_the_copy_of_a_custom_cloud_is_put_there(tmp_path):
     put(tmp_path, ID__der=KEY.pkcs1, ID__pub__pem=SECOND.public_pem, default_key__pem=CLOUD.private_pem)
     told = found(tmp_path, "cloud-copy-differs")
