@@ -136,9 +136,11 @@ def format_keys_text(report: KeysReport, style: Style) -> Iterator[str]:
     pen = Pen(style)
     faults = _Faults(pen, report)
     yield "\n  ".join(pen.fold(_headline(report), pen.width - 3)) + "\n"
+    brief = False
     for device in sorted(report.devices, key=lambda device: (not device.bad, not device.doubtful)):
-        brief = not (device.bad or device.doubtful or style.verbose)
-        yield "\n"
+        before, brief = brief, not (device.bad or device.doubtful or style.verbose)
+        if not (before and brief):
+            yield "\n"
         yield from _heading(pen, device, brief=brief)
         if not brief:
             yield from faults.of(device)
