@@ -141,6 +141,7 @@ def _unusable(case: Case, context: Context) -> tuple[Code, str] | None:
     return None
 
 
+# fmt: off
 #: All that has a say in such a verdict, in its order.
 PAGE: Page[View] = Page(
     "a name that led to no connection",
@@ -148,17 +149,14 @@ PAGE: Page[View] = Page(
         Group(
             "",
             (
-                Row(no_address, "does DNS give no address?", (Code.CONNECT_UNANSWERED,)),
-                Row(
-                    unusable_key,
-                    "UDP: is a key of the device in the folder none that parses?",
-                    (Code.DEVICE_KEY_CORRUPT, Code.SERVER_KEY_ERASED),
-                ),
-                Row(silent_device, "otherwise", (Code.CAPTURE_INCOMPLETE,)),
+                Row(no_address,    "does DNS give no address?",                                   (Code.CONNECT_UNANSWERED,)),
+                Row(unusable_key,  "UDP: is a key of the device in the folder none that parses?", (Code.DEVICE_KEY_CORRUPT, Code.SERVER_KEY_ERASED)),
+                Row(silent_device, "otherwise",                                                   (Code.CAPTURE_INCOMPLETE,)),
             ),
         ),
     ),
 )
+# fmt: on
 
 
 def judge(case: Case, seen: Unreached, context: Context) -> Draft:

@@ -34,6 +34,7 @@ UNKNOWN: Row[View] = Row(
 AFTERWARDS: tuple[Afterwards[View], ...] = (
     Afterwards(sound.datagrams, "a UDP checksum fails in the frames it rests on: at most inferred"),
 )
+# fmt: off
 #: A session that was resumed: there is no handshake to judge.
 RESUMED: Page[View] = Page(
     "a UDP session that is resumed",
@@ -41,16 +42,14 @@ RESUMED: Page[View] = Page(
         Group(
             "",
             (
-                Row(resumed.unseen, "is nothing of the device in the capture?", (Code.CAPTURE_INCOMPLETE,)),
+                Row(resumed.unseen,     "is nothing of the device in the capture?",          (Code.CAPTURE_INCOMPLETE,)),
                 CORRUPT,
-                Row(resumed.refused, "is an alert the only answer?", (Code.SESSION_LOST,)),
-                Row(resumed.unanswered, "is there no answer at all?", (Code.SESSION_LOST, Code.CAPTURE_INCOMPLETE)),
+                Row(resumed.refused,    "is an alert the only answer?",                      (Code.SESSION_LOST,)),
+                Row(resumed.unanswered, "is there no answer at all?",                        (Code.SESSION_LOST, Code.CAPTURE_INCOMPLETE)),
                 CLOSED,
                 SILENT,
-                Row(
-                    resumed.late_start, "does nothing tell it from a session begun before?", (Code.CAPTURE_INCOMPLETE,)
-                ),
-                Row(resumed.healthy, "otherwise", (Code.HEALTHY,)),
+                Row(resumed.late_start, "does nothing tell it from a session begun before?", (Code.CAPTURE_INCOMPLETE,)),
+                Row(resumed.healthy,    "otherwise",                                         (Code.HEALTHY,)),
             ),
         ),
     ),
@@ -66,15 +65,15 @@ HANDSHAKE: Page[View] = Page(
                 Row(session.displaced, "did the cloud end it as the same id came again?", (Code.SESSION_DISPLACED,)),
                 CLOSED,
                 SILENT,
-                Row(session.healthy, "otherwise", (Code.HEALTHY,)),
+                Row(session.healthy,   "otherwise",                                       (Code.HEALTHY,)),
             ),
         ),
         Group(
             "",
             (
-                Row(opening.one_direction, "is only one direction in the capture?", (Code.CAPTURE_INCOMPLETE,)),
-                Row(opening.cut_packets, "is the ClientHello not whole?", (Code.CAPTURE_INCOMPLETE,)),
-                Row(opening.late_start, "does the capture start in mid-handshake?", (Code.CAPTURE_INCOMPLETE,)),
+                Row(opening.one_direction, "is only one direction in the capture?",         (Code.CAPTURE_INCOMPLETE,)),
+                Row(opening.cut_packets,   "is the ClientHello not whole?",                 (Code.CAPTURE_INCOMPLETE,)),
+                Row(opening.late_start,    "does the capture start in mid-handshake?",      (Code.CAPTURE_INCOMPLETE,)),
                 Row(opening.wrong_profile, "does the server not speak Particle's profile?", (Code.PROFILE_MISMATCH,)),
             ),
         ),
@@ -83,28 +82,16 @@ HANDSHAKE: Page[View] = Page(
             (
                 OTHER_KEY,
                 UNKNOWN,
-                Row(session.ended_at_once, "does an alert end it before the Hello?", (Code.HANDSHAKE_REJECTED,)),
-                Row(
-                    session.hello_to_come,
-                    "does the capture end before the Hello is due?",
-                    (Code.HEALTHY, Code.CAPTURE_INCOMPLETE),
-                ),
-                Row(session.no_hello, "does the device say no Hello?", (Code.HANDSHAKE_STALLED,)),
-                Row(
-                    session.unanswered_hello,
-                    "is the Hello not acknowledged?",
-                    (Code.HELLO_UNANSWERED, Code.CAPTURE_INCOMPLETE),
-                ),
+                Row(session.ended_at_once,    "does an alert end it before the Hello?",        (Code.HANDSHAKE_REJECTED,)),
+                Row(session.hello_to_come,    "does the capture end before the Hello is due?", (Code.HEALTHY, Code.CAPTURE_INCOMPLETE)),
+                Row(session.no_hello,         "does the device say no Hello?",                 (Code.HANDSHAKE_STALLED,)),
+                Row(session.unanswered_hello, "is the Hello not acknowledged?",                (Code.HELLO_UNANSWERED, Code.CAPTURE_INCOMPLETE)),
             ),
         ),
         Group(
             "device-certificate",
             (
-                Row(
-                    device.damaged_key,
-                    "does CertificateVerify fail under the key the device shows?",
-                    (Code.DEVICE_KEY_CORRUPT,),
-                ),
+                Row(device.damaged_key, "does CertificateVerify fail under the key the device shows?", (Code.DEVICE_KEY_CORRUPT,)),
                 OTHER_KEY,
                 UNKNOWN,
             ),
@@ -112,69 +99,30 @@ HANDSHAKE: Page[View] = Page(
         Group(
             "",
             (
-                Row(device.rejected, "does the cloud send an alert behind its answer?", (Code.HANDSHAKE_REJECTED,)),
-                Row(
-                    device.stalled,
-                    "does the device go on, and the cloud never finish?",
-                    (Code.HANDSHAKE_STALLED, Code.CAPTURE_INCOMPLETE),
-                ),
-                Row(
-                    server.wrong_server_key,
-                    "is the answer signed, and not by the stored key?",
-                    (Code.SERVER_KEY_MISMATCH,),
-                ),
-                Row(server.device_says_so, "does the device answer with alert 51?", (Code.SERVER_KEY_MISMATCH,)),
-                Row(
-                    server.another_server,
-                    "the stored key is this cloud's: is the answer signed by nobody known?",
-                    (Code.HANDSHAKE_STALLED,),
-                ),
-                Row(server.unknown_signature, "is the answer signed by nobody known?", (Code.SERVER_KEY_MISMATCH,)),
-                Row(server.erased_server_key, "is the stored key no key?", (Code.SERVER_KEY_ERASED,)),
-                Row(
-                    server.one_of_these,
-                    "the device is unknown: is a stored key of the folder refuted?",
-                    (Code.SERVER_KEY_MISMATCH,),
-                ),
-                Row(
-                    server.refused_by_device,
-                    "does the device send another alert?",
-                    (Code.HANDSHAKE_REJECTED, Code.PROFILE_MISMATCH),
-                ),
-                Row(
-                    server.stalled,
-                    "does the device not take the answer?",
-                    (Code.HANDSHAKE_STALLED, Code.CAPTURE_INCOMPLETE),
-                ),
-                Row(opening.refused, "is the ClientHello answered with ICMP?", (Code.CONNECT_REFUSED,)),
-                Row(opening.rejected_at_once, "is it answered with a fatal alert?", (Code.HANDSHAKE_REJECTED,)),
-                Row(
-                    opening.repeated_certificate,
-                    "does the cloud repeat a certificate of an earlier attempt?",
-                    (Code.PROFILE_MISMATCH,),
-                ),
-                Row(
-                    opening.repeated_answer,
-                    "does the cloud only repeat an earlier attempt's answer?",
-                    (Code.HANDSHAKE_STALLED,),
-                ),
-                Row(
-                    opening.after_cookie,
-                    "does it end behind the cookie?",
-                    (Code.HANDSHAKE_STALLED, Code.CAPTURE_INCOMPLETE),
-                ),
-                Row(opening.somebody_else, "is what comes back no DTLS?", (Code.NOT_THE_CLOUD,)),
-                Row(
-                    opening.unanswered,
-                    "is the ClientHello not answered at all?",
-                    (Code.CONNECT_UNANSWERED, Code.CAPTURE_INCOMPLETE),
-                ),
-                Row(opening.untold, "otherwise", (Code.CAPTURE_INCOMPLETE,)),
+                Row(device.rejected,              "does the cloud send an alert behind its answer?",                       (Code.HANDSHAKE_REJECTED,)),
+                Row(device.stalled,               "does the device go on, and the cloud never finish?",                    (Code.HANDSHAKE_STALLED, Code.CAPTURE_INCOMPLETE)),
+                Row(server.wrong_server_key,      "is the answer signed, and not by the stored key?",                      (Code.SERVER_KEY_MISMATCH,)),
+                Row(server.device_says_so,        "does the device answer with alert 51?",                                 (Code.SERVER_KEY_MISMATCH,)),
+                Row(server.another_server,        "the stored key is this cloud's: is the answer signed by nobody known?", (Code.HANDSHAKE_STALLED,)),
+                Row(server.unknown_signature,     "is the answer signed by nobody known?",                                 (Code.SERVER_KEY_MISMATCH,)),
+                Row(server.erased_server_key,     "is the stored key no key?",                                             (Code.SERVER_KEY_ERASED,)),
+                Row(server.one_of_these,          "the device is unknown: is a stored key of the folder refuted?",         (Code.SERVER_KEY_MISMATCH,)),
+                Row(server.refused_by_device,     "does the device send another alert?",                                   (Code.HANDSHAKE_REJECTED, Code.PROFILE_MISMATCH)),
+                Row(server.stalled,               "does the device not take the answer?",                                  (Code.HANDSHAKE_STALLED, Code.CAPTURE_INCOMPLETE)),
+                Row(opening.refused,              "is the ClientHello answered with ICMP?",                                (Code.CONNECT_REFUSED,)),
+                Row(opening.rejected_at_once,     "is it answered with a fatal alert?",                                    (Code.HANDSHAKE_REJECTED,)),
+                Row(opening.repeated_certificate, "does the cloud repeat a certificate of an earlier attempt?",            (Code.PROFILE_MISMATCH,)),
+                Row(opening.repeated_answer,      "does the cloud only repeat an earlier attempt's answer?",               (Code.HANDSHAKE_STALLED,)),
+                Row(opening.after_cookie,         "does it end behind the cookie?",                                        (Code.HANDSHAKE_STALLED, Code.CAPTURE_INCOMPLETE)),
+                Row(opening.somebody_else,        "is what comes back no DTLS?",                                           (Code.NOT_THE_CLOUD,)),
+                Row(opening.unanswered,           "is the ClientHello not answered at all?",                               (Code.CONNECT_UNANSWERED, Code.CAPTURE_INCOMPLETE)),
+                Row(opening.untold,               "otherwise",                                                             (Code.CAPTURE_INCOMPLETE,)),
             ),
         ),
     ),
     AFTERWARDS,
 )
+# fmt: on
 
 
 def judge(view: View) -> Draft:

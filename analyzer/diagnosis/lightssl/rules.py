@@ -15,81 +15,70 @@ from analyzer.diagnosis.lightssl.view import View
 from analyzer.diagnosis.rule import Afterwards, Group, Page, Row
 from analyzer.model import Code
 
+# fmt: off
 ALWAYS: Group[View] = Group(
     "",
     (
-        Row(opening.refused, "is the SYN answered with RST or ICMP?", (Code.CONNECT_REFUSED,)),
-        Row(opening.unanswered, "is the SYN not answered at all?", (Code.CONNECT_UNANSWERED, Code.CAPTURE_INCOMPLETE)),
-        Row(opening.one_direction, "is only one direction in the capture?", (Code.CAPTURE_INCOMPLETE,)),
-        Row(opening.late_start, "does the capture start after the handshake?", (Code.CAPTURE_INCOMPLETE,)),
+        Row(opening.refused,       "is the SYN answered with RST or ICMP?",                   (Code.CONNECT_REFUSED,)),
+        Row(opening.unanswered,    "is the SYN not answered at all?",                         (Code.CONNECT_UNANSWERED, Code.CAPTURE_INCOMPLETE)),
+        Row(opening.one_direction, "is only one direction in the capture?",                   (Code.CAPTURE_INCOMPLETE,)),
+        Row(opening.late_start,    "does the capture start after the handshake?",             (Code.CAPTURE_INCOMPLETE,)),
         Row(opening.somebody_else, "do the first bytes name another protocol or a web page?", (Code.NOT_THE_CLOUD,)),
     ),
 )
 SESSION: Group[View] = Group(
     "cloud-hello",
     (
-        Row(session.displaced, "did the cloud close it as the same id came again?", (Code.SESSION_DISPLACED,)),
-        Row(session.corrupt_record, "does a record not decrypt or parse?", (Code.RECORD_CORRUPT,)),
-        Row(session.cut, "a RST, or data sent again and never acknowledged?", (Code.SESSION_DROPPED,)),
-        Row(session.dumb_server, "does the cloud ignore several records?", (Code.SERVER_FAULT, Code.SESSION_DROPPED)),
-        Row(session.healthy, "otherwise", (Code.HEALTHY,)),
+        Row(session.displaced,      "did the cloud close it as the same id came again?", (Code.SESSION_DISPLACED,)),
+        Row(session.corrupt_record, "does a record not decrypt or parse?",               (Code.RECORD_CORRUPT,)),
+        Row(session.cut,            "is it reset, or does TCP stop acknowledging?",      (Code.SESSION_DROPPED,)),
+        Row(session.dumb_server,    "does the cloud ignore several records?",            (Code.SERVER_FAULT, Code.SESSION_DROPPED)),
+        Row(session.healthy,        "otherwise",                                         (Code.HEALTHY,)),
     ),
 )
 HELLO: Group[View] = Group(
     "device-hello",
     (
-        Row(session.corrupt_hello, "does the device's Hello not decrypt?", (Code.RECORD_CORRUPT,)),
-        Row(session.unanswered_hello, "otherwise", (Code.HELLO_UNANSWERED, Code.CAPTURE_INCOMPLETE)),
+        Row(session.corrupt_hello,    "does the device's Hello not decrypt?", (Code.RECORD_CORRUPT,)),
+        Row(session.unanswered_hello, "otherwise",                            (Code.HELLO_UNANSWERED, Code.CAPTURE_INCOMPLETE)),
     ),
 )
 SESSION_KEY: Group[View] = Group(
     "session-key",
     (
-        Row(sessionkey.damaged_device_key, "does only the repaired device key open it?", (Code.DEVICE_KEY_CORRUPT,)),
-        Row(sessionkey.no_key, "does the identity show a slot without a key?", (Code.DEVICE_KEY_CORRUPT,)),
-        Row(sessionkey.stale_copy, "is the cloud's copy not the key the device sends?", (Code.DEVICE_KEY_MISMATCH,)),
-        Row(sessionkey.unusable_device_key, "is the device's key file unusable?", (Code.DEVICE_KEY_CORRUPT,)),
-        Row(sessionkey.changed_signature, "does one bit put back mend the signature?", (Code.SESSION_KEY_UNUSABLE,)),
-        Row(sessionkey.signed_by_another, "is it not signed by the stored key?", (Code.SERVER_SIGNATURE_MISMATCH,)),
-        Row(
-            sessionkey.signature_of_another_message,
-            "is a good signature over something else?",
-            (Code.SERVER_SIGNATURE_MISMATCH,),
-        ),
-        Row(
-            sessionkey.signed_by_nobody_known,
-            "is it signed by no server key in hand?",
-            (Code.SERVER_SIGNATURE_MISMATCH,),
-        ),
-        Row(sessionkey.copy_is_another, "is the cloud's copy not the device's key file?", (Code.DEVICE_KEY_MISMATCH,)),
-        Row(sessionkey.right_copy, "closed to a device key whose copy is right?", (Code.SESSION_KEY_UNUSABLE,)),
-        Row(sessionkey.changed_session_key, "does one bit put back open it?", (Code.SESSION_KEY_UNUSABLE,)),
-        Row(sessionkey.not_for_the_device, "does the device's key not open it?", (Code.DEVICE_KEY_MISMATCH,)),
-        Row(sessionkey.gave_up, "otherwise", (Code.SESSION_KEY_UNUSABLE, Code.CAPTURE_INCOMPLETE)),
+        Row(sessionkey.damaged_device_key,           "does only the repaired device key open it?",            (Code.DEVICE_KEY_CORRUPT,)),
+        Row(sessionkey.no_key,                       "does the identity show a slot without a key?",          (Code.DEVICE_KEY_CORRUPT,)),
+        Row(sessionkey.stale_copy,                   "is the cloud's copy not the key the device sends?",     (Code.DEVICE_KEY_MISMATCH,)),
+        Row(sessionkey.unusable_device_key,          "is the device's key file unusable?",                    (Code.DEVICE_KEY_CORRUPT,)),
+        Row(sessionkey.changed_signature,            "it opens: does one bit put back mend the signature?",   (Code.SESSION_KEY_UNUSABLE,)),
+        Row(sessionkey.signed_by_another,            "it opens: did the stored key not sign it?",             (Code.SERVER_SIGNATURE_MISMATCH,)),
+        Row(sessionkey.signature_of_another_message, "it opens: is the signature over something else?",       (Code.SERVER_SIGNATURE_MISMATCH,)),
+        Row(sessionkey.signed_by_nobody_known,       "it opens: did no server key in hand sign it?",          (Code.SERVER_SIGNATURE_MISMATCH,)),
+        Row(sessionkey.copy_is_another,              "is the cloud's copy not that of the device's file?",    (Code.DEVICE_KEY_MISMATCH,)),
+        Row(sessionkey.right_copy,                   "the copy is right: does the device's key not open it?", (Code.SESSION_KEY_UNUSABLE,)),
+        Row(sessionkey.changed_session_key,          "it stays shut: does one bit put back open it?",         (Code.SESSION_KEY_UNUSABLE,)),
+        Row(sessionkey.not_for_the_device,           "it stays shut: does the device's key not open it?",     (Code.DEVICE_KEY_MISMATCH,)),
+        Row(sessionkey.gave_up,                      "otherwise",                                             (Code.SESSION_KEY_UNUSABLE, Code.CAPTURE_INCOMPLETE)),
     ),
 )
 IDENTITY: Group[View] = Group(
     "identity",
     (
-        Row(
-            sessionkey.truncated,
-            "did part of the 384 bytes come?",
-            (Code.SESSION_KEY_TRUNCATED, Code.CAPTURE_INCOMPLETE),
-        ),
-        Row(identity.erased_server_key, "do the factors of an all-FF key open it?", (Code.SERVER_KEY_ERASED,)),
-        Row(identity.wrong_nonce, "does it open and echo another nonce?", (Code.NONCE_MISMATCH,)),
-        Row(identity.key_of_another_cloud, "does a key open it that is not this cloud's?", (Code.SERVER_KEY_MISMATCH,)),
-        Row(identity.address_of_another_cloud, "is this not the cloud it is set up for?", (Code.SERVER_KEY_MISMATCH,)),
-        Row(identity.no_key_in_slot, "it opens: is what it sends as its key none?", (Code.DEVICE_KEY_CORRUPT,)),
-        Row(identity.damaged_modulus, "it opens: does it send a damaged modulus?", (Code.DEVICE_KEY_CORRUPT,)),
-        Row(identity.other_key_on_file, "it opens: has the cloud another key on file?", (Code.DEVICE_KEY_MISMATCH,)),
-        Row(identity.unknown_device, "it opens: has the cloud no key on file?", (Code.DEVICE_UNKNOWN,)),
-        Row(identity.server_fault, "it opens, the copy is right: did the cloud close?", (Code.SERVER_FAULT,)),
-        Row(unopened.other_key_stored, "it stays shut: is another key stored?", (Code.SERVER_KEY_MISMATCH,)),
-        Row(unopened.changed_on_the_way, "it stays shut: did it change on the way?", (Code.IDENTITY_REJECTED,)),
-        Row(unopened.not_opened, "does this cloud's key not open it?", (Code.SERVER_KEY_MISMATCH,)),
-        Row(unopened.silent_cloud, "did the cloud not close?", (Code.NO_SESSION_KEY, Code.CAPTURE_INCOMPLETE)),
-        Row(unopened.rejected, "otherwise", (Code.IDENTITY_REJECTED,)),
+        Row(sessionkey.truncated,              "did part of the 384 bytes come?",                   (Code.SESSION_KEY_TRUNCATED, Code.CAPTURE_INCOMPLETE)),
+        Row(identity.erased_server_key,        "do the factors of an all-FF key open it?",          (Code.SERVER_KEY_ERASED,)),
+        Row(identity.wrong_nonce,              "does it open and echo another nonce?",              (Code.NONCE_MISMATCH,)),
+        Row(identity.key_of_another_cloud,     "does a key open it that is not this cloud's?",      (Code.SERVER_KEY_MISMATCH,)),
+        Row(identity.address_of_another_cloud, "is this not the cloud it is set up for?",           (Code.SERVER_KEY_MISMATCH,)),
+        Row(identity.no_key_in_slot,           "it opens: is what it sends as its key none?",       (Code.DEVICE_KEY_CORRUPT,)),
+        Row(identity.damaged_modulus,          "it opens: does it send a damaged modulus?",         (Code.DEVICE_KEY_CORRUPT,)),
+        Row(identity.other_key_on_file,        "it opens: has the cloud another key on file?",      (Code.DEVICE_KEY_MISMATCH,)),
+        Row(identity.unknown_device,           "it opens: has the cloud no key on file?",           (Code.DEVICE_UNKNOWN,)),
+        Row(identity.server_fault,             "it opens, the copy is right: did the cloud close?", (Code.SERVER_FAULT,)),
+        Row(unopened.other_key_stored,         "it stays shut: is another key stored?",             (Code.SERVER_KEY_MISMATCH,)),
+        Row(unopened.changed_on_the_way,       "it stays shut: did it change on the way?",          (Code.IDENTITY_REJECTED,)),
+        Row(unopened.not_opened,               "does this cloud's key not open it?",                (Code.SERVER_KEY_MISMATCH,)),
+        Row(unopened.silent_cloud,             "did the cloud not close?",                          (Code.NO_SESSION_KEY, Code.CAPTURE_INCOMPLETE)),
+        Row(unopened.rejected,                 "otherwise",                                         (Code.IDENTITY_REJECTED,)),
     ),
 )
 NONCE: Group[View] = Group(
@@ -99,12 +88,13 @@ NONCE: Group[View] = Group(
 CONNECTED: Group[View] = Group(
     "",
     (
-        Row(opening.answered_too_late, "did the SYN-ACK come after the device gave up?", (Code.CONNECT_UNANSWERED,)),
-        Row(opening.abandoned, "does the device close before anything was said?", (Code.SESSION_DROPPED,)),
-        Row(opening.closed_before_nonce, "does the other side close?", (Code.CLOSED_BEFORE_NONCE,)),
-        Row(opening.no_nonce, "otherwise", (Code.NO_NONCE, Code.CAPTURE_INCOMPLETE)),
+        Row(opening.answered_too_late,   "did the SYN-ACK come after the device gave up?",  (Code.CONNECT_UNANSWERED,)),
+        Row(opening.abandoned,           "does the device close before anything was said?", (Code.SESSION_DROPPED,)),
+        Row(opening.closed_before_nonce, "does the other side close?",                      (Code.CLOSED_BEFORE_NONCE,)),
+        Row(opening.no_nonce,            "otherwise",                                       (Code.NO_NONCE, Code.CAPTURE_INCOMPLETE)),
     ),
 )
+# fmt: on
 AFTERWARDS: tuple[Afterwards[View], ...] = (
     Afterwards(sound.segments, "a TCP checksum fails in the frames it rests on: at most inferred"),
     Afterwards(
