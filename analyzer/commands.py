@@ -59,6 +59,11 @@ def cloud_public(public: str | None, private: str | None, tool: Algorithm) -> tu
     return target, f"openssl {tool}{form} {option}-in {source} -pubout -outform DER -out {target}"
 
 
+def first_bytes(count: int, file: str, target: str) -> str:
+    """Cut the key out of the dump of a slot."""
+    return f"head -c {count} {file} > {target}"
+
+
 def load_server_key(der: str, host: str, port: int, transport: Transport) -> str:
     """Write a custom cloud's public key and address to the device."""
     return f"particle keys server {der} --host {host}{port_option(port, transport)}"

@@ -68,7 +68,7 @@ def remedies(case: Case, draft: Draft, context: Context, findings: Collection[st
     if "server-address-lost" in findings and draft.code is Code.SERVER_KEY_MISMATCH:
         return tuple(dict.fromkeys(first))  # the same command puts back key and address
     found = [*first, *remedy(draft.code, facts)]
-    if draft.code is Code.IDENTITY_REJECTED and facts.is_particle_cloud and facts.host == case.host:
+    if draft.code is Code.IDENTITY_REJECTED and facts.is_particle_cloud and facts.host is None:
         # It asked for Particle's name, which is also where a device of another cloud goes that lost its address.
         at = len(found) - len(facts.missing)
         found[at:at] = finding_remedy("server-address-lost", replace(facts, host=None, port=None))[:1]
@@ -123,6 +123,7 @@ def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]
         device_address=case.device.address,
         is_particle_cloud=particle,
         family=family_of(case),
+        stored_key=_stored_key(slot, context) if "server-address-lost" in findings else None,
         pkcs8=_only_rewritten(case, context),
         missing=tuple(dict.fromkeys(_missing(case, draft, context, findings))),
     )
@@ -147,6 +148,17 @@ def _only_rewritten(case: Case, context: Context) -> bool:
     return all(
         copy.fingerprint == private.fingerprint for copy in context.own_keys(case, Role.CLOUD_COPY, case.algorithm)
     )
+
+
+def _stored_key(slot: Key | None, context: Context) -> int | None:
+    """Bytes of the key in a custom cloud's slot, when the folder has no other file of that key: it is the one to keep."""
+    if slot is None or slot.spki is None or slot.slot is None or not custom_server(slot):
+        return None
+    kept = slot.encoding == "der" and slot.offset is None and slot.slot.startswith(slot.spki)
+    others = [
+        key for key in context.ring.by_fingerprint(slot.fingerprint or "") if key.role is not Role.DEVICE_SERVER_KEY
+    ]
+    return len(slot.spki) if kept and not others else None
 
 
 def stored_slot(case: Case, context: Context) -> Key | None:
@@ -195,7 +207,9 @@ def _server(
         return here
     if stored is not None and stored.host is not None and "$id" not in stored.host:
         return stored.host, stored.port or HANDSHAKES[case.handshake].port
-    return (None, None) if "server-address-lost" in findings else here
+    # Particle's own name is none that a custom cloud's key and address are written back with.
+    fallen_back = "server-address-lost" in findings or (case.host is not None and particle_name(case.host) is not None)
+    return (None, None) if fallen_back else here
 
 
 def _missing(case: Case, draft: Draft, context: Context, findings: Collection[str]) -> Iterator[str]:

@@ -27,6 +27,10 @@ def weighed(view: View, draft: Draft) -> Draft:
     of_device = draft.stage == "session-key" and view.case.id_source == _OF_THE_FOLDER
     if not of_cloud and not of_device:
         return draft
+    official = view.case.host is not None and particle_name(view.case.host) is not None
+    if of_cloud and here is not None and official:
+        text = f"the device asked for {view.case.host}, Particle's own cloud: {here.key.file} is the key of what answered only if that name was led to a server of your own"
+        return draft.weakened(Certainty.INFERRED, Evidence(text, (view.case.first_frame,)))
     doubts = tuple(_doubts(view))
     if doubts:
         finding = Finding("keys-for-another-device", Certainty.INFERRED, doubts[0].text, doubts[0].frames)
@@ -54,9 +58,8 @@ def _doubts(view: View) -> Iterator[Evidence]:
     stored = view.stored_server_key
     address = stored.server_address if stored is not None else None
     if stored is not None and address is not None and address.host is not None and "$id" not in address.host:
-        official = case.host is not None and particle_name(case.host) is not None
         went = case.cloud.address if address.kind == "ip" else case.host
-        if went is not None and not official and went.lower() != address.host.lower():
+        if went is not None and went.lower() != address.host.lower():
             text = f"{stored.file} says that its device goes to {address}, and this one goes to {case.cloud}: the folder may be another ticket's"
             yield Evidence(text, (case.first_frame,))
     if here is not None and here.why == "folder" and stored is None:
