@@ -99,6 +99,8 @@ class Fixes:
             public, private = None, quoted(key.file)
         elif finding.fix == "address" and key.fingerprint in PUBLISHED:
             return "Nothing is missing: the key is Particle's as well.", ()
+        elif where is not None and where.kind == "unset" and self._is_foreign(key):
+            return self._written_back(key, transport, public or private)
         host = where.host if where is not None and not address.is_particle(where.host) else None
         told = host if host is not None and commands.HOST.fullmatch(host) else None
         port = where.port if where is not None and where.port and told else usual_port(transport)
@@ -115,6 +117,28 @@ class Fixes:
         if where is not None and address.is_particle(where.host) and address_counts:
             return _PARTICLE, ("particle keys server",)
         return _EITHER + missing, ("particle keys server", *lines)
+
+    def _is_foreign(self, key: Key) -> bool:
+        """Whether a stored server key is neither Particle's nor of a cloud in the folder."""
+        clouds = (Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC)
+        known = self._ring.by_fingerprint(key.fingerprint or "")
+        return key.fingerprint is not None and not any(other.role in clouds for other in known)
+
+    def _written_back(self, key: Key, transport: Transport, here: str | None) -> tuple[str, Sequence[str]]:
+        """A key that only the device has, beside an address that is gone: the key is right, as far as anything here tells."""
+        text = "Write the stored key back with the address of the cloud it is of (over USB; they share one slot)."
+        text += (
+            _NO_HOST
+            if here is None
+            else f"{_NO_HOST} If the device belongs to the cloud of {here}, give it that key instead."
+        )
+        if key.slot is None or key.spki is None or not key.slot.startswith(key.spki):
+            return text, ()
+        target = self._free(f"{key.device_id or _ID}.stored_key", ".der") + ".der"
+        cut = commands.first_bytes(len(key.spki), quoted(key.file), target)
+        if key.offset is not None:
+            cut = f"dd if={quoted(key.file)} bs=1 skip={key.offset} count={len(key.spki)} of={target}"
+        return text, (cut, commands.load_server_key(target, "HOST", usual_port(transport), transport))
 
     def _cloud_file(self, role: Role, tool: Algorithm) -> str | None:
         """The folder's key of a cloud that is not Particle's."""

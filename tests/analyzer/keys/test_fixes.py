@@ -96,6 +96,33 @@ def test_an_address_that_a_shell_would_act_on_is_not_pasted(tmp_path):
     assert found(tmp_path, "server-key-differs").commands == ("particle keys server server.pub.der --host HOST",)
 
 
+def test_a_key_that_only_the_device_has_is_written_back_with_its_address(tmp_path):
+    """What `analyze` says of a device that has lost its address: the key in its slot is the one to keep."""
+    put(tmp_path, ID__server_key__der=server_slot(OTHER_CLOUD.spki, None), default_key__pem=CLOUD.private_pem)
+    for code in ("server-key-differs", "server-key-and-address-differ"):
+        told = found(tmp_path, code)
+        cut, load = told.commands
+        assert load == f"particle keys server {DEVICE}.stored_key.der --host HOST"
+        assert "If the device belongs to the cloud of default_key.pem, give it that key instead." in told.remedy
+    subprocess.run(cut, shell=True, cwd=tmp_path, check=True)
+    assert (tmp_path / f"{DEVICE}.stored_key.der").read_bytes() == OTHER_CLOUD.spki
+    again = load_keys([tmp_path])
+    (key,) = [key for key in again.keys if key.file == f"{DEVICE}.stored_key.der"]
+    assert (key.role.value, [item.code for item in key.findings]) == ("device-server-key", [])
+
+
+def test_a_key_that_only_the_device_has_is_cut_out_of_its_image(tmp_path):
+    for image in (CAPTURES / "keys-zoo" / "images" / "core-2mb").iterdir():
+        data = image.read_bytes()
+        (tmp_path / image.name).write_bytes(data[:0x1180] + b"\xff" * 128 + data[0x1200:])
+    report = compare(load_keys([tmp_path]))
+    lines = {line for item in report.findings for line in item.finding.commands if line.startswith("dd ")}
+    (cut,) = lines
+    subprocess.run(cut, shell=True, cwd=tmp_path, check=True, capture_output=True)
+    (made,) = tmp_path.glob("*.stored_key.der")
+    assert made.read_bytes() == data[0x1000 : 0x1000 + 294]
+
+
 # --- the device's key --------------------------------------------------------------------------------------------------
 
 
