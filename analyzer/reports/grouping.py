@@ -70,17 +70,19 @@ def _key(session: Session) -> tuple[str, str, int, str, str]:
     return device, session.cloud.address, session.cloud.port, verdict.code.value, verdict.certainty.value
 
 
-#: Problems that say why there is no session: a list of other causes beside them would only contradict.
-_SAYS_WHY = frozenset({"internet-test-alone", "device-key-damaged"})
-
-
 def nothing_found(capture: CaptureReport) -> str:
     """What to think of a capture or a log that was read and holds no device session; empty when its problems say all."""
     if capture.format == LOG_FORMAT:
         return ""
     read = f"{counted(capture.packets, 'packet')} read ({', '.join(capture.link_types) or 'no packets'})"
-    if any(problem.code in _SAYS_WHY for problem in capture.problems):
+    codes = {problem.code for problem in capture.problems}
+    if "internet-test-alone" in codes:  # a device is seen: causes for seeing none would only contradict
         return f"{read}; the note says what is known."
+    if "device-key-damaged" in codes:
+        return (
+            f"{read}. If this is a capture of that device, its key is the reason. Otherwise, the usual causes: the capture was taken "
+            "where the device's traffic does not pass, or it was filtered."
+        )
     return (
         f"{read}. A device talks to its cloud over TCP port 5683 or UDP port 5684; "
         "on other ports its handshake is recognised by content, and --port tcp/N or udp/N adds a port. "
