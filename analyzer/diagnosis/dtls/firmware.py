@@ -9,9 +9,6 @@ from analyzer.names import particle_name
 from dissectors.dtls.record import ContentType
 from dissectors.events import Direction
 
-#: mbedTLS forks that speak without connection ids and with alerts: told apart by how they fill datagrams.
-_NO_CID_FORKS = "2.9.0 to 2.22.0"
-
 
 def firmware(view: View) -> Finding | None:
     """A ``firmware-family`` finding, or None when nothing tells."""
@@ -28,7 +25,9 @@ def _by_hello(view: View) -> str | None:
     made_by = view.attempt.generation
     if made_by is None:
         return None
-    if made_by.mbedtls != _NO_CID_FORKS or not view.seen("device-certificate", "client-key-exchange"):
+    # The forks that send alerts and offer no connection id write the same ClientHello; they fill datagrams differently.
+    several = made_by.alerts and not made_by.connection_id
+    if not several or not view.seen("device-certificate", "client-key-exchange"):
         return f"mbedTLS {made_by.mbedtls}, device-os {made_by.firmware} (by its ClientHello)"
     packed = view.frames("client-key-exchange") == view.frames("device-certificate") != ()
     if packed:
