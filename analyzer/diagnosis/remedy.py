@@ -82,7 +82,7 @@ def shown_by_device(case: Case, draft: Draft) -> tuple[str, ...]:
     # Once the session key is there, the device has its answer: who closes later, or how, is not what it logs.
     answered = draft.stage == "session-key" and draft.code in (Code.DEVICE_KEY_MISMATCH, Code.DEVICE_KEY_CORRUPT)
     how = How.TIMEOUT if answered or case.ending.by == "device" else case.ending.how
-    return device_shows(draft.code, case.transport, family=family, how=how)
+    return device_shows(draft.code, case.transport, family=family, how=how, stage=draft.stage)
 
 
 def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]) -> RemedyContext:

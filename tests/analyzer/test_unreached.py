@@ -96,6 +96,9 @@ def test_a_key_file_that_does_not_parse_explains_the_silence(lab: Lab, tmp_path)
     later(lab, trace, 30)
     (session,) = sessions(trace, load_keys([tmp_path]))
     assert (session.verdict.code, session.verdict.certainty) == (Code.DEVICE_KEY_CORRUPT, Certainty.INFERRED)
+    # What such a device shows, and not the timeout of one that sends.
+    shown = " ".join(session.verdict.device_shows)
+    assert "code=16" in shown and "-6800" not in shown
 
 
 def test_a_custom_host_counts_when_the_key_folder_knows_it(lab: Lab, tmp_path):
