@@ -187,11 +187,11 @@ def test_errors(box: Box) -> None:
 CRASH = """
 import sys, logging
 logging.basicConfig(level=logging.DEBUG)
-import analyzer.pipeline as pipeline, analyzer.sessions
+import analyzer.judging as judging
 def boom(case, *rest, **more):
     local = case.decryption
     raise RuntimeError(f"{case!r} {rest!r} {more!r} {local!r}"[:2_000_000])
-pipeline.assemble = boom
+judging.assemble = boom
 sys.argv[0] = "analyze"
 from analyzer.cli import main
 main()
