@@ -59,9 +59,9 @@ def cloud_public(public: str | None, private: str | None, tool: Algorithm) -> tu
     return target, f"openssl {tool}{form} {option}-in {source} -pubout -outform DER -out {target}"
 
 
-def first_bytes(count: int, file: str, target: str) -> str:
-    """Cut the key out of the dump of a slot."""
-    return f"head -c {count} {file} > {target}"
+def out_of_slot(slot: str, tool: Algorithm, target: str) -> str:
+    """Cut the public key out of the dump of a slot (openssl takes no notice of what follows it)."""
+    return f"openssl {tool} -inform DER -pubin -in {slot} -pubout -outform DER -out {target}"
 
 
 def load_server_key(der: str, host: str, port: int, transport: Transport) -> str:

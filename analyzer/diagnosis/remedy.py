@@ -123,7 +123,7 @@ def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]
         device_address=case.device.address,
         is_particle_cloud=particle,
         family=family_of(case),
-        stored_key=_stored_key(slot, context) if "server-address-lost" in findings else None,
+        stored_key="server-address-lost" in findings and _kept_in_slot(slot, context),
         pkcs8=_only_rewritten(case, context),
         missing=tuple(dict.fromkeys(_missing(case, draft, context, findings))),
     )
@@ -150,15 +150,14 @@ def _only_rewritten(case: Case, context: Context) -> bool:
     )
 
 
-def _stored_key(slot: Key | None, context: Context) -> int | None:
-    """Bytes of the key in a custom cloud's slot, when the folder has no other file of that key: it is the one to keep."""
+def _kept_in_slot(slot: Key | None, context: Context) -> bool:
+    """Whether a custom cloud's key is whole in the dump of its slot and in no other file: it is the one to keep."""
     if slot is None or slot.spki is None or slot.slot is None or not custom_server(slot):
-        return None
-    kept = slot.encoding == "der" and slot.offset is None and slot.slot.startswith(slot.spki)
+        return False
     others = [
         key for key in context.ring.by_fingerprint(slot.fingerprint or "") if key.role is not Role.DEVICE_SERVER_KEY
     ]
-    return len(slot.spki) if kept and not others else None
+    return slot.encoding == "der" and slot.offset is None and slot.slot.startswith(slot.spki) and not others
 
 
 def stored_slot(case: Case, context: Context) -> Key | None:

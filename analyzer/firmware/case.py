@@ -30,8 +30,8 @@ class RemedyContext:
     Key fields are file names as the report shows them (never key material). ``host`` and ``port`` are those of the
     server the device should reach; ``stored_address`` is what it has stored. ``is_particle_cloud`` None means not
     known: both ways are then given. ``pkcs8``: the file of the device's own key is all of a sound key, in an encoding that
-    the device cannot read. ``stored_key``: bytes at the start of ``device_server_key`` that are the key to write back, when it
-    is that one and none of the cloud's. ``missing`` names absent evidence (the names of evidence.toml).
+    the device cannot read. ``stored_key``: the key to write back is the one in ``device_server_key``, and in no other file.
+    ``missing`` names absent evidence (the names of evidence.toml).
     """
 
     transport: Transport = "tcp"
@@ -50,7 +50,7 @@ class RemedyContext:
     family: str | None = None
     platform: str | None = None
     pkcs8: bool = False
-    stored_key: int | None = None
+    stored_key: bool = False
     missing: tuple[str, ...] = ()
 
     @property
@@ -88,7 +88,7 @@ class Filler:
         public_der, make_public = commands.cloud_public(files["cloud_public"], files["cloud_private"], tool)
         if context.stored_key and files["device_server_key"]:
             public_der = f"{shown_id}.stored_key.der"
-            make_public = commands.first_bytes(context.stored_key, files["device_server_key"], public_der)
+            make_public = commands.out_of_slot(files["device_server_key"], tool, public_der)
         own_public = files["device_public"] if not files["device_private"] else None
         self._values: dict[str, str] = {name: value or name.upper() for name, value in files.items()} | {
             "id": shown_id,
