@@ -135,7 +135,8 @@ class Fixes:
         if key.slot is None or key.spki is None or not key.slot.startswith(key.spki):
             return text, ()
         target = self._free(f"{key.device_id or _ID}.stored_key", ".der") + ".der"
-        cut = commands.first_bytes(len(key.spki), quoted(key.file), target)
+        tool: Algorithm = "rsa" if transport == "tcp" else "ec"
+        cut = commands.out_of_slot(quoted(key.file), tool, target)
         if key.offset is not None:
             cut = f"dd if={quoted(key.file)} bs=1 skip={key.offset} count={len(key.spki)} of={target}"
         return text, (cut, commands.load_server_key(target, "HOST", usual_port(transport), transport))
