@@ -70,6 +70,11 @@ def _key(session: Session) -> tuple[str, str, int, str, str]:
     return device, session.cloud.address, session.cloud.port, verdict.code.value, verdict.certainty.value
 
 
+def assumed(session: Session) -> str:
+    """Behind a device's id: that the device did not say it, where it is a conclusion from the folder."""
+    return " (by the key folder)" if session.device.id_source in ("only-device-in-keys", "stored-address") else ""
+
+
 def nothing_found(capture: CaptureReport) -> str:
     """What to think of a capture or a log that was read and holds no device session; empty when its problems say all."""
     if capture.format == LOG_FORMAT:

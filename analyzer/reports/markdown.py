@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from analyzer.model import CaptureReport, Remedy, Report, Session
+from analyzer.reports.grouping import assumed
 from analyzer.reports.ladder import frames_text, offset_text
 from analyzer.safe import printable
 
@@ -35,7 +36,7 @@ def _capture(capture: CaptureReport) -> Iterator[str]:
         return
     yield "| session | device | cloud | verdict | certainty | frames |\n|---|---|---|---|---|---|\n"
     for session in capture.sessions:
-        device = session.device.id or session.device.address
+        device = f"{session.device.id}{assumed(session)}" if session.device.id else session.device.address
         yield (
             f"| {escape(session.id)} | {escape(device)} | {escape(session.cloud.address)}:{session.cloud.port} | {session.verdict.code} "
             f"| {session.verdict.certainty} | {session.first_frame}-{session.last_frame} |\n"

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from analyzer.model import CaptureReport, Certainty, KeyRow, Outcome, Remedy, Report, Session, Verdict
-from analyzer.reports.grouping import Group, Tone, alike, by_weight, counted, nothing_found
+from analyzer.reports.grouping import Group, Tone, alike, assumed, by_weight, counted, nothing_found
 from analyzer.reports.ladder import duration_text, frames_text, offset_text, span_text
 from analyzer.reports.pen import Pen
 from analyzer.reports.rungs import loose_log
@@ -187,7 +187,7 @@ def _head(pen: Pen, session: Session) -> Iterator[str]:
     verdict = session.verdict
     host = f" ({session.cloud.host})" if session.cloud.host else ""
     address = f"device at {session.device.address}" if session.device.address else "device unknown"
-    device = f"device {session.device.id}{_assumed(session)}" if session.device.id else address
+    device = f"device {session.device.id}{assumed(session)}" if session.device.id else address
     parts = (pen.plain(device), f"cloud {_cloud(pen, session)}{pen.plain(host)}")
     line = f"{pen.sign(Tone.of(verdict))} {verdict.code.value} ({verdict.certainty.value})"
     if len("    ".join((line, *parts))) < pen.width:
@@ -198,11 +198,6 @@ def _head(pen: Pen, session: Session) -> Iterator[str]:
         yield "  " + "    ".join(parts) + "\n"
     else:
         yield from (f"  {part}\n" for part in parts)
-
-
-def _assumed(session: Session) -> str:
-    """That the device did not say who it is, where the id is a conclusion from the folder."""
-    return " (by the key folder)" if session.device.id_source in ("only-device-in-keys", "stored-address") else ""
 
 
 def _open_questions(pen: Pen, verdict: Verdict) -> Iterator[str]:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from analyzer.model import Attempt, Certainty, Message, Session, Stage, Verdict, since_start
-from analyzer.reports.grouping import Group, Tone, counted
+from analyzer.reports.grouping import Group, Tone, assumed, counted
 from analyzer.reports.html.budget import ALIKE_ROWS, MESSAGES_HEAD, MESSAGES_TAIL, Budget
 from analyzer.reports.html.element import Html, Node, element
 from analyzer.reports.html.ladder import ladder, log_list
@@ -132,7 +132,7 @@ def _first_screen(session: Session, place: Place, *, titled: bool = True) -> Htm
 def _device(session: Session) -> Node:
     device = session.device
     address = f"{device.address}:{device.port}"
-    return [element("b", device.id), f" at {address}"] if device.id else address
+    return [element("b", device.id), f"{assumed(session)} at {address}"] if device.id else address
 
 
 def _cloud(session: Session) -> str:
