@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import date
+import re
+from datetime import UTC, date, datetime
 from functools import lru_cache
 
+_TIME = re.compile(r"(-?\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?Z")
 _EPOCH = date(1970, 1, 1).toordinal()
 _MAX_SECONDS = 253_402_300_799  # 9999-12-31T23:59:59Z, the last second datetime and RFC 3339 can name
 
@@ -31,3 +33,16 @@ def _date(days: int) -> str:
 def seconds(later_ns: int, earlier_ns: int, digits: int = 6) -> float:
     """``later - earlier`` in seconds, rounded to the capture's precision."""
     return round((later_ns - earlier_ns) / 1e9, digits)
+
+
+def seconds_of(time: str) -> float:
+    """RFC 3339 (UTC) as seconds since 1970, to about a microsecond; 0 for what is none."""
+    found = _TIME.fullmatch(time)
+    if found is None:
+        return 0.0
+    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
+    try:
+        moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
+    except ValueError:
+        return 0.0
+    return moment.timestamp() + float(f"0.{found[7] or '0'}")

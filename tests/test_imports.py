@@ -43,10 +43,10 @@ ROOMS: dict[str, set[str]] = {
         "analyzer.flows", "analyzer.firmware", "analyzer.unreached",
     },
     "analyzer.incidents": {"analyzer.model", "analyzer.times", "analyzer.case", "analyzer.conversations", "analyzer.flows"},
-    "analyzer.stories": {"dissectors", "analyzer.model", "analyzer.case", "analyzer.firmware"},
+    "analyzer.stories": {"dissectors", "analyzer.times", "analyzer.model", "analyzer.case", "analyzer.firmware"},
     "analyzer.sessions": {"dissectors", "analyzer.model", "analyzer.times", "analyzer.case", "analyzer.diagnosis", "analyzer.incidents"},
     "analyzer.judging": {"analyzer.model", "analyzer.case", "analyzer.names", "analyzer.keys", "analyzer.flows", "analyzer.examine", "analyzer.diagnosis", "analyzer.sessions"},
-    "analyzer.devicelog": {"dissectors", "analyzer.errors", "analyzer.model", "analyzer.firmware"},
+    "analyzer.devicelog": {"dissectors", "analyzer.errors", "analyzer.times", "analyzer.model", "analyzer.firmware"},
     "analyzer.explain": {"dissectors", "analyzer.model", "analyzer.firmware", "analyzer.devicelog"},
     "analyzer.logged": {"dissectors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.keys", "analyzer.stories", "analyzer.devicelog"},
     # The path itself.
@@ -67,7 +67,7 @@ ROOMS: dict[str, set[str]] = {
     "analyzer.reports": {"dissectors", "analyzer.errors", "analyzer.safe", "analyzer.model", "analyzer.keys", "analyzer.exports"},
     "analyzer.library": {"analyzer.inputs", "analyzer.model", "analyzer.keys", "analyzer.pipeline", "analyzer.reports"},
     "analyzer.fleet": {"analyzer.errors", "analyzer.inputs", "analyzer.model", "analyzer.keys", "analyzer.pipeline", "analyzer.reports"},
-    "analyzer.reports.fleet": {"analyzer.errors", "analyzer.safe", "analyzer.model", "analyzer.reports", "analyzer.fleet"},
+    "analyzer.reports.fleet": {"analyzer.errors", "analyzer.safe", "analyzer.times", "analyzer.model", "analyzer.reports", "analyzer.fleet"},
     "analyzer.cli": {
         "analyzer.errors", "analyzer.safe", "analyzer.inputs", "analyzer.wireshark", "analyzer.watching", "analyzer.model", "analyzer.keys",
         "analyzer.explain", "analyzer.pipeline", "analyzer.live", "analyzer.exports", "analyzer.reports", "analyzer.fleet", "analyzer.reports.fleet",

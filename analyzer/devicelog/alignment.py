@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 
 from analyzer.devicelog.agree import contradictions, is_whole, log_lines, stage_offset, status_of
 from analyzer.devicelog.clock import Instant, Match, closeness, match_clocks
 from analyzer.devicelog.records import DeviceLog, LogAttempt
 from analyzer.model import Certainty, Finding, LogLine, Session
+from analyzer.times import seconds_of
 from dissectors.events import Status
 
 #: More than this of either is not compared pair by pair (the last ones are taken).
@@ -21,7 +20,6 @@ _STAGES = ("nonce", "identity", "session-key", "device-hello", "cloud-hello", "s
 #: So many boots are tried against each other; a device that crashes in a loop has hundreds.
 _RUNS_COMPARED = 12
 _Run = tuple[int, str | None]
-_TIME = re.compile(r"(\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?Z")
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,9 +238,4 @@ def _strangers(log: DeviceLog, sessions: Sequence[Session], paired: bool) -> Ite
 
 def _start(session: Session) -> float:
     """The session's start in seconds since 1970, to about a microsecond."""
-    found = _TIME.fullmatch(session.start_time)
-    if not found:
-        return 0.0
-    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
-    moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC).timestamp()
-    return moment + float(f"0.{found[7] or '0'}")
+    return seconds_of(session.start_time)

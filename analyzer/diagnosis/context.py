@@ -298,3 +298,8 @@ def stale_file(case: Case, context: Context) -> Key | None:
     files = [key for role in roles for key in context.own_keys(case, role, case.algorithm) if key.status == "ok"]
     stale = [key for key in files if key.fingerprint is not None and key.fingerprint != shown]
     return stale[0] if len(stale) == len(files) and stale else None
+
+
+def name(key: Key) -> str:
+    """A key as evidence names it: file and short fingerprint."""
+    return f"{key.file} (SHA256:{key.fingerprint[:16]})" if key.fingerprint else key.file

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 
 from analyzer.case import FIRM_SOURCES
 from analyzer.firmware.timers import timer
 from analyzer.model import Code, Session
+from analyzer.times import seconds_of
 from dissectors.events import Fact, How, Status
 
 #: The device shows its LED before it closes (`led-before-close`); what is this much shorter is still that.
 _SHORT_OF = 0.02
-_TIME = re.compile(r"(-?\d{4})-(\d\d)-(\d\d)T(\d\d):(\d\d):(\d\d)(?:\.(\d{1,9}))?Z")
 _KEY_STAGES = ("identity", "device-certificate")
 _SERVER_STAGES = ("session-key", "server-key-exchange")
 
@@ -92,19 +90,6 @@ def moments(sessions: Iterable[Session], prefix: str = "") -> list[Moment]:
         start = seconds_of(session.start_time)
         found.append(Moment(session, prefix + session.id, start, start + session.duration_s))
     return sorted(found, key=lambda moment: moment.start_s)
-
-
-def seconds_of(time: str) -> float:
-    """RFC 3339 (UTC) as seconds since 1970, to about a microsecond; 0 for what is none."""
-    found = _TIME.fullmatch(time)
-    if found is None:
-        return 0.0
-    year, month, day, hour, minute, second = (int(part) for part in found.groups()[:6])
-    try:
-        moment = datetime(year, month, day, hour, minute, min(second, 59), tzinfo=UTC)
-    except ValueError:
-        return 0.0
-    return moment.timestamp() + float(f"0.{found[7] or '0'}")
 
 
 def facts(session: Session) -> Mapping[str, str]:

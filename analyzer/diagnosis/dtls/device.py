@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from analyzer.diagnosis.context import name
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.dtls.opening import cut_short, too_short
-from analyzer.diagnosis.dtls.view import View, name, short
+from analyzer.diagnosis.dtls.view import View, short
 from analyzer.keys import Key
 from analyzer.model import Certainty, Code, Evidence, Role
 from dissectors.events import Direction

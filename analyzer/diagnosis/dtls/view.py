@@ -8,7 +8,7 @@ from typing import Final
 from analyzer.case import Case
 from analyzer.decrypt.dtls import DtlsDecryption, OpenedRecord
 from analyzer.decrypt.signers import signed_exchange
-from analyzer.diagnosis.context import Context
+from analyzer.diagnosis.context import Context, name
 from analyzer.flows import Flow
 from analyzer.keys import Key
 from analyzer.keys.published import PARTICLE_EC_SPKI
@@ -283,11 +283,6 @@ def established(case: Case) -> bool:
     return isinstance(found, DtlsDecryption) and any(
         item.direction is _DOWN and item.type not in _NO_ANSWER for item in found.good
     )
-
-
-def name(key: Key) -> str:
-    """A key as evidence names it: file and short fingerprint."""
-    return f"{key.file} (SHA256:{key.fingerprint[:16]})" if key.fingerprint else key.file
 
 
 def short(spki: bytes) -> str:

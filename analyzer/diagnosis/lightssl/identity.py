@@ -5,8 +5,9 @@ What is inside tells the faults apart that look alike as long as nothing opens i
 
 from __future__ import annotations
 
+from analyzer.diagnosis.context import name
 from analyzer.diagnosis.draft import Draft
-from analyzer.diagnosis.lightssl.view import View, name
+from analyzer.diagnosis.lightssl.view import View
 from analyzer.keys.published import PARTICLE_RSA_SPKI
 from analyzer.model import Certainty, Code, Evidence
 from analyzer.names import particle_name

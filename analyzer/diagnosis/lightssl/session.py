@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from analyzer.decrypt.lightssl import OpenedRecord
+from analyzer.diagnosis.context import name
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl.incomplete import too_short
-from analyzer.diagnosis.lightssl.view import View, name
+from analyzer.diagnosis.lightssl.view import View
 from analyzer.diagnosis.patience import DISPLACED_WITHIN, IGNORED_WATCH
 from analyzer.firmware.timers import timer
 from analyzer.model import Certainty, Code, Evidence

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from analyzer.decrypt.lightssl import SessionOpening
+from analyzer.diagnosis.context import name
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl import transit
 from analyzer.diagnosis.lightssl.identity import empty_slot
 from analyzer.diagnosis.lightssl.incomplete import too_short
-from analyzer.diagnosis.lightssl.view import View, name
+from analyzer.diagnosis.lightssl.view import View
 from analyzer.diagnosis.patience import ANSWER_WATCH, NEAR_TIMER
 from analyzer.firmware.timers import timer
 from analyzer.keys import Key

@@ -6,11 +6,11 @@ Six different faults share the picture "40 down, 256 up, closed by the cloud"; o
 
 from __future__ import annotations
 
-from analyzer.diagnosis.context import CloudKey
+from analyzer.diagnosis.context import CloudKey, name
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl import transit
 from analyzer.diagnosis.lightssl.incomplete import too_short
-from analyzer.diagnosis.lightssl.view import View, name
+from analyzer.diagnosis.lightssl.view import View
 from analyzer.diagnosis.patience import ANSWER_WATCH
 from analyzer.model import Certainty, Code, Evidence, Finding
 from dissectors.events import Direction

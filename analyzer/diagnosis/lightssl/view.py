@@ -224,8 +224,3 @@ class View:
 def _refutes(case: Case, key: Key) -> bool:
     """Whether that key was tried on the identity and does not open it."""
     return any(other.fingerprint == key.fingerprint for other in case.decryption.identity_refuted)
-
-
-def name(key: Key) -> str:
-    """A key as evidence names it: file and short fingerprint."""
-    return f"{key.file} (SHA256:{key.fingerprint[:16]})" if key.fingerprint else key.file

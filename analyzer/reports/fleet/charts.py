@@ -7,6 +7,7 @@ from datetime import date, timedelta
 
 from analyzer.fleet.questions import Attempt
 from analyzer.reports.html.element import Html, element
+from analyzer.times import seconds_of
 
 #: More days than this are shown by month, and more months than this by year.
 _BARS = 120
@@ -75,13 +76,13 @@ def attempts_chart(bars: Sequence[tuple[str, int, int]]) -> Html:
     )
 
 
-def timeline(attempts: Sequence[Attempt], first_ns: int, last_ns: int) -> Html:
+def timeline(attempts: Sequence[Attempt], first_s: float, last_s: float) -> Html:
     """A device's sessions on the time axis of the whole fleet: low marks failed."""
-    span = max(last_ns - first_ns, 1)
+    span = max(last_s - first_s, 1.0)
     good = bad = ""
     seen: set[tuple[int, bool]] = set()
     for attempt in attempts:
-        at = round(196 * (seconds_of(attempt.time) - first_ns) / span)
+        at = round(196 * (seconds_of(attempt.time) - first_s) / span)
         fine = attempt.verdict == "healthy"
         if (at, fine) in seen:
             continue
@@ -99,10 +100,3 @@ def timeline(attempts: Sequence[Attempt], first_ns: int, last_ns: int) -> Html:
         preserveAspectRatio="none",
         aria_hidden="true",
     )
-
-
-def seconds_of(time: str) -> int:
-    """Whole seconds since 1970 of an RFC 3339 time in UTC."""
-    from datetime import UTC, datetime
-
-    return int(datetime.fromisoformat(time[:19]).replace(tzinfo=UTC).timestamp())

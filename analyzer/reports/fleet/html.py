@@ -6,22 +6,20 @@ browser lays out nothing that is folded), and only the first devices get a drawi
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
-from functools import cache
-from importlib.resources import files
 
 from analyzer import __version__
 from analyzer.fleet.causes import Cluster
 from analyzer.fleet.questions import DeviceRow, Filter, Overview, State
 from analyzer.model import TOOL_NAME
-from analyzer.reports.fleet.charts import attempts_chart, seconds_of, spans, timeline
+from analyzer.reports.fleet.charts import attempts_chart, spans, timeline
 from analyzer.reports.fleet.text import cluster_text, headline, state_text
 from analyzer.reports.grouping import counted
 from analyzer.reports.html.element import Html, Node, element, stream
+from analyzer.reports.html.frame import asset, head
 from analyzer.reports.html.parts import drawing, fold, symbols
+from analyzer.times import seconds_of
 
 _CLUSTERS, _SPLIT, _UNREAD, _DAYS, _NAMED = 60, 100, 500, 400, 200
 #: Devices with a drawing of their timeline, and rows above which a table is folded.
@@ -35,36 +33,13 @@ _STATE_SIGN = {
 }
 
 
-@cache
-def _asset(*names: tuple[str, str]) -> tuple[Html, str]:
-    """Files of packages as the page embeds them, and their Content-Security-Policy source."""
-    content = "\n".join(
-        files(package).joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n") for package, name in names
-    )
-    digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
-    return Html(content), f"'sha256-{digest}'"
-
-
 def format_html(view: Overview, only: Filter = Filter()) -> Iterator[str]:  # noqa: B008 - frozen
     """The page in pieces. It needs no network, no other file, and works without its script; all of the view is taken as hostile."""
-    style, style_source = _asset(("analyzer.reports.html", "report.css"), ("analyzer.reports.fleet", "fleet.css"))
-    script, script_source = _asset(("analyzer.reports.fleet", "fleet.js"))
-    policy = (
-        f"default-src 'none'; style-src {style_source}; script-src {script_source}; base-uri 'none'; form-action 'none'"
-    )
+    style = asset(("analyzer.reports.html", "report.css"), ("analyzer.reports.fleet", "fleet.css"))
+    script = asset(("analyzer.reports.fleet", "fleet.js"))
     yield Html('<!doctype html>\n<html lang="en">')
-    yield element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("meta", name="referrer", content="no-referrer"),
-        element("meta", name="robots", content="noindex"),
-        element("title", f"{counted(len(view.devices), 'device')}: fleet report"),
-        element("style", style),
-    )
-    yield from stream("body", _body(view, only, script))
+    yield head(f"{counted(len(view.devices), 'device')}: fleet report", style, script)
+    yield from stream("body", _body(view, only, script[0]))
     yield Html("</html>\n")
 
 
@@ -259,7 +234,7 @@ def _devices(view: Overview) -> Iterator[Html]:
         )
 
 
-def _device(row: DeviceRow, draw: bool, first: int, last: int) -> tuple[Node, ...]:
+def _device(row: DeviceRow, draw: bool, first: float, last: float) -> tuple[Node, ...]:
     return (
         row.device,
         state_text(row),

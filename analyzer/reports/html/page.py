@@ -2,17 +2,14 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 from collections import Counter
 from collections.abc import Iterator
-from functools import cache
-from importlib.resources import files
 
 from analyzer.model import CaptureReport, KeyRow, Outcome, Report
 from analyzer.reports.grouping import BY_WEIGHT, Group, Tone, alike, by_weight, counted, nothing_found
 from analyzer.reports.html.budget import DRAW_ALL_BELOW, PROBLEMS, TABLE_ROWS, Budget
 from analyzer.reports.html.element import Html, Node, element, stream
+from analyzer.reports.html.frame import asset, head
 from analyzer.reports.html.overview import Entry, answers, totals
 from analyzer.reports.html.parts import copyable, drawing, facts, fold, left_out, moment, sign, steps_of, symbols, table
 from analyzer.reports.html.session import Place, article
@@ -20,15 +17,6 @@ from analyzer.reports.html.story import stories
 
 #: More keys than this fold away.
 _KEYS_OPEN = 8
-
-
-@cache
-def _asset(name: str) -> tuple[Html, str]:
-    """A file of this package as the page embeds it, and its Content-Security-Policy source."""
-    # Line ends as the browser sees them: it hashes what its parser made of them.
-    content = files(__package__ or __name__).joinpath(name).read_text(encoding="utf-8").replace("\r\n", "\n")
-    digest = base64.b64encode(hashlib.sha256(content.encode()).digest()).decode()
-    return Html(content), f"'sha256-{digest}'"
 
 
 def format_html(report: Report) -> Iterator[str]:
@@ -41,24 +29,9 @@ def format_html(report: Report) -> Iterator[str]:
 
 
 def _document(report: Report) -> Iterator[Html]:
-    style, style_source = _asset("report.css")
-    script, script_source = _asset("report.js")
-    # frame-ancestors and sandbox mean nothing in a meta element; the rest forbids all that is not in this file.
-    policy = (
-        f"default-src 'none'; style-src {style_source}; script-src {script_source}; base-uri 'none'; form-action 'none'"
-    )
-    yield element(
-        "head",
-        element("meta", charset="utf-8"),
-        element("meta", http_equiv="Content-Security-Policy", content=policy),
-        element("meta", name="viewport", content="width=device-width, initial-scale=1"),
-        element("meta", name="color-scheme", content="light dark"),
-        element("meta", name="referrer", content="no-referrer"),
-        element("meta", name="robots", content="noindex"),
-        element("title", _title(report)),
-        element("style", style),
-    )
-    yield from stream("body", _body(report, script))
+    script = asset(("analyzer.reports.html", "report.js"))
+    yield head(_title(report), asset(("analyzer.reports.html", "report.css")), script)
+    yield from stream("body", _body(report, script[0]))
 
 
 def _body(report: Report, script: Html) -> Iterator[Html]:

@@ -16,7 +16,7 @@ from lxml import html as parser
 
 from analyzer.model import Code, Device, Report
 from analyzer.reports.html import format_html
-from analyzer.reports.html.page import _asset
+from analyzer.reports.html.frame import asset
 from analyzer.safe import printable
 from tests.analyzer.reports import example
 from tests.analyzer.reports.payloads import PAYLOADS, planted
@@ -97,7 +97,7 @@ def test_page_refers_to_nothing_outside_itself(make: Callable[[], Report]) -> No
     for attribute in ("src", "srcset", "action", "style", "data", "poster", "background"):
         assert page.xpath(f"//*[@{attribute}]") == []
     assert not [name for node in page.iter() for name in node.attrib if name.lower().startswith("on")]
-    style, script = _asset("report.css")[0], _asset("report.js")[0]
+    style, script = asset(("analyzer.reports.html", "report.css"))[0], asset(("analyzer.reports.html", "report.js"))[0]
     assert not re.search(r"url\(|@import|https?:", style)
     assert not re.search(r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|eval|fetch|XMLHttp|https?:", script)
     assert "</" not in style
@@ -251,7 +251,7 @@ _PAIRS = [
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize(("ink", "ground"), _PAIRS)
 def test_colours_have_enough_contrast(scheme: str, ink: str, ground: str) -> None:
-    blocks = re.findall(r":root \{(.*?)\n *\}", _asset("report.css")[0], re.DOTALL)
+    blocks = re.findall(r":root \{(.*?)\n *\}", asset(("analyzer.reports.html", "report.css"))[0], re.DOTALL)
     colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", blocks[0 if scheme == "light" else 1]))
 
     def luminance(colour: str) -> float:  # WCAG 2.1, relative luminance
