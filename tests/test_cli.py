@@ -114,24 +114,16 @@ def test_a_file_that_is_no_key_is_listed_and_stops_nothing(tmp_path: Path) -> No
     assert report["captures"][0]["sessions"][0]["verdict"]["certainty"] == "proven"
 
 
+def encrypt(target: Path) -> None:
+    """The cloud's key of the failing case under the passphrase "open sesame"."""
+    words = ["openssl", "rsa", "-aes256", "-in", BAD / "keys" / "default_key.pem", "-out", target]
+    subprocess.run([*words, "-passout", "pass:open sesame"], check=True, capture_output=True)
+
+
 def test_an_encrypted_key_needs_its_passphrase_file(tmp_path: Path) -> None:
     shutil.copytree(BAD / "keys", tmp_path / "keys")
     target = tmp_path / "keys" / "default_key.pem"
-    subprocess.run(
-        [
-            "openssl",
-            "rsa",
-            "-aes256",
-            "-in",
-            str(BAD / "keys" / "default_key.pem"),
-            "-out",
-            str(target),
-            "-passout",
-            "pass:open sesame",
-        ],
-        check=True,
-        capture_output=True,
-    )
+    encrypt(target)
     (tmp_path / "keys" / "default_key.pub.pem").unlink()
     (tmp_path / "secret").write_text("wrong\nopen sesame\n")
     words = (BAD / "capture.pcap", "--keys", tmp_path / "keys", "--format", "json")
@@ -231,21 +223,7 @@ def test_a_terminal_is_asked_for_the_passphrase(tmp_path: Path) -> None:
     import os
 
     target = tmp_path / "default_key.pem"
-    subprocess.run(
-        [
-            "openssl",
-            "rsa",
-            "-aes256",
-            "-in",
-            str(BAD / "keys" / "default_key.pem"),
-            "-out",
-            str(target),
-            "-passout",
-            "pass:open sesame",
-        ],
-        check=True,
-        capture_output=True,
-    )
+    encrypt(target)
     pid, terminal = pty.fork()
     if pid == 0:
         os.chdir(ROOT)
