@@ -70,7 +70,7 @@ ROOMS: dict[str, set[str]] = {
     "analyzer.reports.fleet": {"analyzer.errors", "analyzer.safe", "analyzer.times", "analyzer.model", "analyzer.reports", "analyzer.fleet"},
     "analyzer.cli": {
         "analyzer.errors", "analyzer.safe", "analyzer.inputs", "analyzer.wireshark", "analyzer.watching", "analyzer.model", "analyzer.keys",
-        "analyzer.explain", "analyzer.pipeline", "analyzer.live", "analyzer.exports", "analyzer.reports", "analyzer.fleet", "analyzer.reports.fleet",
+        "analyzer.firmware", "analyzer.explain", "analyzer.pipeline", "analyzer.live", "analyzer.exports", "analyzer.reports", "analyzer.fleet", "analyzer.reports.fleet",
     },
     "analyzer.__main__": {"analyzer.cli"},
     "analyzer": {"analyzer.library", "analyzer.pipeline"},

@@ -194,6 +194,9 @@ def test_tab_completes_commands_options_and_their_words() -> None:
     assert _completions("keys", "x", "--format", "j") == {"json"}
     assert {"html", "markdown", "json"} <= _completions("capture.pcap", "--format", "")
     assert "--redact" in _completions("capture.pcap", "--re")
+    assert _completions("fleet", "f.sqlite", "--verdict", "server-key") == {"server-key-mismatch", "server-key-erased"}
+    assert _completions("fleet", "f.sqlite", "--certainty", "p") == {"proven"}
+    assert {"server-fault", "server-address-lost"} <= _completions("explain", "server-")
 
 
 def test_the_version_is_one_and_the_changelog_knows_it() -> None:

@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from analyzer.cli import completion
 from analyzer.cli.exits import USAGE
 
 
@@ -31,7 +32,11 @@ def register(app: typer.Typer) -> None:
 def explain(
     words: Annotated[
         list[str],
-        typer.Argument(metavar="WORD", help="A verdict, a number, an LED pattern, a log line, a silence, a history."),
+        typer.Argument(
+            metavar="WORD",
+            help="A verdict, a number, an LED pattern, a log line, a silence, a history.",
+            autocompletion=completion.explained,
+        ),
     ],
     format: Annotated[Format, typer.Option("--format", help="How to write it.")] = Format.TEXT,
 ) -> None:

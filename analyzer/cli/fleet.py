@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from analyzer.cli import options
+from analyzer.cli import completion, options
 from analyzer.cli.batch import Format
 
 
@@ -25,10 +25,19 @@ def fleet(
         str | None, typer.Option("--device", metavar="ID", help="Only this device: its id or address.")
     ] = None,
     verdict: Annotated[
-        str | None, typer.Option("--verdict", metavar="CODE", help="Only sessions with this verdict.")
+        str | None,
+        typer.Option(
+            "--verdict", metavar="CODE", help="Only sessions with this verdict.", autocompletion=completion.verdicts
+        ),
     ] = None,
     certainty: Annotated[
-        str | None, typer.Option("--certainty", metavar="WORD", help="Only proven, inferred or undetermined verdicts.")
+        str | None,
+        typer.Option(
+            "--certainty",
+            metavar="WORD",
+            help="Only proven, inferred or undetermined verdicts.",
+            autocompletion=completion.certainties,
+        ),
     ] = None,
     since: Annotated[
         str | None, typer.Option("--since", metavar="WHEN", help="Only sessions from this day or time (UTC) on.")
