@@ -103,7 +103,13 @@ class Capture:
         for magic, what, hint in _OTHERS:
             if head.startswith(magic):
                 return InputError(self.name, what, hint)
-        return InputError(self.name, "not a capture file", "pcap and pcapng are read, also gzip'ed")
+        read = "pcap and pcapng are read, also gzip'ed"
+        if (
+            head.isascii()
+            and head.decode("ascii").replace("\n", " ").replace("\r", " ").replace("\t", " ").isprintable()
+        ):
+            return InputError(self.name, "text, not a capture file", f"{read}; a device's log goes to --log")
+        return InputError(self.name, "not a capture file", read)
 
     @property
     def status(self) -> Literal["ok", "partial"]:

@@ -141,12 +141,14 @@ def test_a_pipe_is_read_once_through() -> None:
     [
         (b"", "empty file"),
         (b"\xd4\xc3\xb2\xa1\x02\x00", "cut off: a pcap file header has 24 bytes, this file 6"),
-        (b"hello, this is a text file and no capture at all", "not a capture file"),
+        (b"hello, this is a text file and no capture at all", "text, not a capture file"),
+        (b"0000005313 [system] INFO: Read Server\r\n", "text, not a capture file"),
+        (b"\x00\x01 neither text nor a capture, of whatever kind it is", "not a capture file"),
         (b"\x28\xb5\x2f\xfd" + bytes(60), "compressed with zstd"),
         (b"-----BEGIN RSA PRIVATE KEY-----\nMIIE", "a key or certificate, not a capture"),
         (b"\x0a\x0d\x0d\x0a" + bytes(60), "a damaged pcapng file: no section header"),
         (gzip.compress(b"", mtime=0), "empty file"),
-        (gzip.compress(b"no capture either", mtime=0), "not a capture file"),
+        (gzip.compress(b"no capture either", mtime=0), "text, not a capture file"),
         (gzip.compress(gzip.compress(b"x", mtime=0), mtime=0), "gzip inside gzip"),
     ],
 )
