@@ -29,6 +29,8 @@ from analyzer.exports.redaction.ip import read
 from analyzer.exports.redaction.pseudonyms import Pseudonyms
 from analyzer.keys import load_keys
 from analyzer.pipeline import analyze_capture
+from dissectors.dtls.messages import Certificate, Fragment
+from dissectors.dtls.record import WireRecord
 
 SALT = b"salt"
 P = Pseudonyms(SALT)
@@ -336,3 +338,17 @@ def test_options_that_end_in_the_middle_are_emptied(tmp_path: Path) -> None:
     assert b"hid" not in out[0][1]
     assert len(out[0][1]) == len(broken)
     assert out[0][1][40:44] == b"\x02\x04\x05\xb4"
+
+
+def test_a_certificate_a_device_sends_keeps_its_form_only(tmp_path: Path) -> None:
+    """A chain instead of a bare key: the outer frame of each certificate stays, whose it is does not."""
+    der = bytes.fromhex("30820120") + b"CN=device of somebody".ljust(288, b"!")
+    body = Certificate(chain=(der, der[:4] + b"CN=issuer of somebody".ljust(288, b"?"))).to_wire()
+    flight = WireRecord(22, 0xFEFD, 0, 2, Fragment(11, len(body), 2, 0, body).to_wire()).to_wire()
+    frames = [hello(), IP(src=DEVICE, dst=CLOUD, id=8) / UDP(sport=40000, dport=5684) / Raw(flight)]
+    out = run(tmp_path, [(101, bytes(frame)) for frame in frames])
+    sent = bytes(IP(out[1][1])[Raw])
+    assert len(sent) == len(flight)
+    assert b"somebody" not in sent
+    made = Certificate.from_wire(sent[25:])
+    assert [item[:4] for item in made.chain] == [der[:4]] * 2
