@@ -134,6 +134,20 @@ def test_for_a_person_each_session_is_a_line(captures, tmp_path):
     ]
 
 
+def test_a_copy_that_cannot_be_written_is_one_clear_line(captures, tmp_path):
+    fake = tmp_path / "dumpcap"
+    fake.write_text(f"#!/bin/sh\ncat {captures / 'synth-connect-refused' / 'capture.pcap'}\n")
+    fake.chmod(0o700)
+    copy = tmp_path / "no such folder" / "copy.pcap"
+    done = subprocess.run(
+        [sys.executable, "-m", "analyzer", "live", "-i", "any", "--write", str(copy)],
+        cwd=ROOT, env={**os.environ, "PATH": f"{tmp_path}:{os.environ['PATH']}"}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert done.stderr.splitlines()[-1] == f"analyze: {copy}: cannot be written: No such file or directory"
+    assert "Traceback" not in done.stderr
+
+
 def test_without_dumpcap_one_clear_line(tmp_path):
     done = subprocess.run(
         [sys.executable, "-m", "analyzer", "live", "-i", "any"],

@@ -106,3 +106,13 @@ def test_the_question_is_found() -> None:
     assert question(answer("cloud.garden.example.")) == "cloud.garden.example"
     assert question(b"\0" * 12) is None
     assert question(b"") is None
+
+
+def test_a_message_that_ends_too_early_or_never_is_not_kept() -> None:
+    """A question without its type, and a name of more labels than a name may have (RFC 1035, 3.1: 255 bytes)."""
+    head = bytes.fromhex("000701000001000000000000")
+    name = b"\x05diary\x07private\x00"
+    assert redacted(head + name + b"\0\1\0\1", P) is not None
+    for cut in range(4):
+        assert redacted(head + name + b"\0\1\0\1"[:cut], P) is None
+    assert redacted(head + b"\x01a" * 200 + b"\0" + b"\0\1\0\1", P) is None
