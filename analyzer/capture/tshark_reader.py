@@ -11,7 +11,9 @@ import asyncio
 import contextlib
 import hashlib
 import shutil
+import signal
 import tempfile
+import threading
 from collections.abc import Iterator
 from decimal import Decimal
 from functools import cache
@@ -126,7 +128,7 @@ class TsharkCapture:
 
         if known and not self.packets:
             return
-        seen, crash = 0, None
+        seen, crash, before = 0, None, _child_signals()
         capture = _patient()(
             str(self._path), keep_packets=False, use_json=True, include_raw=True,
             custom_parameters=["-n", "-o", "tcp.desegment_tcp_streams:FALSE", "-o", "udp.process_info:FALSE"],
@@ -154,6 +156,7 @@ class TsharkCapture:
             with contextlib.suppress(Exception):  # a tshark that died already has nothing to close
                 capture.close()
             capture._running_processes.clear()  # else pyshark's __del__ closes, and complains, once more
+            _put_back(before)
         # A file that is cut off ends tshark with an error too: with our own count at hand, that decides.
         if seen < self.packets if known else crash is not None:
             self._own_status = "partial"
@@ -184,6 +187,22 @@ def _kept(source: BinaryIO, name: str) -> Path:
 
 
 @cache
+def _child_signals() -> tuple[Any, int] | None:
+    """What this process does when a child ends, and asyncio's way of being woken by it; None where that is not ours to set."""
+    if not hasattr(signal, "SIGCHLD") or threading.current_thread() is not threading.main_thread():
+        return None
+    wakeup = signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(wakeup, warn_on_full_buffer=False)
+    return signal.getsignal(signal.SIGCHLD), wakeup
+
+
+def _put_back(before: tuple[Any, int] | None) -> None:
+    """Undo what pyshark leaves behind: a loop that nobody runs any more is woken by every child, until its pipe is full."""
+    if before is not None:
+        signal.signal(signal.SIGCHLD, before[0])
+        signal.set_wakeup_fd(before[1], warn_on_full_buffer=False)
+
+
 def _patient() -> Any:  # noqa: ANN401 - pyshark has no types
     """pyshark's file reader, waiting for tshark's exit status.
 

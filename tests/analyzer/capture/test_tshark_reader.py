@@ -210,3 +210,16 @@ def test_a_tshark_that_dies_half_way_leaves_a_partial_report(
     assert report.status == "partial"
     assert [problem.code for problem in report.problems] == ["read-error"]
     assert "tshark stopped after" in report.problems[0].message
+
+
+def test_nothing_of_pysharks_event_loop_is_left_behind(captures: Path, tshark: str) -> None:
+    """It would be woken by every child process of whoever uses the library, until its pipe is full."""
+    import signal
+
+    before = signal.getsignal(signal.SIGCHLD), signal.set_wakeup_fd(-1)
+    signal.set_wakeup_fd(before[1])
+    for _ in range(2):
+        assert len(list(TsharkCapture(captures / "seed-001" / "capture.pcap", name="seed-001"))) == 15
+        after = signal.getsignal(signal.SIGCHLD), signal.set_wakeup_fd(-1)
+        signal.set_wakeup_fd(after[1])
+        assert after == before
