@@ -35,6 +35,11 @@ _REACHING = frozenset(
         *(Code.NO_NONCE, Code.CLOSED_BEFORE_NONCE),
     }
 )
+#: Where the stage tells more than the verdict: refused before any key was shown or checked; dumb when every key had been.
+_AT_STAGE: dict[tuple[Code, str | None], str] = {
+    (Code.HANDSHAKE_REJECTED, "server-hello"): "refused-at-once",
+    (Code.SERVER_FAULT, "session"): "server-dumb",
+}
 #: A byte changed on the way: replacing keys would make a fault of what is none.
 _NO_KEY_TO_REPAIR = Remedy(
     "Leave the keys alone: they fit, and the device tries again by itself. If it happens again, look at the path: "
@@ -63,8 +68,8 @@ def remedies(case: Case, draft: Draft, context: Context, findings: Collection[st
         return tuple(missing_evidence(what, facts) for what in facts.missing)
     if draft.stage == "name-resolution":
         return finding_remedy("name-unresolved", facts)
-    if draft.code is Code.HANDSHAKE_REJECTED and draft.stage == "server-hello":
-        return finding_remedy("refused-at-once", facts)  # before any key was shown or checked
+    if (draft.code, draft.stage) in _AT_STAGE:
+        return finding_remedy(_AT_STAGE[draft.code, draft.stage], facts)
     if "server-address-lost" in findings and draft.code is Code.SERVER_KEY_MISMATCH:
         return tuple(dict.fromkeys(first))  # the same command puts back key and address
     found = [*first, *remedy(draft.code, facts)]

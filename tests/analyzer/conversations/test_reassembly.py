@@ -118,11 +118,11 @@ def test_the_first_data_wins_and_the_conflict_is_named() -> None:
 
 def test_the_first_data_wins_among_those_that_wait() -> None:
     talk = Talk().open()
-    talk.down(b"XXXX", offset=4)
+    talk.down(b"ZZZZ", offset=4)
     talk.down(b"yyyyyy", offset=2)
     talk.down(b"ab", offset=0)
     found = one(talk.packets)
-    assert streams(found)[DOWN] == b"abyyXXXX"
+    assert streams(found)[DOWN] == b"abyyZZZZ"
     assert found.facts.conflicts == (5,)
 
 
