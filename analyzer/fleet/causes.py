@@ -14,8 +14,6 @@ _FILE = re.compile(r"\b[0-9a-fA-F]{24}[\w~-]*(?:\.\w[\w~-]*)+")
 _DEVICE = re.compile(r"\b(?:device (?:id )?)?[0-9a-fA-F]{24}\b")
 _PRINT = re.compile(r" \(SHA256:[0-9a-f]{16,64}\)|SHA256:[0-9a-f]{16,64}")
 _ADDRESS = re.compile(r"\b\d{1,3}(?:\.\d{1,3}){3}\b")
-#: What stands for a measure in a cause; no sentence of ours has it.
-_MEASURE = "\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,10 +33,19 @@ class Cluster:
 
 
 def cause_of(row: SessionRow, summary: str) -> str:
-    """A sentence about one device as one about any: ids, key files, prints, measures and device addresses are taken out."""
+    """A sentence about one device as one about any: ids, key files, prints and device addresses are taken out.
+
+    The cloud's address stays, also where the cloud is in the devices' own network.
+    """
+
+    def address(found: re.Match[str]) -> str:
+        if found[0] == row.device_address:
+            return "its address"
+        near = found[0] != row.cloud_address and network_of(found[0]) == row.network
+        return "another address" if near else found[0]
+
     text = _PRINT.sub("", _DEVICE.sub("the device", _FILE.sub("its key file", summary)))
-    text = _ADDRESS.sub(lambda found: "another address" if network_of(found[0]) == row.network else found[0], text)
-    return _NUMBER.sub(_MEASURE, text)
+    return _ADDRESS.sub(address, text)
 
 
 def clusters(
@@ -48,21 +55,26 @@ def clusters(
 
     ``families`` has the firmware family of each device: a session that fails early does not tell it, another does.
     """
-    told: dict[tuple[str, str, str], list[tuple[SessionRow, str]]] = defaultdict(list)
+    told: dict[tuple[str, str, tuple[str, ...]], list[tuple[SessionRow, str, str]]] = defaultdict(list)
+
+    def tell(row: SessionRow, code: str, certainty: str, text: str, cause: str) -> None:
+        # What is left between the measures is what the sentences must have in common.
+        told[code, certainty, tuple(_NUMBER.split(cause))].append((row, text, cause))
+
     by_place = {(path, row.number): row for path, row in rows}
     for row in by_place.values():
         if row.verdict != "healthy":
-            told[row.verdict, row.certainty, cause_of(row, row.summary)].append((row, row.summary))
+            tell(row, row.verdict, row.certainty, row.summary, cause_of(row, row.summary))
     for path, finding in findings:
         found = by_place.get((path, finding.number))
         if found is None:
             continue
         elsewhere = _elsewhere(found)
         text = elsewhere or finding.summary
-        told[finding.code, finding.certainty, elsewhere or cause_of(found, text)].append((found, text))
+        tell(found, finding.code, finding.certainty, text, elsewhere or cause_of(found, text))
     made = [
-        _cluster(code, certainty, _shown(cause, members), members, families)
-        for (code, certainty, cause), members in told.items()
+        _cluster(code, certainty, _shown(members), [row for row, _, _ in members], families)
+        for (code, certainty, _), members in told.items()
     ]
     return tuple(sorted(made, key=lambda item: (-len(item.devices), -item.sessions, item.code, item.cause)))
 
@@ -75,14 +87,13 @@ def _elsewhere(row: SessionRow) -> str | None:
     return f"asks for {went} although its stored server is {stored}"
 
 
-def _shown(cause: str, members: Sequence[tuple[SessionRow, str]]) -> str:
-    """The cause in words: one sentence as it is, several with the range of each measure."""
-    sentences = {text for _, text in members}
-    if len(sentences) == 1:
-        return next(iter(sentences))
-    columns = list(zip(*(_NUMBER.findall(text) for text in sentences), strict=True))
-    measures = iter([_range(column) for column in columns])
-    return re.sub(_MEASURE, lambda _: next(measures), cause)
+def _shown(members: Sequence[tuple[SessionRow, str, str]]) -> str:
+    """The cause in words: one sentence as it is, several without whom they are about and with the range of each measure."""
+    if len({text for _, text, _ in members}) == 1:
+        return members[0][1]
+    causes = {cause for _, _, cause in members}
+    measures = map(_range, zip(*map(_NUMBER.findall, causes), strict=True))
+    return _NUMBER.sub(lambda _: next(measures), members[0][2])
 
 
 def _range(values: Iterable[str]) -> str:
@@ -90,11 +101,7 @@ def _range(values: Iterable[str]) -> str:
     return low if low == high else f"{low} to {high}"
 
 
-def _cluster(
-    code: str, certainty: str, cause: str, members: Sequence[tuple[SessionRow, str]], families: Mapping[str, str]
-) -> Cluster:
-    rows = [row for row, _ in members]
-
+def _cluster(code: str, certainty: str, cause: str, rows: Sequence[SessionRow], families: Mapping[str, str]) -> Cluster:
     def split(name: Callable[[SessionRow], str]) -> tuple[tuple[str, int], ...]:
         found: dict[str, set[str]] = defaultdict(set)
         for row in rows:

@@ -179,8 +179,10 @@ def test_what_a_cause_leaves_out():
     row = session(1, device(1), 1, "device-unknown")
     assert cause_of(row, "no key for device 0102030405060708090A0B0C.") == "no key for the device."
     text = "default_key.pem opens 0102030405060708090a0b0c.pub.pem (SHA256:0123456789abcdef) after 0.25 s, 256 bytes"
-    assert cause_of(row, text) == "default_key.pem opens its key file after \0 s, 256 bytes"
+    assert cause_of(row, text) == "default_key.pem opens its key file after 0.25 s, 256 bytes"
     assert cause_of(row, "again from 10.1.2.77, at 203.0.113.10") == "again from another address, at 203.0.113.10"
+    near = session(1, device(1), 1, "connect-refused", cloud_address="10.1.2.9")
+    assert cause_of(near, "10.1.2.9:5683 refuses 10.1.2.3") == "10.1.2.9:5683 refuses its address"
 
 
 def test_a_cause_of_one_is_told_as_it_is_and_one_of_many_with_its_measures():
@@ -198,6 +200,8 @@ def test_a_cause_of_one_is_told_as_it_is_and_one_of_many_with_its_measures():
     assert told(*(f"silence of device {device(number)} for {9 + number}.5 s" for number in (1, 2, 3))) == [
         "3 devices: silence of the device for 10.5 to 12.5 s"
     ]
+    hostile = f"“\0 s” from {device(1)}.2 s, 3 s"
+    assert told(hostile, hostile.replace("3 s", "4 s")) == ["2 devices: “\0 s” from its key file s, 3 to 4 s"]
     assert told("no word in 20 s", "no word in 20 s", "4 SYNs in 3 s") == [
         "2 devices: no word in 20 s",
         "1 device: 4 SYNs in 3 s",
