@@ -198,8 +198,22 @@ class Remedy:
 
 
 @dataclass(frozen=True, slots=True)
+class Cause:
+    """A cause that the verdict names or leaves open, with what speaks for it and against it."""
+
+    code: Code
+    pro: tuple[Evidence, ...] = field(default=(), metadata={"json": "for"})
+    con: tuple[Evidence, ...] = field(default=(), metadata={"json": "against"})
+
+
+@dataclass(frozen=True, slots=True)
 class Verdict:
-    """The answer for one session."""
+    """The answer for one session.
+
+    ``premises`` is what it takes on the word of the key folder, a log or an option, and the capture does not show: empty
+    when nothing but the capture and mathematics is needed. ``evidence`` is the case for it; ``causes`` hold the case against
+    it, and the cases for and against the alternatives, where there is something to say (absent from the JSON when not).
+    """
 
     code: Code
     certainty: Certainty
@@ -211,6 +225,8 @@ class Verdict:
     would_settle: tuple[str, ...] = ()
     remedy: tuple[Remedy, ...] = ()
     device_shows: tuple[str, ...] = ()
+    premises: tuple[str, ...] = ()
+    causes: tuple[Cause, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from analyzer.case import Case
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.findings import findings_for
 from analyzer.diagnosis.remedy import remedies, shown_by_device
 from analyzer.incidents import incidents
-from analyzer.model import Cloud, Device, Message, Session, Stage, Verdict
+from analyzer.model import Cause, Cloud, Device, Message, Session, Stage, Verdict
 from analyzer.times import rfc3339, seconds
 from dissectors.events import Step
 
@@ -30,6 +32,8 @@ def assemble(case: Case, draft: Draft, context: Context, session_id: str, digits
         would_settle=draft.would_settle,
         remedy=remedies(case, draft, context, {finding.code for finding in findings}),
         device_shows=shown_by_device(case, draft),
+        premises=draft.premises,
+        causes=_causes(draft),
     )
     return Session(
         id=session_id,
@@ -62,6 +66,15 @@ def assemble(case: Case, draft: Draft, context: Context, session_id: str, digits
         incidents=incidents(case, digits),
         findings=findings,
     )
+
+
+def _causes(draft: Draft) -> tuple[Cause, ...]:
+    """What speaks against the verdict, and for or against the causes beside it: those of which something is to be said."""
+    own = next((cause for cause in draft.causes if cause.code is draft.code), Cause(draft.code))
+    own = replace(own, con=tuple(dict.fromkeys((*draft.against, *own.con))))
+    others = {cause.code: cause for cause in draft.causes}
+    listed = (own, *(others[code] for code in draft.alternatives if code in others and code is not draft.code))
+    return tuple(cause for cause in listed if cause.pro or cause.con)
 
 
 def _frames(frames: tuple[int, ...]) -> tuple[int, ...]:

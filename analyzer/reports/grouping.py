@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
 
-from analyzer.model import LOG_FORMAT, CaptureReport, Certainty, Code, Session, Verdict
+from analyzer.model import LOG_FORMAT, CaptureReport, Certainty, Code, Evidence, Session, Verdict
 
 
 class Tone(StrEnum):
@@ -73,6 +73,24 @@ def _key(session: Session) -> tuple[str, str, int, str, str]:
 def assumed(session: Session) -> str:
     """Behind a device's id: that the device did not say it, where it is a conclusion from the folder."""
     return " (by the key folder)" if session.device.id_source in ("only-device-in-keys", "stored-address") else ""
+
+
+def taken(verdict: Verdict) -> str:
+    """What stands before the premises of a verdict."""
+    return f"{verdict.certainty.value.capitalize()}, if"
+
+
+def weighed(verdict: Verdict) -> tuple[tuple[Evidence, ...], tuple[tuple[Code, str, Evidence], ...]]:
+    """What speaks against the verdict; and of each other cause what speaks for (``+``) and against it (``-``)."""
+    own = [cause for cause in verdict.causes if cause.code is verdict.code]
+    others = [cause for cause in verdict.causes if cause.code is not verdict.code]
+    told = [(cause.code, "+", item) for cause in others for item in cause.pro]
+    told += [(cause.code, "-", item) for cause in others for item in cause.con]
+    order = [cause.code for cause in others]
+    return (
+        tuple(item for cause in own for item in cause.con),
+        tuple(sorted(told, key=lambda row: order.index(row[0]))),
+    )
 
 
 def nothing_found(capture: CaptureReport) -> str:

@@ -18,6 +18,12 @@ def _names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - a dataclass
     return tuple(field.name for field in fields(kind))
 
 
+@cache
+def written_names(kind: Any) -> tuple[str, ...]:  # noqa: ANN401 - a dataclass
+    """The fields of a model type as the JSON calls them: by their own names but for those that Python keeps (``for``)."""
+    return tuple(field.metadata.get("json", field.name) for field in fields(kind))
+
+
 def plain(value: Any) -> Any:  # noqa: ANN401 - any model value in, plain JSON values out
     """A model value as dicts, lists, strings, numbers; field names are the contract's."""
     if value is None or isinstance(value, str | int | float):
@@ -25,14 +31,15 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any model value in, plain JSON v
     if isinstance(value, tuple | list):
         return [plain(item) for item in value]
     if is_dataclass(value) and not isinstance(value, type):
-        return {name: plain(getattr(value, name)) for name in _names(type(value)) if _told(value, name)}
+        names = zip(written_names(type(value)), _names(type(value)), strict=True)
+        return {written: plain(getattr(value, name)) for written, name in names if _told(value, name)}
     if isinstance(value, Mapping):
         return {key: plain(item) for key, item in value.items()}
     raise TypeError(f"{type(value).__name__} has no place in a report")
 
 
 #: Fields that are written only when something is in them: secrets were asked for, there is advice to give.
-_WHEN_GIVEN = ("secrets", "advice")
+_WHEN_GIVEN = ("secrets", "advice", "causes")
 
 
 def _told(value: Any, name: str) -> bool:  # noqa: ANN401
@@ -57,7 +64,7 @@ def _getter(kind: Any) -> Callable[[Any], tuple[Any, ...]]:  # noqa: ANN401 - a 
 
 def _shallow(value: Any) -> Any:  # noqa: ANN401 - what the encoder does not know, one level of it as what it does know
     if is_dataclass(value) and not isinstance(value, type):
-        found = dict(zip(_names(type(value)), _getter(type(value))(value), strict=True))
+        found = dict(zip(written_names(type(value)), _getter(type(value))(value), strict=True))
         for name in _WHEN_GIVEN:
             if not found.get(name, True):
                 del found[name]

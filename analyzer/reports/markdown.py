@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from analyzer.model import CaptureReport, Remedy, Report, Session
-from analyzer.reports.grouping import assumed
+from analyzer.reports.grouping import assumed, taken, weighed
 from analyzer.reports.ladder import frames_text, offset_text
 from analyzer.safe import printable
 
@@ -56,6 +56,8 @@ def _steps(steps: Iterable[Remedy]) -> Iterator[str]:
 def _session(session: Session) -> Iterator[str]:
     verdict = session.verdict
     yield f"## {escape(session.id)}: {verdict.code} ({verdict.certainty})\n\n{escape(verdict.summary)}\n\n"
+    for text in verdict.premises:
+        yield f"{taken(verdict)} {escape(text)}.\n\n"
     yield from _steps(verdict.remedy)
     yield "\n| time | frames | direction | size | stage | |\n|---:|---|:---:|---:|---|---|\n"
     for stage in session.stages:
@@ -68,6 +70,14 @@ def _session(session: Session) -> Iterator[str]:
         for number, item in enumerate(verdict.evidence, 1):
             frames = f" (frames {frames_text(item.frames)})" if item.frames else ""
             yield f"{number}. {escape(item.text)}{frames}\n"
+        yield "\n"
+    own, others = weighed(verdict)
+    told = [("", "against it", item) for item in own]
+    told += [(code.value, "for it" if sign == "+" else "against it", item) for code, sign, item in others]
+    for code, side, item in told:
+        frames = f" (frames {frames_text(item.frames)})" if item.frames else ""
+        yield f"- {code + ', ' if code else ''}{side}: {escape(item.text)}{frames}\n"
+    if told:
         yield "\n"
     if verdict.alternatives:
         yield "It could also be: " + ", ".join(verdict.alternatives) + ".\n\n"

@@ -11,9 +11,10 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from analyzer import model
 from analyzer.model import SCHEMA_NAME, Report
+from analyzer.reports.json import written_names
 
 #: Written only when there is something in them (`analyzer.reports.json`); secrets only when `--show-secrets` asked for them.
-_WHEN_GIVEN = ("secrets", "secrets_shown", "advice")
+_WHEN_GIVEN = ("secrets", "secrets_shown", "advice", "causes")
 
 
 def report_schema() -> dict[str, Any]:
@@ -52,8 +53,11 @@ def _of(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN4
             definitions[hint.__name__] = {
                 "type": "object",
                 **_described(hint),
-                "properties": {field.name: _of(hints[field.name], definitions) for field in fields(hint)},
-                "required": [field.name for field in fields(hint) if field.name not in _WHEN_GIVEN],
+                "properties": {
+                    written: _of(hints[field.name], definitions)
+                    for written, field in zip(written_names(hint), fields(hint), strict=True)
+                },
+                "required": [written for written in written_names(hint) if written not in _WHEN_GIVEN],
             }
             if hint is Report:
                 definitions[hint.__name__]["properties"]["schema"] = {"const": SCHEMA_NAME}

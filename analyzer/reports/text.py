@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from analyzer.model import CaptureReport, Certainty, KeyRow, Outcome, Remedy, Report, Session, Verdict
-from analyzer.reports.grouping import Group, Tone, alike, assumed, by_weight, counted, nothing_found
+from analyzer.reports.grouping import Group, Tone, alike, assumed, by_weight, counted, nothing_found, taken, weighed
 from analyzer.reports.ladder import duration_text, frames_text, offset_text, span_text
 from analyzer.reports.pen import Pen
 from analyzer.reports.rungs import loose_log
@@ -163,6 +163,8 @@ def _session(pen: Pen, group: Group, total: int) -> Iterator[str]:
     verdict = session.verdict
     yield from _head(pen, session)
     yield from pen.block(verdict.summary, 2, "  ")
+    for number, text in enumerate(verdict.premises):
+        yield from pen.block(text, _QUESTION, "" if number else f"  {taken(verdict)}", "bold")
     if Tone.of(verdict) is Tone.UNSURE:
         yield from _open_questions(pen, verdict)
         yield from _fix(pen, verdict, "Until then")
@@ -174,6 +176,7 @@ def _session(pen: Pen, group: Group, total: int) -> Iterator[str]:
     yield from ladder(pen, session)
     yield "\n"
     yield from _why(pen, verdict)
+    yield from _against(pen, verdict)
     yield from _findings(pen, session)
     yield from _list_of(pen, "The device shows", verdict.device_shows)
     yield from _log(pen, session)
@@ -256,6 +259,19 @@ def _why(pen: Pen, verdict: Verdict) -> Iterator[str]:
     yield _title(pen, "What is known" if known else f"Why this is {verdict.certainty.value}")
     for number, item in enumerate(verdict.evidence, 1):
         yield from pen.block(item.text + _frames(item.frames), 6, f"  {number:>2}  ")
+
+
+def _against(pen: Pen, verdict: Verdict) -> Iterator[str]:
+    """What speaks against the verdict, and for and against the causes beside it."""
+    own, others = weighed(verdict)
+    if own:
+        yield _title(pen, "What speaks against it")
+    for item in own:
+        yield from pen.block(item.text + _frames(item.frames), 6, "   -  ")
+    if others:
+        yield _title(pen, "The other causes")
+    for code, sign, item in others:
+        yield from pen.block(f"{code.value}: {item.text}{_frames(item.frames)}", 6, f"   {sign}  ")
 
 
 def _frames(frames: tuple[int, ...]) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from analyzer.model import Attempt, Certainty, Message, Session, Stage, Verdict, since_start
-from analyzer.reports.grouping import Group, Tone, assumed, counted
+from analyzer.reports.grouping import Group, Tone, assumed, counted, taken, weighed
 from analyzer.reports.html.budget import ALIKE_ROWS, MESSAGES_HEAD, MESSAGES_TAIL, Budget
 from analyzer.reports.html.element import Html, Node, element
 from analyzer.reports.html.ladder import ladder, log_list
@@ -113,6 +113,7 @@ def _first_screen(session: Session, place: Place, *, titled: bool = True) -> Htm
         "header",
         element("div", title, kicker, class_="titles") if titled else None,
         element("p", verdict.summary, class_="lead"),
+        *(element("p", element("b", taken(verdict)), f" {text}.", class_="premise") for text in verdict.premises),
         facts(
             ("Device", _device(session)),
             ("Cloud", _cloud(session)),
@@ -198,8 +199,30 @@ def _why(verdict: Verdict, level: int) -> Html | None:
         "section",
         element(f"h{level}", title),
         element("ol", items, class_="evidence"),
+        *_against(verdict),
         element("p", f"{verdict.certainty.value.capitalize()}: {_MEANING[verdict.certainty]}.", class_="aside"),
     )
+
+
+def _against(verdict: Verdict) -> Iterator[Node]:
+    own, others = weighed(verdict)
+    if own:
+        yield element("p", "What speaks against it:")
+        yield element("ul", [element("li", item.text, " ", frames(item.frames)) for item in own])
+    if others:
+        yield element("p", "The other causes:")
+        rows = [
+            element(
+                "li",
+                code.value,
+                " (for it): " if sign == "+" else " (against it): ",
+                item.text,
+                " ",
+                frames(item.frames),
+            )
+            for code, sign, item in others
+        ]
+        yield element("ul", rows)
 
 
 def _seen_on_device(session: Session, level: int) -> Html | None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from analyzer.exports.redaction.pseudonyms import Pseudonyms
-from analyzer.model import CaptureReport, KeyRow, Remedy, Report, Session, Story, Verdict
+from analyzer.model import CaptureReport, Evidence, KeyRow, Remedy, Report, Session, Story, Verdict
 from analyzer.reports.redaction.names import LEFT_OUT, Names
 from analyzer.reports.redaction.quotes import Quotes, of_logs
 from analyzer.reports.redaction.search import Search, replaced
@@ -95,13 +95,18 @@ def _verdict(verdict: Verdict, quotes: Quotes) -> Verdict:
     def advised(texts: Sequence[str]) -> tuple[str, ...]:
         return tuple(replaced(text, quotes.advice) for text in texts)
 
+    def said(items: Sequence[Evidence]) -> tuple[Evidence, ...]:
+        return tuple(replace(item, text=replaced(item.text, quotes.telling)) for item in items)
+
     return replace(
         verdict,
         summary=replaced(verdict.summary, quotes.telling),
-        evidence=tuple(replace(item, text=replaced(item.text, quotes.telling)) for item in verdict.evidence),
+        evidence=said(verdict.evidence),
         would_settle=advised(verdict.would_settle),
         remedy=tuple(_remedy(item, quotes.advice) for item in verdict.remedy),
         device_shows=advised(verdict.device_shows),
+        premises=tuple(replaced(text, quotes.telling) for text in verdict.premises),
+        causes=tuple(replace(cause, pro=said(cause.pro), con=said(cause.con)) for cause in verdict.causes),
     )
 
 

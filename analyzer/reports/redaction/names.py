@@ -269,7 +269,8 @@ def _hosts_of(capture: CaptureReport) -> Iterator[str]:
             name = stage.fields.get("name")
             if isinstance(name, str) and stage.stage == "name-resolution":
                 yield name
-        told = [session.verdict.summary, *(item.text for item in session.verdict.evidence)]
+        told = [session.verdict.summary, *session.verdict.premises, *(item.text for item in session.verdict.evidence)]
+        told += (item.text for cause in session.verdict.causes for item in (*cause.pro, *cause.con))
         told += (item.summary for item in session.findings)
         named = [found for text in told for pattern in _SERVERS for found in pattern.findall(text)]
         for remedy in session.verdict.remedy:
