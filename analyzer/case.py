@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-from analyzer.model import Attempt, Ending, Endpoint, Finding
+from analyzer.model import AlsoSeen, Attempt, Ending, Endpoint, Finding
 from dissectors.events import Direction, Step, Transcript
 from dissectors.handshakes import HANDSHAKES, USUAL, Algorithm, Handshake
 
@@ -57,6 +57,8 @@ class Case:
     device_id: str | None = None
     id_source: str | None = None
     host: str | None = None
+    #: Where else its packets were seen.
+    also: tuple[AlsoSeen, ...] = ()
 
     @property
     def handshake(self) -> Handshake:

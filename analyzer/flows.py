@@ -48,7 +48,7 @@ def dissect(conversation: UdpConversation, ports: frozenset[int] = UDP_PORTS) ->
     for _, _, event in sorted(events, key=lambda item: item[:2]):
         if isinstance(event, IcmpNote):
             machine.icmp(event.about, event.kind, event.code, Mark((event.frame,), event.time_ns))
-        elif not event.duplicate:  # type: ignore[attr-defined]  # the only other kind of event is a Datagram
+        elif not (event.duplicate or event.damaged):  # type: ignore[attr-defined]  # the only other kind of event is a Datagram
             machine.datagram(event.direction, event.data, event.mark, event.length)  # type: ignore[attr-defined]
     attempts = machine.attempts()
     return [_case(conversation, attempt, attempts) for attempt in attempts if _is_ours(attempt)]
@@ -61,6 +61,9 @@ def _is_ours(attempt: DtlsAttempt) -> bool:
 
 def _case(conversation: UdpConversation, attempt: DtlsAttempt, siblings: tuple[DtlsAttempt, ...]) -> Case:
     first, last = attempt.frames
+    also = tuple(seen for other in conversation.also if (seen := other.within(first, last)) is not None)
+    for seen in also:
+        first, last = min(first, seen.first_frame), max(last, seen.last_frame)
     selection = conversation.filter
     if len(siblings) > 1:
         selection = f"({selection}) and frame.number ge {first} and frame.number le {last}"
@@ -82,6 +85,7 @@ def _case(conversation: UdpConversation, attempt: DtlsAttempt, siblings: tuple[D
     frames = {error.mark.frames[0] for error in attempt.icmp if error.mark.frames}
     icmp = tuple(note for note in conversation.icmp if note.frame in frames)
     case.conversation = Flow(attempt, siblings, icmp, conversation.notes, conversation.checksum_bad)
+    case.also = also
     return case
 
 

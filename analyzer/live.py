@@ -20,12 +20,14 @@ from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from queue import Empty, Queue
-from typing import BinaryIO, cast
+from typing import Any, BinaryIO, cast
 
 from analyzer import conversations
 from analyzer.capture import Capture, open_capture
 from analyzer.case import Case
 from analyzer.conversations import TcpConversation, UdpConversation
+from analyzer.conversations.copies import grouped, together
+from analyzer.copies import once
 from analyzer.errors import InputError
 from analyzer.examine import examine_tcp, resolve
 from analyzer.flows import dissect
@@ -40,6 +42,8 @@ from analyzer.unreached import stored_hosts
 _SECOND = 1_000_000_000
 #: Sessions of a device that later ones are judged beside, and devices remembered.
 _KEPT, _DEVICES = 24, 5_000
+#: Conversations that a copy may follow.
+_ENDED = 64
 #: Packets that may wait between the reader and the analysis; more wait in the pipe, and then in dumpcap.
 _QUEUE = 20_000
 _TICK_S = 1.0
@@ -61,6 +65,8 @@ class Desk:
         self._table = conversations.Conversations(self._limits, on_other=self._names.observe)
         #: The latest cases by device address, the address used last at the end.
         self._recent: dict[str, deque[Case]] = defaultdict(lambda: deque(maxlen=_KEPT))
+        #: What ended last: the same conversation may come again from another point of capture.
+        self._ended: deque[TcpConversation | UdpConversation] = deque(maxlen=_ENDED)
         self._number = 0
         self._now = 0
         self.digits = 9
@@ -85,12 +91,18 @@ class Desk:
 
     def _judged(self, ended: Iterable[TcpConversation | UdpConversation]) -> list[Session]:
         new: list[Case] = []
+        flows: list[UdpConversation] = []
         for conversation in ended:
+            if self._told(conversation):
+                continue
             if isinstance(conversation, TcpConversation):
                 case = examine_tcp(conversation, self._ring)
                 new.extend(() if case is None else (case,))
             else:
-                new.extend(dissect(conversation, self._limits.cloud_udp))
+                flows.append(conversation)
+        new = once(new, self._ring)
+        for flow in together(flows):
+            new.extend(dissect(flow, self._limits.cloud_udp))
         if not new:
             return []
         new.sort(key=lambda case: (case.first_frame, case.last_frame))
@@ -107,6 +119,17 @@ class Desk:
         sessions = judged(new, context, self.digits, self._number + 1)
         self._number += len(sessions)
         return list(sessions)
+
+    def _told(self, conversation: TcpConversation | UdpConversation) -> bool:
+        """It is a copy of one that ended before (the other side of a NAT); remembers it if not."""
+        if any(len(group) > 1 and group[-1] is conversation for group in self._copies(conversation)):
+            return True
+        self._ended.append(conversation)
+        return False
+
+    def _copies(self, conversation: TcpConversation | UdpConversation) -> list[list[Any]]:
+        alike = [item for item in self._ended if type(item) is type(conversation)]
+        return grouped([*alike, conversation])
 
     def _remember(self, case: Case) -> None:
         cases = self._recent.pop(case.device.address, deque(maxlen=_KEPT))

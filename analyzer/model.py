@@ -269,6 +269,9 @@ class Session:
     log: tuple[LogLine, ...] = ()
     #: What happened below the stages, in frame order; a report draws it between them.
     incidents: tuple[Incident, ...] = ()
+    #: Where else the capture holds the same packets (the other side of a NAT, a mirrored port): the session is told once.
+    #: Absent from the JSON when empty.
+    also_seen: tuple[AlsoSeen, ...] = ()
     #: Only with `--show-secrets`: what decrypts this session. Absent from the JSON when empty.
     secrets: tuple[ShownSecret, ...] = ()
 
@@ -276,6 +279,24 @@ class Session:
     def begins(self) -> str:
         """When it began, for people: the time, or (``+5:04.420``) how long after the device's start."""
         return self.start_time if self.first_frame else since_start(self.start_time)
+
+
+@dataclass(frozen=True, slots=True)
+class AlsoSeen:
+    """The same session under other addresses: its ends there, the frames (the first of them, ``count`` in all)."""
+
+    device: Endpoint
+    cloud: Endpoint
+    stream: int | None
+    first_frame: int
+    last_frame: int
+    frames: tuple[int, ...]
+    count: int
+
+    @property
+    def ends(self) -> str:
+        """Both ends, for people."""
+        return f"{self.device} → {self.cloud}"
 
 
 def since_start(time: str) -> str:

@@ -18,6 +18,8 @@ from analyzer import __version__, conversations, limits
 from analyzer.capture import Capture, open_capture, records
 from analyzer.case import Case
 from analyzer.conversations import TcpConversation, UdpConversation
+from analyzer.conversations.copies import together
+from analyzer.copies import once, sound
 from analyzer.errors import InputError
 from analyzer.examination import Examination
 from analyzer.examine import resolve
@@ -185,7 +187,7 @@ def _opened(source: Path | BinaryIO, name: str, options: Options, reading: recor
 def _cases(
     capture: Capture | TsharkCapture, ring: KeyRing, options: Options, names: NameLog, allowed: Limits
 ) -> tuple[list[Case], list[Problem]]:
-    cases: list[Case] = []
+    held: list[UdpConversation] = []
     secrets = 0
     examination = Examination(ring, options.jobs)
     if isinstance(capture, Capture) and capture.stored_bytes >= _MANY_SESSIONS:
@@ -200,9 +202,7 @@ def _cases(
         if isinstance(conversation, TcpConversation):
             examination.take(conversation)
         else:
-            from analyzer.flows import dissect
-
-            cases.extend(dissect(conversation, told.cloud_udp))
+            held.append(conversation)
 
     ports = {
         transport: frozenset(port for kind, port in options.ports if kind == transport) for transport in ("tcp", "udp")
@@ -214,6 +214,21 @@ def _cases(
             examine(conversation)
     for conversation in table.finish():
         examine(conversation)
-    cases.extend(examination.cases())
+    cases, damaged = _each_once(examination.cases(), held, ring, told.cloud_udp)
     cases.sort(key=lambda case: (case.first_frame, case.last_frame))
-    return cases, table.problems
+    return cases, [*table.problems, *damaged]
+
+
+def _each_once(
+    cases: list[Case], held: list[UdpConversation], ring: KeyRing, udp_ports: frozenset[int]
+) -> tuple[list[Case], list[Problem]]:
+    """The cases of TCP and those that UDP conversations make, each session once; what only damage made is left out."""
+    kept, problems = sound([*(case.conversation for case in cases), *held])
+    standing = {id(conversation) for conversation in kept}
+    cases = once([case for case in cases if id(case.conversation) in standing], ring)
+    if held:
+        from analyzer.flows import dissect
+
+        for conversation in together(item for item in held if id(item) in standing):
+            cases.extend(dissect(conversation, udp_ports))
+    return cases, problems

@@ -64,6 +64,7 @@ def assemble(case: Case, draft: Draft, context: Context, session_id: str, digits
         ending=case.ending,
         verdict=verdict,
         incidents=incidents(case, digits),
+        also_seen=tuple(replace(other, frames=_frames(other.frames)) for other in case.also),
         findings=findings,
     )
 

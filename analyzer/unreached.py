@@ -36,6 +36,9 @@ _MOST_CASES = 1000
 _MOST_LOOKUPS = 64
 _MOST_NOTES = 8
 
+#: A question: time, frame, client, whether it failed.
+_Asked = tuple[int, int, bytes, bool]
+
 
 @dataclass(frozen=True, slots=True)
 class Unreached:
@@ -88,7 +91,7 @@ def unreached(cases: Sequence[Case], lookups: Sequence[Lookup], ring: KeyRing, e
 
 def lonely_tests(cases: Sequence[Case], probes: Iterable[Probe]) -> list[InputProblem]:
     """A note for each client that runs the firmware's internet test (8.8.8.8:53) and tries no cloud in this capture."""
-    known = {case.device.address for case in cases}
+    known = {end.address for case in cases for end in (case.device, *(other.device for other in case.also))}
     found: dict[str, list[Probe]] = defaultdict(list)
     for probe in probes:
         if probe.kind == "tcp" and _text(probe.client) not in known:
@@ -146,9 +149,12 @@ def _leading_nowhere(cases: Sequence[Case], lookups: Sequence[Lookup]) -> Iterat
         starts[case.cloud.address].append(case.start_ns)
     for times in starts.values():
         times.sort()
-    asked: dict[str, list[tuple[int, bytes, bool]]] = defaultdict(list)
+    # What the other side of a NAT asks is what the device asks.
+    outside = {other.device.address for case in cases for other in case.also} - {case.device.address for case in cases}
+    lookups = [lookup for lookup in lookups if _text(lookup.client) not in outside]
+    asked: dict[str, list[_Asked]] = defaultdict(list)
     for lookup in lookups:
-        asked[lookup.name.lower()].append((lookup.asked_ns, lookup.client, lookup.failed))
+        asked[lookup.name.lower()].append((lookup.asked_ns, lookup.frames[0], lookup.client, lookup.failed))
     for lookup in lookups:
         since = lookup.asked_ns - 1_000_000_000
         if _any_within(starts[_text(lookup.client)], since, lookup.asked_ns + _SOON_NS):
@@ -157,9 +163,14 @@ def _leading_nowhere(cases: Sequence[Case], lookups: Sequence[Lookup]) -> Iterat
         if any(_any_within(starts[address], since, lookup.asked_ns + BELONGS_NS) for address in given):
             continue
         near = _near(asked[lookup.name.lower()], lookup.asked_ns)
-        if lookup.failed and any(client == lookup.client and not failed for _, client, failed in near):
+        if lookup.failed and any(client == lookup.client and not failed for _, _, client, failed in near):
             continue  # asked for A and AAAA: one answer with an address is enough
-        if not any(client != lookup.client and 0 < lookup.asked_ns - at <= _FORWARDED_NS for at, client, _ in near):
+        if not any(
+            client != lookup.client
+            and (at, frame) < (lookup.asked_ns, lookup.frames[0])
+            and lookup.asked_ns - at <= _FORWARDED_NS
+            for at, frame, client, _ in near
+        ):
             yield lookup
 
 
@@ -169,10 +180,10 @@ def _any_within(times: Sequence[int], since: int, until: int) -> bool:
     return place < len(times) and times[place] <= until
 
 
-def _near(asked: list[tuple[int, bytes, bool]], at_ns: int) -> list[tuple[int, bytes, bool]]:
-    """The questions (time, client, whether it failed) around this time, of a list in order of time."""
-    first = bisect_left(asked, (at_ns - _TOGETHER_NS, b"", False))
-    last = bisect_left(asked, (at_ns + _TOGETHER_NS, b"", False))
+def _near(asked: list[_Asked], at_ns: int) -> list[_Asked]:
+    """The questions around this time, of a list in order of time."""
+    first = bisect_left(asked, (at_ns - _TOGETHER_NS, 0, b"", False))
+    last = bisect_left(asked, (at_ns + _TOGETHER_NS, 0, b"", False))
     return asked[first:last][:_MOST_LOOKUPS]
 
 

@@ -33,6 +33,7 @@ ROOMS: dict[str, set[str]] = {
     "analyzer.decrypt": {"dissectors", "analyzer.model", "analyzer.keys"},
     "analyzer.flows": {"dissectors", "analyzer.model", "analyzer.case", "analyzer.conversations", "analyzer.keys", "analyzer.decrypt"},
     "analyzer.examine": {"dissectors", "analyzer.model", "analyzer.case", "analyzer.conversations", "analyzer.names", "analyzer.keys", "analyzer.decrypt"},
+    "analyzer.copies": {"analyzer.packet", "analyzer.case", "analyzer.conversations", "analyzer.keys", "analyzer.examine"},
     "analyzer.examination": {"analyzer.case", "analyzer.conversations", "analyzer.keys", "analyzer.examine"},
     "analyzer.disclosure": {"analyzer.model", "analyzer.case", "analyzer.decrypt"},
     # From attempts to verdicts and stories.
@@ -52,12 +53,12 @@ ROOMS: dict[str, set[str]] = {
     # The path itself.
     "analyzer.pipeline": {
         "analyzer.errors", "analyzer.packet", "analyzer.times", "analyzer.model", "analyzer.case", "analyzer.capture", "analyzer.conversations",
-        "analyzer.names", "analyzer.limits", "analyzer.keys", "analyzer.flows", "analyzer.examine", "analyzer.examination", "analyzer.disclosure",
+        "analyzer.names", "analyzer.limits", "analyzer.keys", "analyzer.flows", "analyzer.examine", "analyzer.examination", "analyzer.copies", "analyzer.disclosure",
         "analyzer.unreached", "analyzer.judging", "analyzer.stories", "analyzer.logged",
     },
     "analyzer.live": {
         "analyzer.errors", "analyzer.packet", "analyzer.model", "analyzer.case", "analyzer.capture", "analyzer.conversations", "analyzer.names",
-        "analyzer.keys", "analyzer.flows", "analyzer.examine", "analyzer.unreached", "analyzer.judging", "analyzer.pipeline",
+        "analyzer.keys", "analyzer.flows", "analyzer.examine", "analyzer.copies", "analyzer.unreached", "analyzer.judging", "analyzer.pipeline",
     },
     # What becomes of a report.
     "analyzer.exports": {

@@ -59,6 +59,23 @@ def verify(packet: Packet) -> Sum:
     return Sum.PARTIAL if field in ((pseudo + length) % 0xFFFF, pseudo % 0xFFFF) else Sum.WRONG
 
 
+def damaged(packets: Iterable[Packet]) -> frozenset[int]:
+    """Frames of one sender's packets that no receiver takes: their checksum is wrong, and others of that sender are right.
+
+    Where none is right they say nothing: they were left to the network card, or the file was rewritten.
+    """
+    states = [(packet.number, verify(packet)) for packet in packets]
+    if not any(state is Sum.RIGHT for _, state in states):
+        return frozenset()
+    return frozenset(number for number, state in states if state is Sum.WRONG)
+
+
+def tallied(packets: Iterable[Packet]) -> tuple[int, int]:
+    """How many of these have a right, and how many a wrong checksum."""
+    states = [verify(packet) for packet in packets]
+    return states.count(Sum.RIGHT), states.count(Sum.WRONG)
+
+
 def doubtful(packets: Iterable[Packet]) -> tuple[int, ...]:
     """Frames of one sender's packets that may have been changed on the way, ascending.
 

@@ -19,7 +19,7 @@ class Sightings:
     __slots__ = ("_seen",)
 
     def __init__(self) -> None:
-        self._seen: dict[tuple[object, ...], tuple[int, int]] = {}
+        self._seen: dict[tuple[object, ...], tuple[int, int, bytes]] = {}
 
     def again(self, packet: Packet) -> bool:
         """This packet was seen just before; remembers it if not."""
@@ -34,7 +34,9 @@ class Sightings:
             key = (packet.source, packet.ip_id, packet.source_port, packet.payload, packet.length)
         before = self._seen.get(key)
         if before is not None:
-            ttl, time_ns = before
+            ttl, time_ns, payload = before
+            if not _alike(payload, packet.payload):
+                return False  # one of them is damaged: which one, the checksum tells
             limit = _SAME_HOP_NS if packet.ip_id else _NO_ID_NS
             if packet.ttl != ttl:
                 limit = _OTHER_HOP_NS
@@ -43,5 +45,10 @@ class Sightings:
             del self._seen[key]
         elif len(self._seen) >= _REMEMBERED:
             del self._seen[next(iter(self._seen))]
-        self._seen[key] = packet.ttl, packet.time_ns
+        self._seen[key] = packet.ttl, packet.time_ns, packet.payload
         return False
+
+
+def _alike(one: bytes, other: bytes) -> bool:
+    """The same bytes, as far as both are captured."""
+    return one == other or one.startswith(other) or other.startswith(one)

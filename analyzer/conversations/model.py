@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
-from analyzer.model import Endpoint
+from analyzer.model import AlsoSeen, Endpoint
 from dissectors.events import Direction, How, Mark
 
 #: How the roles were decided; "first" (UDP only): nothing but who sent first tells the device.
@@ -137,6 +137,26 @@ class TcpFacts:
 
 
 @dataclass(frozen=True, slots=True)
+class Elsewhere:
+    """The same conversation where other addresses stand for its ends (behind a NAT), or at another point of capture.
+
+    ``frames``: for each of its packets the frame that the conversation uses of the same packet, and its own.
+    """
+
+    device: Endpoint
+    cloud: Endpoint
+    stream: int | None
+    frames: tuple[tuple[int, int], ...] = field(repr=False)
+
+    def within(self, first: int, last: int) -> AlsoSeen | None:
+        """What of it belongs to the frames ``first`` to ``last`` of the conversation; None for nothing."""
+        frames = tuple(sorted(frame for used, frame in self.frames if first <= used <= last))
+        if not frames:
+            return None
+        return AlsoSeen(self.device, self.cloud, self.stream, frames[0], frames[-1], frames, len(frames))
+
+
+@dataclass(frozen=True, slots=True)
 class TcpConversation:
     """One TCP connection.
 
@@ -158,6 +178,19 @@ class TcpConversation:
     filter: str
     #: Sentences about what limits it.
     notes: tuple[str, ...] = ()
+    #: Sequence number of the first byte of each direction, up and down; None where nothing tells.
+    origins: tuple[int | None, int | None] = (None, None)
+    #: Packets whose checksum is right, and wrong.
+    checksums: tuple[int, int] = (0, 0)
+    #: All of its frames.
+    frames: tuple[int, ...] = field(default=(), repr=False)
+    #: Where else it was seen (`copies`).
+    also: tuple[Elsewhere, ...] = ()
+
+    @property
+    def ttls(self) -> tuple[tuple[int, ...], tuple[int, ...]]:
+        """TTL or hop limit values of what the device and what the cloud sent."""
+        return self.facts.up.ttls, self.facts.down.ttls
 
     @property
     def finished(self) -> bool:
@@ -169,7 +202,8 @@ class TcpConversation:
 class Datagram:
     """One UDP datagram; ``data`` is shorter than ``length`` when the snap length cut it.
 
-    ``duplicate``: the same packet was captured just before (``-i any``, a mirrored port).
+    ``duplicate``: the same packet was captured just before (``-i any``, a mirrored port). ``damaged``: its checksum is
+    wrong where those of its sender are right, so that no receiver took it.
     """
 
     direction: Direction
@@ -177,6 +211,7 @@ class Datagram:
     length: int
     mark: Mark
     duplicate: bool = False
+    damaged: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +233,12 @@ class UdpConversation:
     notes: tuple[str, ...] = ()
     #: Frames whose UDP checksum is wrong, or missing where the same sender fills in others.
     checksum_bad: tuple[int, ...] = ()
+    #: Packets whose checksum is right, and wrong.
+    checksums: tuple[int, int] = (0, 0)
+    #: TTL or hop limit values of what the device and what the cloud sent, ascending.
+    ttls: tuple[tuple[int, ...], tuple[int, ...]] = ((), ())
+    #: Where else it was seen (`copies`).
+    also: tuple[Elsewhere, ...] = ()
 
     @property
     def finished(self) -> bool:

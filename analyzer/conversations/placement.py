@@ -61,6 +61,13 @@ class Sent:
         self._reference = sequence
         self._unwrapped = 0
 
+    @property
+    def first(self) -> int | None:
+        """The sequence number of the first byte; None when nothing tells."""
+        if self._reference is None:
+            return None
+        return (self._reference - self._unwrapped + self.origin) & _MASK
+
     def unwrap(self, sequence: int, follow: bool = True) -> int | None:
         """The unwrapped value; None for one that is far from all before it. ``follow``: later ones may be further on."""
         if self._reference is None:
@@ -102,8 +109,14 @@ class Placement:
         self.spans: list[Span | None] = []
         self.acks: list[int | None] = []
         self.offsets: list[int | None] = []
-        #: Damaged segments that are not needed (indices), and the frames of all damaged ones.
+        #: Damaged segments that are not needed (indices), and the frames of all damaged ones. ``refused``: those whose
+        #: sender fills in right checksums otherwise, so that their receiver took nothing of them, no flag either.
         self.unused: set[int] = set()
+        self._sums = [verify(packet) for packet in segments]
+        #: How many are right, and wrong.
+        self.checksums = self._sums.count(Sum.RIGHT), self._sums.count(Sum.WRONG)
+        sound = {side for side, state in zip(which, self._sums, strict=True) if state is Sum.RIGHT}
+        self.refused = {index for index, state in enumerate(self._sums) if state is Sum.WRONG and which[index] in sound}
         self.checksum_bad: list[int] = []
         #: Some segments are of another connection.
         self.strays = False
@@ -121,25 +134,27 @@ class Placement:
                 side.refer(reference)
         sequences: list[int | None] = []
         acknowledgements: list[int | None] = []
-        for which, packet in zip(self._which, self._segments, strict=True):
+        for index, (which, packet) in enumerate(zip(self._which, self._segments, strict=True)):
             me, other = self.sides[which], self.sides[1 - which]
             me.packets += 1
-            if packet.flags & RST:
+            refused = index in self.refused
+            if packet.flags & RST or (refused and not packet.payload):
                 sequences.append(None)
                 acknowledgements.append(None)
                 continue
-            value = me.unwrap(packet.sequence)
-            self.strays |= value is None
+            value = me.unwrap(packet.sequence, not refused)
+            self.strays |= value is None and not refused
             sequences.append(value)
-            acknowledgements.append(other.unwrap(packet.acknowledgement, False) if packet.flags & ACK else None)
+            told = packet.flags & ACK and not refused
+            acknowledgements.append(other.unwrap(packet.acknowledgement, False) if told else None)
         return sequences, acknowledgements
 
     def _references(self) -> list[int | None]:
         """Where unwrapping starts: the SYN's number, otherwise one that half of the side's segments are near to."""
         found: list[int | None] = [None, None]
         samples: list[list[int]] = [[], []]
-        for which, packet in zip(self._which, self._segments, strict=True):
-            if packet.flags & RST:
+        for index, (which, packet) in enumerate(zip(self._which, self._segments, strict=True)):
+            if packet.flags & RST or index in self.refused:
                 continue
             if packet.flags & SYN:
                 if found[which] is None:
@@ -172,7 +187,7 @@ class Placement:
                 heard[1 - which] = max(ack, heard[1 - which] or ack)
                 if packet.flags & SYN and exact[1 - which] is None:
                     exact[1 - which] = ack
-            if value is None:
+            if value is None or index in self.refused:
                 continue
             if packet.flags & SYN:
                 if not syn[which]:
@@ -210,13 +225,15 @@ class Placement:
             self.offsets.append(None if value is None else value - me.origin)
             if value is None:
                 self.spans.append(None)
+                if index in self.refused:
+                    self.checksum_bad.append(packet.number)
                 continue
             me.claim(value - me.origin)
             start = value - me.origin + (1 if packet.flags & SYN else 0)
             end = start + packet.length
             span = Span(start, start + len(packet.payload), end) if packet.length else None
             self.spans.append(span)
-            state = verify(packet)
+            state = self._sums[index]
             if packet.payload and state is Sum.RIGHT:
                 fills_in[self._which[index]] = True
             elif packet.payload and state is Sum.ABSENT:

@@ -80,6 +80,7 @@ class Assembly:
         self.out_of_order: list[tuple[int, int]] = []
         self.conflicts: list[int] = []
         self.checksum_bad = placed.checksum_bad
+        self.checksums = placed.checksums
         #: What was left out, each said once.
         self.notes: dict[str, None] = {}
         if placed.strays:
@@ -111,6 +112,8 @@ class Assembly:
         for index, packet in enumerate(self.segments):
             which = self._which[index]
             me = self.sides[which]
+            if index in self._placed.refused and (not packet.payload or index in self._placed.unused):
+                continue
             me.ttls.add(packet.ttl)
             if packet.flags & RST:
                 self.resets.append((which, packet))

@@ -18,6 +18,7 @@ from analyzer.capture.icmp import Quote, read_quote
 from analyzer.capture.records import Notes
 from analyzer.conversations import roles, streams
 from analyzer.conversations.candidates import Shape
+from analyzer.conversations.checksum import Sum, verify
 from analyzer.conversations.filters import endpoint
 from analyzer.conversations.flow import End, Flow
 from analyzer.conversations.holding import Holding
@@ -81,6 +82,9 @@ class Conversations:
         self._holding = Holding(options)
         self._decoder = Decoder(Notes())
         self._looked_ns = 0
+        #: Senders of packets for ``on_other`` whose checksums are right; damaged ones of senders not known to be sound.
+        self._sound: set[bytes] = set()
+        self._doubted: dict[bytes, list[Packet]] = {}
         #: ICMP errors that came before any packet of the flow they are about.
         self._waiting: dict[tuple[int, bytes], list[tuple[IcmpNote, int, bool]]] = {}
 
@@ -160,6 +164,10 @@ class Conversations:
             self._decide(flow, flow.is_session())
         for held, ended in self._holding.all():
             yield from self._end(held, ended)
+        for packets in self._doubted.values():
+            if self._on_other is not None:
+                for packet in packets:
+                    self._on_other(packet)
 
     def expire(self, time_ns: int) -> Iterable[Conversation]:
         """Tells the time when no packet does (live capture): the conversations that are over by then."""
@@ -423,8 +431,17 @@ class Conversations:
             table[key] = state
 
     def _other(self, packet: Packet) -> None:
-        if self._on_other is not None:
+        """Passes on a packet that a later stage wants, unless no receiver took it: damaged, from a sender of sound ones."""
+        if self._on_other is None:
+            return
+        state = verify(packet)
+        if state is Sum.RIGHT and packet.source not in self._sound and len(self._sound) < _MAX_WAITING:
+            self._sound.add(packet.source)
+            self._doubted.pop(packet.source, None)
+        if state is not Sum.WRONG:
             self._on_other(packet)
+        elif packet.source not in self._sound and sum(map(len, self._doubted.values())) < _MAX_WAITING:
+            self._doubted.setdefault(packet.source, []).append(packet)
 
     def _too_many(self, what: str, counter: streams.Counter) -> None:
         counter.lose()

@@ -121,6 +121,7 @@ class TcpFlow(Flow):
             notes.append("only one direction was captured")
         if self.dropped:
             notes.append(f"the payload of {self.dropped:,} packets was too much to keep")
+        duplicates = tuple(n for n in self.duplicates if extent.first_frame <= n <= extent.last_frame)
         return TcpConversation(
             stream=streams[0] if streams else None,
             device=ends[1 - cloud],
@@ -129,7 +130,7 @@ class TcpFlow(Flow):
             pieces=tuple(_piece(part, directions) for part in built.parts),
             facts=replace(
                 _facts(built, directions),
-                duplicates=tuple(n for n in self.duplicates if extent.first_frame <= n <= extent.last_frame),
+                duplicates=duplicates,
                 icmp=tuple(note._replace(about=directions[side]) for note, side, _ in icmp),
             ),
             first_frame=extent.first_frame,
@@ -139,6 +140,9 @@ class TcpFlow(Flow):
             ended=ended,
             filter=display_filter(selection),
             notes=tuple(notes),
+            origins=(built.sides[1 - cloud].sent.first, built.sides[cloud].sent.first),
+            checksums=built.checksums,
+            frames=tuple(sorted({*(packet.number for packet in segments), *duplicates})),
         )
 
     def _roles(self, built: Assembly, options: Options) -> tuple[int, RoleSource]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.conversations import roles
-from analyzer.conversations.checksum import doubtful
+from analyzer.conversations.checksum import damaged, doubtful, tallied
 from analyzer.conversations.filters import Selection, display_filter, endpoint
 from analyzer.conversations.flow import PACKET_COST, End, Flow
 from analyzer.conversations.model import Datagram, Ended, RoleSource, UdpConversation
@@ -40,7 +40,9 @@ class UdpFlow(Flow):
     def conversations(self, ended: Ended, options: Options, shared: bool = False) -> Iterator[UdpConversation]:
         """What the flow holds: one conversation."""
         packets = sorted(self.packets, key=lambda packet: (packet.time_ns, packet.number))
-        cloud, source = self._roles(packets, options)
+        by_side = [[packet for packet in packets if self.side(packet) == side] for side in (0, 1)]
+        dropped = damaged(by_side[0]) | damaged(by_side[1])
+        cloud, source = self._roles([p for p in packets if p.number not in dropped] or packets, options)
         directions = (Direction.DOWN, Direction.UP) if cloud == 0 else (Direction.UP, Direction.DOWN)
         ends = (endpoint(*self.ends[0]), endpoint(*self.ends[1]))
         stream = self.streams[0][1] if self.streams else None
@@ -65,6 +67,7 @@ class UdpFlow(Flow):
                     p.length,
                     Mark((p.number,), p.time_ns),
                     p.number in self._repeated,
+                    p.number in dropped,
                 )
                 for p in packets
             ),
@@ -76,9 +79,9 @@ class UdpFlow(Flow):
             ended=ended,
             filter=display_filter(selection),
             notes=notes,
-            checksum_bad=tuple(
-                sorted(frame for side in (0, 1) for frame in doubtful(p for p in packets if self.side(p) == side))
-            ),
+            checksum_bad=tuple(sorted(frame for sent in by_side for frame in doubtful(sent))),
+            checksums=tallied(packets),
+            ttls=(_ttls(by_side[1 - cloud]), _ttls(by_side[cloud])),
         )
 
     def _roles(self, packets: list[Packet], options: Options) -> tuple[int, RoleSource]:
@@ -90,3 +93,7 @@ class UdpFlow(Flow):
                 return (1 - side if client else side), "content"
         known = roles.by_port((self.ends[0][1], self.ends[1][1]), options.cloud_udp)
         return known or (1 - self.side(packets[0]), "first")
+
+
+def _ttls(packets: list[Packet]) -> tuple[int, ...]:
+    return tuple(sorted({packet.ttl for packet in packets}))

@@ -38,8 +38,8 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any model value in, plain JSON v
     raise TypeError(f"{type(value).__name__} has no place in a report")
 
 
-#: Fields that are written only when something is in them: secrets were asked for, there is advice to give.
-_WHEN_GIVEN = ("secrets", "advice", "causes")
+#: Fields that are written only when something is in them: a session was seen elsewhere too, secrets were asked for, there is advice to give.
+_WHEN_GIVEN = ("also_seen", "secrets", "advice", "causes")
 
 
 def _told(value: Any, name: str) -> bool:  # noqa: ANN401

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from analyzer.model import Session
+from analyzer.model import AlsoSeen, Session
 
 
 def frames_text(frames: Iterable[int], limit: int = 6) -> str:
@@ -24,7 +24,7 @@ def offset_text(seconds: float | None) -> str:
     return "" if seconds is None else f"{seconds:+.3f}"
 
 
-def span_text(session: Session) -> str:
+def span_text(session: Session | AlsoSeen) -> str:
     """The frames a session spans: ``frames 3-13``, ``frame 3``; ``no frames`` for one that only a log tells of."""
     first, last = session.first_frame, session.last_frame
     if not first:

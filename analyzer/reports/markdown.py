@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator
 
 from analyzer.model import CaptureReport, Remedy, Report, Session
 from analyzer.reports.grouping import assumed, taken, weighed
-from analyzer.reports.ladder import frames_text, offset_text
+from analyzer.reports.ladder import frames_text, offset_text, span_text
 from analyzer.safe import printable
 
 _SPECIAL = str.maketrans({char: "\\" + char for char in "\\`*_{}[]<>()#+!|~&"})
@@ -58,6 +58,8 @@ def _session(session: Session) -> Iterator[str]:
     yield f"## {escape(session.id)}: {verdict.code} ({verdict.certainty})\n\n{escape(verdict.summary)}\n\n"
     for text in verdict.premises:
         yield f"{taken(verdict)} {escape(text)}.\n\n"
+    for other in session.also_seen:
+        yield f"Also seen as {escape(other.ends)}, {span_text(other)}.\n\n"
     yield from _steps(verdict.remedy)
     yield "\n| time | frames | direction | size | stage | |\n|---:|---|:---:|---:|---|---|\n"
     for stage in session.stages:

@@ -246,6 +246,9 @@ def _where(pen: Pen, session: Session, number: int, total: int) -> Iterator[str]
             line = "    "
         line += part + "   "
     yield line.rstrip() + "\n"
+    for other in session.also_seen:
+        ends = f"{other.device} {pen.glyphs.to} {other.cloud}"
+        yield from pen.block(f"{ends}   {span_text(other)}", 18, "    also seen as  ")
 
 
 def _title(pen: Pen, title: str) -> str:

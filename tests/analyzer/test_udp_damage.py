@@ -41,6 +41,9 @@ def test_a_damaged_record_with_a_damaged_checksum_proves_nothing(checksum: bytes
         else:
             data[start + 40 : start + 42] = checksum
     verdict = judged(folder, bytes(data)).verdict
+    if checksum is None:
+        assert verdict.code is Code.HEALTHY  # no receiver takes it: what changed that record is another matter
+        return
     assert (verdict.code, verdict.certainty) == (Code.RECORD_CORRUPT, Certainty.INFERRED)
     assert "checksum" in verdict.evidence[-1].text
     assert verdict.evidence[-1].frames == frames

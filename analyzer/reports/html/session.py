@@ -124,6 +124,7 @@ def _first_screen(session: Session, place: Place, *, titled: bool = True) -> Htm
                     f", for {duration_text(session.duration_s)}" if session.duration_s >= 0.001 else None,
                 ],
             ),
+            *(("Also seen as", f"{other.ends}, {span_text(other)}") for other in session.also_seen),
         ),
         parts if tone is Tone.UNSURE else reversed(parts),
         class_=f"verdict {tone_class(verdict)}",

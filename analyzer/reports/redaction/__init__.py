@@ -87,6 +87,14 @@ def _session(session: Session, names: Names) -> Session:
         verdict=_verdict(session.verdict, quotes),
         findings=tuple(replace(item, summary=told(item.summary)) for item in session.findings),
         log=tuple(map(quotes.log_line, session.log)),
+        also_seen=tuple(
+            replace(
+                other,
+                device=replace(other.device, address=clean(other.device.address)),
+                cloud=replace(other.cloud, address=clean(other.cloud.address)),
+            )
+            for other in session.also_seen
+        ),
         secrets=(),
     )
 

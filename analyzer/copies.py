@@ -1,0 +1,65 @@
+"""Cases of which each session is one, however often and under however many addresses the capture holds its packets."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from analyzer.case import Case
+from analyzer.conversations import TcpConversation, UdpConversation
+from analyzer.conversations.copies import grouped, joined_tcp
+from analyzer.examine import examine_tcp
+from analyzer.keys import KeyRing
+from analyzer.packet import Problem
+
+
+def once(cases: list[Case], ring: KeyRing) -> list[Case]:
+    """TCP: copies of one session as one case, examined again where one copy filled in what another lacks.
+
+    (UDP conversations are joined before they are dissected: one of them may hold several sessions.)
+    """
+    told = [case for case in cases if isinstance(case.conversation, TcpConversation)]
+    by_conversation = {id(case.conversation): case for case in told}
+    gone: set[int] = set()
+    new: list[Case] = []
+    for group in grouped([case.conversation for case in told]):
+        if len(group) < 2:
+            continue
+        whole = joined_tcp(group)
+        same = next((by_conversation[id(item)] for item in group if _equal(item, whole)), None)
+        case = same if same is not None else examine_tcp(whole, ring)
+        gone.update(id(by_conversation[id(item)]) for item in group)
+        if case is not None:
+            _place(case, whole)
+            new.append(case)
+    return [case for case in cases if id(case) not in gone] + new if gone else cases
+
+
+def _equal(one: TcpConversation, whole: TcpConversation) -> bool:
+    return one.pieces is whole.pieces and one.facts is whole.facts
+
+
+def _place(case: Case, whole: TcpConversation) -> None:
+    """The case where the conversation as a whole stands."""
+    case.conversation = whole
+    case.device, case.cloud = whole.device, whole.cloud
+    case.stream, case.filter = whole.stream, whole.filter
+    case.first_frame, case.last_frame = whole.first_frame, whole.last_frame
+    seen = (other.within(whole.first_frame, whole.last_frame) for other in whole.also)
+    case.also = tuple(other for other in seen if other is not None)
+
+
+def sound(
+    conversations: Iterable[TcpConversation | UdpConversation],
+) -> tuple[list[TcpConversation | UdpConversation], list[Problem]]:
+    """Without those made of nothing but damaged packets: an address or port that changed on the way is no other device."""
+    conversations = list(conversations)
+    known = {end.address for item in conversations if item.checksums[0] for end in (item.device, item.cloud)}
+    kept, problems = [], []
+    for item in conversations:
+        right, wrong = item.checksums
+        if wrong and not right and known & {item.device.address, item.cloud.address}:
+            text = f"a checksum of all packets between {item.device} and {item.cloud} is wrong: no receiver takes them, they are left out"
+            problems.append(Problem("damaged-packets", text, item.first_frame))
+        else:
+            kept.append(item)
+    return kept, problems
