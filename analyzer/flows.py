@@ -12,7 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from analyzer.case import Case, MessageRow
-from analyzer.conversations import IcmpNote, UdpConversation
+from analyzer.conversations import Carried, IcmpNote, UdpConversation
 from analyzer.conversations.options import UDP_PORTS
 from analyzer.decrypt.dtls import DtlsDecryption, OpenedRecord, decrypt
 from analyzer.decrypt.signers import MAX_RECOVERED, common_signer, exchanges, proves_possession, signed_by
@@ -38,6 +38,7 @@ class Flow:
     notes: tuple[str, ...] = ()
     #: Frames that may have been changed on the way, by their UDP checksum.
     checksum_bad: tuple[int, ...] = ()
+    carried: tuple[Carried, ...] = ()
 
 
 def dissect(conversation: UdpConversation, ports: frozenset[int] = UDP_PORTS) -> list[Case]:
@@ -84,7 +85,9 @@ def _case(conversation: UdpConversation, attempt: DtlsAttempt, siblings: tuple[D
     )
     frames = {error.mark.frames[0] for error in attempt.icmp if error.mark.frames}
     icmp = tuple(note for note in conversation.icmp if note.frame in frames)
-    case.conversation = Flow(attempt, siblings, icmp, conversation.notes, conversation.checksum_bad)
+    case.conversation = Flow(
+        attempt, siblings, icmp, conversation.notes, conversation.checksum_bad, conversation.carried
+    )
     case.also = also
     return case
 

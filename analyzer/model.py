@@ -390,6 +390,8 @@ class InputProblem:
     code: str
     message: str
     frame: int | None = None
+    #: How many packets, where they are counted.
+    packets: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -15,6 +15,14 @@ ICMPV6 = 58
 FIN, SYN, RST, PSH, ACK = 0x01, 0x02, 0x04, 0x08, 0x10
 
 
+class Carrier(NamedTuple):
+    """What a packet travelled in: the tunnel's name, and the addresses of its ends (4 or 16 bytes)."""
+
+    name: str
+    source: bytes
+    destination: bytes
+
+
 class Packet(NamedTuple):
     """One TCP segment, UDP datagram or ICMP error, IP fragments already joined."""
 
@@ -43,6 +51,8 @@ class Packet(NamedTuple):
     flags: int = 0
     window: int = 0
     header: bytes = b""
+    #: Tunnels around it, outermost first.
+    carriers: tuple[Carrier, ...] = ()
 
 
 class IcmpError(NamedTuple):
@@ -63,3 +73,5 @@ class Problem(NamedTuple):
     code: str
     message: str
     frame: int | None = None
+    #: How many packets, where they are counted.
+    packets: int | None = None

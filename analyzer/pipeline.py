@@ -151,7 +151,7 @@ def examined(
         format=capture.format,
         status="partial" if any(problem.code in limits.PARTIAL for problem in problems) else capture.status,
         problems=(
-            *(InputProblem(problem.code, problem.message, problem.frame) for problem in problems),
+            *(InputProblem(problem.code, problem.message, problem.frame, problem.packets) for problem in problems),
             *(why or lonely),
         ),
         packets=capture.packets,

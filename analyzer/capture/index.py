@@ -18,6 +18,8 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from analyzer.capture.encapsulation import PLAIN_PROTOCOLS
+from analyzer.capture.links import PLAIN_ETHERTYPES
 from analyzer.packet import ICMP, ICMPV6, TCP, UDP
 
 if TYPE_CHECKING:
@@ -26,10 +28,10 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 _IPV4, _IPV6 = 0x0800, 0x86DD
-#: EtherTypes behind which `links.behind_ethertype` may find IP: VLAN tags, PPPoE, MPLS; lengths (LLC) are below 1501.
-_MAY_HOLD_IP = (0x8100, 0x88A8, 0x9100, 0x8864, 0x8847, 0x8848)
-#: IP protocols that are no TCP or UDP and still matter: ICMP, and tunnels.
-_KEPT_PROTOCOLS = (ICMP, ICMPV6, 4, 41, 47)
+#: EtherTypes that the decoder looks at or counts: all but those known to hold no IP (and IP itself).
+_MAY_HOLD_IP = tuple(sorted(set(range(1 << 16)) - PLAIN_ETHERTYPES - {_IPV4, _IPV6}))
+#: IP protocols that are no TCP or UDP and still matter: ICMP, tunnels, and what is counted as unknown.
+_KEPT_PROTOCOLS = tuple(sorted({ICMP, ICMPV6} | set(range(256)) - PLAIN_PROTOCOLS))
 #: VLAN tags of which one is followed here: 802.1Q, 802.1ad.
 _TAGS = (0x8100, 0x88A8)
 _DTLS_TYPES = (20, 21, 22, 23, 25, 253, 254)
@@ -63,6 +65,9 @@ class Flows(Protocol):
 
     def of_interest(self, protocol: int) -> frozenset[int]:
         """Ports whose flows are never passed over."""
+
+    def lose(self) -> None:
+        """Something was left out that Wireshark numbers: no stream numbers from now on."""
 
 
 def available() -> bool:
@@ -204,7 +209,7 @@ class Numbers:
         )
 
         #: Look-up tables of what the headers say.
-        self.odd_kinds = _table((*_MAY_HOLD_IP, *range(1501)))
+        self.odd_kinds = _table(_MAY_HOLD_IP)
         self.kept_protocols = _table(_KEPT_PROTOCOLS)
         self.dtls_types, self.dtls_versions = _table(_DTLS_TYPES), _table(_DTLS_VERSIONS)
 
@@ -282,6 +287,8 @@ class Screen:
         self._flows = flows
         self._numbers = Numbers()
         self._settled = Settled()
+        #: Whether a flow was counted without its packets being decoded.
+        self.counted = False
         #: Whether a port is of interest, by protocol.
         self._ports = {protocol: _table(flows.of_interest(protocol)) for protocol in (TCP, UDP)}
 
@@ -308,6 +315,7 @@ class Screen:
         dull.update(self._dull_udp(fields, udp & fresh, dtls))
         keep = certain | fresh
         if dull:
+            self.counted = True
             rows = np.fromiter(dull, np.int64, len(dull))
             self._settled.add(fields.flow[rows])
             passed = self._settled.has(fields.flow) & fresh  # what was settled before is not fresh

@@ -13,6 +13,7 @@ from analyzer.capture.decode import Decoder
 from analyzer.capture.index import Flows
 from analyzer.capture.records import FATAL, Block, Limits, Notes, Record
 from analyzer.capture.source import Source
+from analyzer.capture.unread import CODES as unread_codes
 from analyzer.errors import InputError
 from analyzer.packet import Packet, Problem
 
@@ -114,6 +115,9 @@ class Capture:
     @property
     def status(self) -> Literal["ok", "partial"]:
         """Partial: something in the file was not used. (What cannot be opened at all is an `InputError`.)"""
+        unread = any(problem.code in unread_codes for problem in self._decoder.unread.problems())
+        if unread and not self._decoder.read_any:
+            return "partial"
         return "partial" if any(problem.code in FATAL for problem in self._notes.problems) else "ok"
 
     @property
@@ -127,8 +131,8 @@ class Capture:
 
     @property
     def problems(self) -> list[Problem]:
-        """What was wrong with the file so far, in order."""
-        return self._notes.problems
+        """What was wrong with the file so far, in order; then what could not be looked into, most frequent first."""
+        return [*self._notes.problems, *self._decoder.unread.problems()]
 
     @property
     def link_types(self) -> list[str]:
@@ -203,14 +207,23 @@ class Capture:
         return reason is not None
 
     def __iter__(self) -> Iterator[Packet]:
-        return self._decoded(self.records())
+        return self._decoded(self.records(), None)
 
-    def _decoded(self, records: Iterator[Record]) -> Iterator[Packet]:
-        decode = self._decoder.decode
+    def unscreened(self, flows: Flows) -> Iterator[Packet]:
+        """All packets, for a caller that feeds a conversation table with them."""
+        return self._decoded(self.records(), flows)
+
+    def _decoded(self, records: Iterator[Record], flows: Flows | None) -> Iterator[Packet]:
+        decoder = self._decoder
+        decode = decoder.decode
         for record in records:
             packet = decode(*record)
             if packet is not None:
+                if decoder.inexact and flows is not None:
+                    flows.lose()
                 yield packet
+                if decoder.further:
+                    yield from decoder.taken()
 
     def screened(self, flows: Flows) -> Iterator[Packet]:
         """The packets that can matter to a device's session, for a caller that feeds a conversation table with them.
@@ -220,7 +233,7 @@ class Capture:
         """
         header, indexed = self._header, frozenset(index.LAYOUTS)
         if (header is not None and header.link_type not in indexed) or not index.available():
-            return iter(self)
+            return self.unscreened(flows)
         head = self._head + self._source.more(_SMALL - len(self._head))
         if len(head) < _SMALL:
             self._records = (
@@ -228,13 +241,13 @@ class Capture:
                 if header is not None
                 else pcapng.read(self._source, head, self._notes)
             )
-            return iter(self)
+            return self.unscreened(flows)
         items = (
             pcap.read_blocks(self._source, head, header, self._notes, size=_BLOCK)
             if header is not None
             else pcapng.read_blocks(self._source, head, self._notes, size=_BLOCK, link_types=indexed)
         )
-        return self._decoded(self._screened(items, flows))
+        return self._decoded(self._screened(items, flows), flows)
 
     def _screened(self, items: Iterator[Record | Block], flows: Flows) -> Iterator[Record]:
         """Of blocks the records that can matter; records that come singly, all."""
@@ -259,6 +272,7 @@ class Capture:
                 if link not in screens:
                     screens[link] = index.Screen(index.LAYOUTS[link], flows)
                 yield from _wanted(block, screens[link])
+                self._decoder.read_any |= screens[link].counted
                 if block is not item:
                     self._limited(most, self.packets + 1)
                     break

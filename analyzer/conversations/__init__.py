@@ -1,6 +1,7 @@
 """Packets into conversations: TCP reassembled, UDP grouped, gaps kept as values. `Conversations` is the way in."""
 
 from analyzer.conversations.model import (
+    Carried,
     Chunk,
     Close,
     Conversation,
@@ -22,6 +23,7 @@ from analyzer.conversations.options import Options
 from analyzer.conversations.table import Conversations
 
 __all__ = [
+    "Carried",
     "Chunk",
     "Close",
     "Conversation",

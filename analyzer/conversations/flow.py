@@ -5,16 +5,19 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from bisect import bisect_right
 from collections.abc import Iterator
+from ipaddress import ip_address
 
 from analyzer.conversations.duplicates import Sightings
-from analyzer.conversations.model import Conversation, Ended, IcmpNote
+from analyzer.conversations.model import Carried, Conversation, Ended, IcmpNote
 from analyzer.conversations.options import Options
-from analyzer.packet import Packet
+from analyzer.packet import Carrier, Packet
 
 #: Rough cost in bytes of a packet that is held, beside its payload: the tuple, its numbers, addresses and header.
 PACKET_COST = 560
 #: More duplicates or ICMP errors than this are not listed one by one.
 _MAX_LISTED = 10_000
+#: Different tunnels noted.
+_MAX_CARRIERS = 16
 
 #: Address (4 or 16 bytes) and port.
 End = tuple[bytes, int]
@@ -24,7 +27,7 @@ class Flow(ABC):
     """All packets between two ends so far; side 0 is the end that sorts first, as in the table's key."""
 
     __slots__ = (
-        "closed", "cost", "dropped", "duplicates", "ends", "first_frame", "first_ns", "icmp", "key", "last_frame",
+        "carriers", "closed", "cost", "dropped", "duplicates", "ends", "first_frame", "first_ns", "icmp", "key", "last_frame",
         "newest_ns", "packets", "protocol", "resumed", "sightings", "state", "streams", "touched",
     )  # fmt: skip
 
@@ -52,6 +55,8 @@ class Flow(ABC):
         #: Nothing more is expected.
         self.closed = False
         self.sightings = Sightings()
+        #: What its packets travelled in, each with the first frame.
+        self.carriers: dict[tuple[Carrier, ...], int] = {}
 
     def side(self, packet: Packet) -> int:
         """Which end sent it."""
@@ -60,6 +65,8 @@ class Flow(ABC):
     def see(self, packet: Packet, stream: int | None) -> bool:
         """Counts a packet of the flow; False when it is a duplicate."""
         number = packet.number
+        if packet.carriers and packet.carriers not in self.carriers and len(self.carriers) < _MAX_CARRIERS:
+            self.carriers[packet.carriers] = number
         if number > self.last_frame:
             self.last_frame = number
         if packet.time_ns > self.newest_ns:
@@ -89,8 +96,19 @@ class Flow(ABC):
             self.last_frame = max(self.last_frame, note.frame)
             self.first_frame = min(self.first_frame, note.frame)
 
+    def carried(self) -> tuple[Carried, ...]:
+        """`carriers` for a conversation."""
+        return tuple(
+            Carried(tuple((tunnel.name, _text(tunnel.source), _text(tunnel.destination)) for tunnel in chain), frame)
+            for chain, frame in self.carriers.items()
+        )
+
     def streams_between(self, first: int, last: int) -> list[int | None]:
         """The stream numbers that its packets of frames ``first`` to ``last`` have, the first one first."""
         at = max(bisect_right(self.streams, first, key=lambda entry: entry[0]) - 1, 0)
         until = bisect_right(self.streams, last, key=lambda entry: entry[0])
         return list(dict.fromkeys(number for _, number in self.streams[at:until]))
+
+
+def _text(address: bytes) -> str:
+    return str(ip_address(address))

@@ -85,6 +85,13 @@ class IcmpNote(NamedTuple):
     about: Direction
 
 
+class Carried(NamedTuple):
+    """Tunnels that packets travelled in, outermost first, as (name, address, address), and the first frame that did."""
+
+    tunnels: tuple[tuple[str, str, str], ...]
+    frame: int
+
+
 @dataclass(frozen=True, slots=True)
 class SideFacts:
     """One direction of a TCP conversation; duplicates of the capture do not count."""
@@ -178,6 +185,7 @@ class TcpConversation:
     filter: str
     #: Sentences about what limits it.
     notes: tuple[str, ...] = ()
+    carried: tuple[Carried, ...] = ()
     #: Sequence number of the first byte of each direction, up and down; None where nothing tells.
     origins: tuple[int | None, int | None] = (None, None)
     #: Packets whose checksum is right, and wrong.
@@ -233,6 +241,7 @@ class UdpConversation:
     notes: tuple[str, ...] = ()
     #: Frames whose UDP checksum is wrong, or missing where the same sender fills in others.
     checksum_bad: tuple[int, ...] = ()
+    carried: tuple[Carried, ...] = ()
     #: Packets whose checksum is right, and wrong.
     checksums: tuple[int, int] = (0, 0)
     #: TTL or hop limit values of what the device and what the cloud sent, ascending.

@@ -12,10 +12,8 @@ from collections import OrderedDict
 from collections.abc import Callable, Iterable, Iterator
 from struct import Struct
 
-from analyzer.capture import tunnels
-from analyzer.capture.decode import Decoder
+from analyzer.capture.encapsulation import UDP_PORTS
 from analyzer.capture.icmp import Quote, read_quote
-from analyzer.capture.records import Notes
 from analyzer.conversations import roles, streams
 from analyzer.conversations.candidates import Shape
 from analyzer.conversations.checksum import Sum, verify
@@ -33,10 +31,8 @@ _PORTS = Struct("!HH").pack
 _TCP_HEAD = Struct("!4xI5xB").unpack_from
 _DNS, _NTP = 53, 123
 _OTHER_UDP = frozenset({_DNS, _NTP})
-#: UDP ports of tunnels that are not looked into, although Wireshark numbers what is inside: GTP-U, Teredo.
-_CLOSED_TUNNELS = frozenset({2152, 3544})
-_CLOSED_TUNNEL_SIZE = 36
-_MAX_NESTED = 4
+#: Every packet between these is looked at: the decoder reads what is inside, or counts what cannot be read.
+_TUNNELS = frozenset(UDP_PORTS)
 _REDIRECT = 5
 
 #: Flags of an entry that is an int, above the bits of `streams`.
@@ -80,7 +76,6 @@ class Conversations:
         self._undecided: OrderedDict[TcpFlow, Shape] = OrderedDict()
         self._undecided_bytes = 0
         self._holding = Holding(options)
-        self._decoder = Decoder(Notes())
         self._looked_ns = 0
         #: Senders of packets for ``on_other`` whose checksums are right; damaged ones of senders not known to be sound.
         self._sound: set[bytes] = set()
@@ -123,11 +118,12 @@ class Conversations:
 
     def of_interest(self, protocol: int) -> frozenset[int]:
         """Ports whose flows are held or passed on: the cloud's, DNS and NTP, tunnels."""
-        return (
-            self._tcp_ports | {_DNS}
-            if protocol == TCP
-            else self._udp_ports | _OTHER_UDP | tunnels.PORTS | _CLOSED_TUNNELS
-        )
+        return self._tcp_ports | {_DNS} if protocol == TCP else self._udp_ports | _OTHER_UDP | _TUNNELS
+
+    def lose(self) -> None:
+        """Packets were left out that Wireshark numbers: flows from now on have no stream number."""
+        self._udp_counter.lose()
+        self._tcp_counter.lose()
 
     def feed(self, packet: Packet) -> Iterable[Conversation]:
         """Takes in a packet; the conversations that are over by now."""
@@ -135,8 +131,6 @@ class Conversations:
         if not 0 <= packet.time_ns - self._looked_ns < _LOOK_NS:
             overdue = self._sweep(packet.time_ns)
         ended = self._take(packet)
-        if packet.destination_port in tunnels.PORTS:
-            ended += self._inside(packet)
         return overdue + ended if overdue else ended
 
     def _take(self, packet: Packet) -> tuple[Conversation, ...]:
@@ -146,17 +140,6 @@ class Conversations:
             return self._on_udp(packet)
         self._on_icmp(packet)
         return _NOTHING
-
-    def _inside(self, packet: Packet) -> tuple[Conversation, ...]:
-        """Takes in what a tunnel's datagram carries, also when that is a tunnel's again."""
-        found = _NOTHING
-        inner = tunnels.inside(packet, self._decoder)
-        for _ in range(_MAX_NESTED):
-            if inner is None:
-                break
-            found += self._take(inner)
-            inner = tunnels.inside(inner, self._decoder)
-        return found
 
     def finish(self) -> Iterator[Conversation]:
         """The capture is over: everything that is still open."""
@@ -301,11 +284,8 @@ class Conversations:
                 flags = _OTHER
             elif self._hinted_udp(packet):
                 flags = _RESUMES
-            elif packet.destination_port in tunnels.PORTS:
+            elif not _TUNNELS.isdisjoint((packet.source_port, packet.destination_port)):
                 flags = _TUNNEL
-            if packet.destination_port in _CLOSED_TUNNELS and packet.length >= _CLOSED_TUNNEL_SIZE:
-                self._udp_counter.lose()
-                self._tcp_counter.lose()
         if flags & _OTHER:
             self._other(packet)
         elif flags & _RESUMES or roles.is_dtls(packet.payload):

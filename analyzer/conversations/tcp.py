@@ -143,6 +143,7 @@ class TcpFlow(Flow):
             origins=(built.sides[1 - cloud].sent.first, built.sides[cloud].sent.first),
             checksums=built.checksums,
             frames=tuple(sorted({*(packet.number for packet in segments), *duplicates})),
+            carried=self.carried(),
         )
 
     def _roles(self, built: Assembly, options: Options) -> tuple[int, RoleSource]:

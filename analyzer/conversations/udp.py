@@ -82,6 +82,7 @@ class UdpFlow(Flow):
             checksum_bad=tuple(sorted(frame for sent in by_side for frame in doubtful(sent))),
             checksums=tallied(packets),
             ttls=(_ttls(by_side[1 - cloud]), _ttls(by_side[cloud])),
+            carried=self.carried(),
         )
 
     def _roles(self, packets: list[Packet], options: Options) -> tuple[int, RoleSource]:

@@ -11,10 +11,13 @@ from analyzer.diagnosis.context import Context, family_of, shown_by, stale_file
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.internet import internet_test
 from analyzer.diagnosis.middlebox import middlebox_reset
+from analyzer.flows import Flow
 from analyzer.model import Certainty, Code, Finding
 from dissectors.events import Direction
 
 _LOOP = 3
+#: Tunnels named of one session.
+_WAYS = 3
 
 
 def findings_for(case: Case, draft: Draft, context: Context) -> tuple[Finding, ...]:
@@ -66,6 +69,29 @@ def one_direction(case: Case, draft: Draft, context: Context) -> Finding | None:
             "one-direction-only", Certainty.INFERRED, "only one side's packets are in the capture", (case.first_frame,)
         )
     return None
+
+
+def in_tunnel(case: Case, draft: Draft, context: Context) -> Finding | None:
+    """The session was captured inside a tunnel or a mirror: whose addresses are whose."""
+    conversation = case.conversation
+    if not isinstance(conversation, TcpConversation | Flow) or not conversation.carried:
+        return None
+    ways = [
+        " in ".join(f"{name} ({one} and {other})" for name, one, other in reversed(carried.tunnels))
+        for carried in conversation.carried
+    ]
+    # Both directions of one tunnel are one way.
+    pairs = {
+        frozenset((name, *sorted((one, other))) for name, one, other in carried.tunnels): way
+        for carried, way in zip(conversation.carried, ways, strict=True)
+    }
+    told = list(dict.fromkeys(pairs.values()))[:_WAYS]
+    return Finding(
+        "in-tunnel",
+        Certainty.PROVEN,
+        f"the session was captured inside {'; also inside '.join(told)}: the addresses of device and cloud are the inner ones",
+        tuple(carried.frame for carried in conversation.carried)[:_WAYS],
+    )
 
 
 def mid_session(case: Case, draft: Draft, context: Context) -> Finding | None:
@@ -144,6 +170,7 @@ RULES: tuple[Callable[[Case, Draft, Context], Finding | None], ...] = (
     retry_loop,
     packet_loss,
     one_direction,
+    in_tunnel,
     mid_session,
     other_keys,
     family,

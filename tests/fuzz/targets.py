@@ -18,10 +18,11 @@ from pathlib import Path
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
-from analyzer.capture import open_capture, quoted
+from analyzer.capture import open_capture, quoted, wireless
 from analyzer.capture.decode import Decoder
+from analyzer.capture.encapsulation import ETHERTYPES, PROTOCOLS, UDP_PORTS
+from analyzer.capture.rarelinks import RARE
 from analyzer.capture.records import Notes
-from analyzer.capture.tunnels import inside
 from analyzer.conversations import Conversations
 from analyzer.devicelog import LogLimits, judge_log, read_log
 from analyzer.errors import InputError
@@ -364,10 +365,6 @@ _LINKS = {
 }
 
 
-#: Link types that scapy reads for us: a hundred times slower.
-_SCAPYS = frozenset({105, 127})
-
-
 @cache
 def _ip_packets() -> list[bytes]:
     """IP packets out of Ethernet captures, the usual ones first."""
@@ -419,15 +416,25 @@ def _fragment_seeds() -> list[bytes]:
 
 
 def _tunnel(data: bytes) -> None:
+    """Bytes as what every UDP tunnel, every IP protocol and every EtherType that carries others has inside."""
     decoder = Decoder(Notes())
-    for port in (4789, 6081, 8472):
-        outer = Packet(1, 1, UDP, b"\x0a\0\0\1", b"\x0a\0\0\2", 5000, port, data, len(data))
-        found = inside(outer, decoder)
-        if found is not None:
-            inside(found, decoder)
-    for protocol in (4, 41, 47):
-        head = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(data), 1, 0, 64, protocol, 0) + b"\x0a\0\0\1\x0a\0\0\2"
+    ends = b"\x0a\0\0\1\x0a\0\0\2"
+    for port in UDP_PORTS:
+        size = 28 + len(data)
+        head = (
+            struct.pack("!BBHHHBBH", 0x45, 0, size & 0xFFFF, 1, 0, 64, 17, 0)
+            + ends
+            + struct.pack("!HHHH", 5000, port, (size - 20) & 0xFFFF, 0)
+        )
         decoder.decode(1, 1, 101, head + data, len(head) + len(data))
+    for protocol in PROTOCOLS:
+        head = struct.pack("!BBHHHBBH", 0x45, 0, (20 + len(data)) & 0xFFFF, 1, 0, 64, protocol, 0) + ends
+        decoder.decode(1, 1, 101, head + data, len(head) + len(data))
+    for kind in ETHERTYPES:
+        decoder.decode(1, 1, 1, bytes(12) + struct.pack("!H", kind) + data, 14 + len(data))
+    for link in (*RARE, *wireless.LINKS):
+        decoder.decode(1, 1, link, data, len(data))
+    decoder.taken()
 
 
 def _tunnel_seeds() -> list[bytes]:
@@ -536,7 +543,7 @@ TARGETS: tuple[Target, ...] = (
     Target("pcapng", _capture, lambda: _captures(".pcapng", 12_000), (InputError,), 3),
     Target("gzip", _capture, lambda: _captures(".gz", 30_000), (InputError,), 3),
     Target("index", _screened, lambda: [*_captures(".pcap", 6000), *_captures(".pcapng", 12_000)], (InputError,), 20),
-    *(Target(f"link-{name}", _link(number), _behind(header), (), 10 if number in _SCAPYS else 1) for name, (number, header) in _LINKS.items()),
+    *(Target(f"link-{name}", _link(number), _behind(header), (), 1) for name, (number, header) in _LINKS.items()),
     Target("ip-fragments", _fragments, _fragment_seeds, (), 2),
     Target("tunnels", _tunnel, _tunnel_seeds),
     Target("tcp-reassembly", _segments, lambda: _framed(_tcp()), (), 3),

@@ -17,7 +17,7 @@ def read(data: bytes, *, screened: bool, limits: Limits = Limits(), options: Opt
     other: list[Packet] = []
     table = Conversations(options, on_other=other.append)
     found: list[object] = []
-    for packet in capture.screened(table) if screened else capture:
+    for packet in capture.screened(table) if screened else capture.unscreened(table):
         found.extend(table.feed(packet))
     found.extend(table.finish())
     return {

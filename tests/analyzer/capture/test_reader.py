@@ -220,7 +220,7 @@ def test_a_file_cut_inside_a_packet_names_the_frame() -> None:
     capture, packets = read(whole[:-1])
     assert len(packets) == 3
     assert capture.problems == [
-        ("cut-short", "the file ends in the middle of frame 4; everything before it was used", 4)
+        ("cut-short", "the file ends in the middle of frame 4; everything before it was used", 4, None)
     ]
 
 

@@ -1,67 +1,248 @@
-"""What VXLAN and Geneve carry."""
+"""Genuine captures inside every tunnel and link type: the verdict is the original's, and the tunnel is named."""
 
 from __future__ import annotations
 
+import io
 import struct
+import subprocess
+from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analyzer.capture import open_capture, reader
 from analyzer.capture.decode import Decoder
+from analyzer.capture.encapsulation import PROTOCOLS, UDP_PORTS, Kind
 from analyzer.capture.records import Notes
-from analyzer.capture.tunnels import inside
-from analyzer.packet import UDP, Packet
-from captures.synth import wire
+from analyzer.keys import load_keys
+from analyzer.model import CaptureReport
+from analyzer.packet import TCP, UDP
+from analyzer.pipeline import Options, analyze_capture
+from captures.synth import capfile, wire
+from tests.analyzer.capture.screening import read
+from tests.analyzer.capture.wrappings import CAPTURES, OUTER, WRAPPINGS, frames, packet, wrapped
 
+CASES = ("tcp-02a-cloud-wrong-devkey-brewskey", "dtls-09-icmp-port-unreachable", "dtls-03-wrong-server-key-on-device")
 A, B = wire.address("192.0.2.1"), wire.address("198.51.100.2")
-INNER = wire.ipv4(A, B, wire.UDP, wire.udp(A, B, 5784, 5684, b"hello"), ident=3)
-FRAME = wire.ethernet(bytes(6), bytes(6), wire.ETHERTYPE_IPV4, INNER)
-VXLAN = struct.pack(">BxxxI", 0x08, 77 << 8)
 
 
-def geneve(kind: int, options: bytes = b"") -> bytes:
-    return struct.pack(">BxHI", len(options) // 4, kind, 77 << 8) + options
+def _file(case: str) -> Path:
+    return next((CAPTURES / case).glob("capture*.pcap"))
 
 
-def outer(payload: bytes, port: int = 4789, protocol: int = UDP) -> Packet:
-    return Packet(4, 99, protocol, B, A, 50000, port, payload, len(payload))
+def _report(data: bytes, case: str) -> CaptureReport:
+    keys = CAPTURES / case / "keys"
+    return analyze_capture(io.BytesIO(data), load_keys([keys]), Options(jobs=1), name="c")
 
 
-@pytest.mark.parametrize(
-    ("payload", "port"),
-    [
-        (VXLAN + FRAME, 4789),
-        (VXLAN + FRAME, 8472),
-        (geneve(0x6558) + FRAME, 6081),
-        (geneve(0x6558, bytes(12)) + FRAME, 6081),
-        (geneve(0x0800) + INNER, 6081),
-    ],
-)
-def test_the_inner_packet_has_the_outer_frame_and_time(payload: bytes, port: int) -> None:
-    found = inside(outer(payload, port), Decoder(Notes()))
-    assert found == Packet(
-        4, 99, UDP, A, B, 5784, 5684, b"hello", 5, 64, 3, header=wire.udp(A, B, 5784, 5684, b"hello")[:8]
+def _facts(report: CaptureReport) -> list[tuple[object, ...]]:
+    return [
+        (s.verdict.code, s.verdict.certainty, s.device, s.cloud, s.history, [stage.status for stage in s.stages])
+        for s in report.sessions
+    ]
+
+
+@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize("name", WRAPPINGS)
+def test_the_verdict_is_the_original_s(name: str, case: str) -> None:
+    wrapping = WRAPPINGS[name]
+    plainly = _report(capfile.pcap([capfile.Frame(t, d, len(d)) for t, d in frames(_file(case))]), case)
+    report = _report(wrapped(_file(case), wrapping), case)
+    assert plainly.sessions
+    assert _facts(report) == _facts(plainly)
+    assert [problem.code for problem in report.problems] == [problem.code for problem in plainly.problems]
+    told = [f.summary for s in report.sessions for f in s.findings if f.code == "in-tunnel"]
+    if wrapping.carrier is None:
+        assert told == []
+    else:
+        assert len(told) == len(report.sessions)
+        assert all(f"{wrapping.carrier} (" in text for text in told)
+        assert name == "AH" or all(address in text for address in OUTER for text in told)
+
+
+@pytest.mark.tshark
+@pytest.mark.parametrize("name", [name for name, wrapping in WRAPPINGS.items() if wrapping.oracle])
+def test_stream_numbers_are_wireshark_s(name: str, tshark: str, tmp_path: Path) -> None:
+    """The filter selects in Wireshark the frames that the session has."""
+    path = tmp_path / "c.pcap"
+    path.write_bytes(wrapped(_file(CASES[0]), WRAPPINGS[name]))
+    report = analyze_capture(path, load_keys([]), Options(jobs=1))
+    for session in report.sessions:
+        shown = subprocess.run([tshark, "-r", str(path), "-Y", session.filter, "-T", "fields", "-e", "frame.number"], check=True, capture_output=True, text=True)  # fmt: skip
+        numbers = [int(line) for line in shown.stdout.split()]
+        assert (numbers[0], numbers[-1]) == (session.first_frame, session.last_frame)
+    assert report.sessions
+
+
+@pytest.mark.parametrize("name", WRAPPINGS)
+def test_the_index_agrees(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reader, "_SMALL", 24)
+    monkeypatch.setattr(reader, "_BLOCK", 3000)
+    for case in CASES[:2]:
+        data = wrapped(_file(case), WRAPPINGS[name])
+        assert read(data, screened=True) == read(data, screened=False)
+
+
+def _frame(payload: bytes = b"hello") -> bytes:
+    inner = wire.ipv4(A, B, wire.UDP, wire.udp(A, B, 5784, 5684, payload), ident=3)
+    return wire.ethernet(bytes(6), bytes(6), wire.ETHERTYPE_IPV4, inner)
+
+
+def _decoded(data: bytes, link: int = 1) -> tuple[list, Decoder]:
+    decoder = Decoder(Notes())
+    first = decoder.decode(4, 99, link, data, len(data))
+    return ([] if first is None else [first, *decoder.taken()]), decoder
+
+
+NESTED = ("VXLAN", "GTP-U", "GRE", "Geneve", "L2TP", "MPLS in IP", "ERSPAN II", "TZSP")
+
+
+@pytest.mark.parametrize("outer", NESTED)
+@pytest.mark.parametrize("inner", NESTED)
+def test_tunnels_in_tunnels(inner: str, outer: str) -> None:
+    frame = WRAPPINGS[inner].wrap(_frame(), 1)
+    found, _ = _decoded(WRAPPINGS[outer].wrap(frame, 1))
+    assert found[-1].payload == b"hello"
+    assert [carrier.name for carrier in found[-1].carriers] == [WRAPPINGS[outer].carrier, WRAPPINGS[inner].carrier]
+    # Wireshark numbers the outer datagrams too, outermost first.
+    assert [len(item.carriers) for item in found] == sorted(len(item.carriers) for item in found)
+
+
+def test_nesting_ends_and_is_said() -> None:
+    data = _frame()
+    for number in range(40):
+        data = WRAPPINGS["VXLAN"].wrap(data, number)
+    found, decoder = _decoded(data)
+    assert all(item.destination_port == 4789 for item in found)
+    assert [problem.code for problem in decoder.unread.problems()] == ["nested-too-deep"]
+    assert len(found) < 20
+
+
+def test_fragments_of_a_tunnel_are_joined() -> None:
+    inner = _frame(bytes(range(256)) * 4)
+    whole = packet(WRAPPINGS["GTP-U"].wrap(inner, 1))
+    decoder = Decoder(Notes())
+    found = []
+    for number, part in enumerate(wire.ipv4_fragments(whole, 400), 1):
+        first = decoder.decode(number, 99, 101, part, len(part))
+        found += [] if first is None else [first, *decoder.taken()]
+    assert [len(item.payload) for item in found] == [1024 + 28 + 8, 1024]
+
+
+@pytest.mark.parametrize("size", [34, 60, 80, 90])
+def test_a_cut_tunnel_keeps_what_there_is(size: int) -> None:
+    """What is cut off counts in the length; what is cut in front of the inner header is said."""
+    whole = WRAPPINGS["VXLAN"].wrap(_frame(bytes(300)), 1)
+    decoder = Decoder(Notes())
+    first = decoder.decode(1, 99, 1, whole[:size], len(whole))
+    found = [] if first is None else [first, *decoder.taken()]
+    if size == 90:
+        assert [item.destination_port for item in found] == [4789]
+    assert all(problem.code == "cut-packets" for problem in decoder.unread.problems())
+    assert list(decoder.unread.problems()) or size == 60
+    whole_enough = decoder.decode(1, 99, 1, whole[:140], len(whole))
+    assert whole_enough is not None
+    (inner,) = decoder.taken()
+    assert (inner.length, 0 < len(inner.payload) < 300) == (300, True)
+
+
+# -- what cannot be read is said ---------------------------------------------------------------------------------------
+
+
+def _udp(port: int, payload: bytes, source: int = 40000) -> bytes:
+    return wire.ethernet(
+        bytes(6), bytes(6), wire.ETHERTYPE_IPV4, wire.ipv4(A, B, wire.UDP, wire.udp(A, B, source, port, payload))
     )
 
 
-@pytest.mark.parametrize(
-    ("payload", "port"),
-    [
-        (VXLAN + FRAME, 4790),
-        (bytes(8) + FRAME, 4789),
-        (VXLAN, 4789),
-        (geneve(0x88BE) + FRAME, 6081),
-        (b"\x40" + geneve(0x6558)[1:] + FRAME, 6081),
-        (geneve(0x6558, bytes(252))[:20], 6081),
-    ],
-)
-def test_anything_else_carries_nothing(payload: bytes, port: int) -> None:
-    assert inside(outer(payload, port), Decoder(Notes())) is None
-    assert inside(outer(payload, 4789, 6), Decoder(Notes())) is None
+WIREGUARD = b"\4\0\0\0" + bytes(range(12)) + bytes(range(48))
+CLOSED = {
+    "WireGuard": (_udp(51820, WIREGUARD), "encrypted-tunnel"),
+    "OpenVPN": (_udp(1194, b"\x30" + bytes(range(40))), "encrypted-tunnel"),
+    "IPsec NAT-T (ESP in UDP)": (_udp(4500, bytes(range(1, 90)), 4500), "encrypted-tunnel"),
+    "IPsec ESP": (wire.ethernet(bytes(6), bytes(6), 0x0800, wire.ipv4(A, B, 50, bytes(range(1, 90)))), "encrypted-tunnel"),
+    "MACsec": (bytes(12) + bytes.fromhex("88e52c00") + bytes(60), "encrypted-tunnel"),
+    "CAPWAP with DTLS": (_udp(5247, b"\1\0\0\0" + bytes(range(60))), "encrypted-tunnel"),
+    "PPP with MPPE or compression": (bytes(12) + b"\x88\x64" + struct.pack(">BBHH", 0x11, 0, 7, 62) + b"\0\xfd" + bytes(60), "encrypted-tunnel"),
+    "GRE type 1234": (wire.ethernet(bytes(6), bytes(6), 0x0800, wire.ipv4(A, B, 47, b"\0\0\x12\x34" + bytes(60))), "unread-encapsulation"),
+    "Ethernet type 1234": (bytes(12) + b"\x12\x34" + bytes(60), "unread-encapsulation"),
+    "IP protocol 200": (wire.ethernet(bytes(6), bytes(6), 0x0800, wire.ipv4(A, B, 200, bytes(60))), "unread-encapsulation"),
+    "Geneve protocol 1234": (_udp(6081, struct.pack(">BBHI", 0, 0, 0x1234, 5 << 8) + bytes(60)), "unread-encapsulation"),
+}  # fmt: skip
 
 
-@given(st.binary(max_size=120), st.sampled_from([4789, 8472, 6081]))
-def test_any_bytes_never_raise(payload: bytes, port: int) -> None:
-    inside(outer(payload, port), Decoder(Notes()))
-    inside(outer(VXLAN + payload, port), Decoder(Notes()))
+@pytest.mark.parametrize("name", CLOSED)
+def test_what_is_closed_is_named_with_its_number(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    data, code = CLOSED[name]
+    file = capfile.pcap([capfile.Frame(number, data, len(data)) for number in range(1, 31)])
+    report = analyze_capture(io.BytesIO(file), load_keys([]), name="c")
+    assert [(problem.code, problem.frame, problem.packets) for problem in report.problems] == [(code, 1, 30)]
+    assert f"30 packets are {name}" in report.problems[0].message
+    assert report.status == "partial"
+    monkeypatch.setattr(reader, "_SMALL", 24)
+    assert read(file, screened=True) == read(file, screened=False)
+
+
+def test_the_most_frequent_comes_first_and_a_capture_with_more_in_it_is_not_partial() -> None:
+    chosen = [CLOSED["MACsec"][0]] * 2 + [CLOSED["WireGuard"][0]] * 3 + [_frame()]
+    report = analyze_capture(io.BytesIO(capfile.pcap([capfile.Frame(n, d, len(d)) for n, d in enumerate(chosen)])), load_keys([]), name="c")  # fmt: skip
+    assert [problem.packets for problem in report.problems] == [3, 2]
+    assert report.status == "ok"
+
+
+def test_names_of_unknown_encapsulations_are_bounded() -> None:
+    decoder = Decoder(Notes())
+    for kind in range(0x1000, 0x1400):
+        decoder.decode(kind, 99, 1, bytes(12) + kind.to_bytes(2, "big") + bytes(50), 64)
+    problems = list(decoder.unread.problems())
+    assert len(problems) <= 65
+    assert sum(problem.packets or 0 for problem in problems) == 0x400
+
+
+def test_a_device_s_own_dtls_on_a_tunnel_s_port_is_no_tunnel() -> None:
+    data = _udp(4500, bytes.fromhex("16fefd0000000000000000") + bytes(60), 4500)
+    found, decoder = _decoded(data)
+    assert [item.destination_port for item in found] == [4500]
+    assert not decoder.unread
+    assert decoder.read_any
+
+
+def test_what_only_has_the_port_is_a_datagram_like_any_other() -> None:
+    for port in UDP_PORTS:
+        found, decoder = _decoded(_udp(port, b"xyz"))
+        assert [item.payload for item in found] == [b"xyz"]
+        assert not decoder.unread
+
+
+# -- any bytes ----------------------------------------------------------------------------------------------------------
+
+
+@settings(max_examples=400)
+@given(st.sampled_from(sorted(WRAPPINGS)), st.data())
+def test_damaged_tunnels_never_raise_and_end(name: str, data: st.DataObject) -> None:
+    wrapping = WRAPPINGS[name]
+    raw = bytearray(wrapping.wrap(_frame(bytes(40)), 1))
+    for _ in range(data.draw(st.integers(1, 5))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    cut = data.draw(st.integers(0, len(raw)))
+    found, _ = _decoded(bytes(raw[:cut]), wrapping.link)
+    assert all(0 <= len(item.payload) <= max(item.length, 0) for item in found)
+
+
+@settings(max_examples=400)
+@given(st.binary(max_size=160), st.sampled_from(sorted(UDP_PORTS)), st.sampled_from(sorted(PROTOCOLS)))
+def test_any_bytes_in_any_tunnel_never_raise(payload: bytes, port: int, protocol: int) -> None:
+    for data in (_udp(port, payload), wire.ethernet(bytes(6), bytes(6), 0x0800, wire.ipv4(A, B, protocol, payload))):
+        found, _ = _decoded(data)
+        assert all(item.protocol in (TCP, UDP, 1, 58) for item in found)
+
+
+def test_every_kind_is_used() -> None:
+    assert {kind.value for kind in Kind} == set(range(len(Kind)))
+
+
+def test_open_capture_gives_inner_packets_behind_their_outer_ones() -> None:
+    data = WRAPPINGS["VXLAN"].wrap(_frame(), 1)
+    found = list(open_capture(io.BytesIO(capfile.pcap([capfile.Frame(1, data, len(data))])), name="c"))
+    assert [(item.number, item.destination_port) for item in found] == [(1, 4789), (1, 5684)]
