@@ -188,8 +188,14 @@ class Context:
         return self._ttls.get(cloud, set())
 
     def own_keys(self, case: Case, role: Role, algorithm: str) -> list[Key]:
-        """`own_keys` for this session's device: the folder's only device is not it when it is seen elsewhere here."""
+        """`own_keys` for this session's device: the folder's only device is not it when it is seen elsewhere here.
+
+        Of the cloud's copies only those that are this cloud's record, as far as the folder tells.
+        """
         found = own_keys(self.ring, case.device_id, role, algorithm)
+        if role is Role.CLOUD_COPY:
+            cloud = shown_cloud(case)
+            found = [key for key in found if self.ring.records.holds(key, cloud)]
         return [key for key in found if case.device_id is not None or not self.by_device.get(key.device_id or "")]
 
     def probes_of(self, client: bytes) -> list[Probe]:
@@ -272,6 +278,15 @@ def own_keys(ring: KeyRing, device_id: str | None, role: Role, algorithm: str) -
     if device_id is not None:
         return ring.for_device(device_id, role, algorithm)
     return ring.of_only_owner(role, algorithm)
+
+
+def shown_cloud(case: Case) -> str | None:
+    """Fingerprint of the key that this session shows its cloud to have: it opens the identity, or it signed."""
+    decryption: LightSslDecryption | DtlsDecryption | None = case.decryption
+    if isinstance(decryption, LightSslDecryption) and decryption.identity is not None and decryption.identity.key:
+        return decryption.identity.key.fingerprint
+    signer = decryption.signer if decryption is not None else None
+    return signer.fingerprint if signer is not None else None
 
 
 def family_of(case: Case) -> str | None:

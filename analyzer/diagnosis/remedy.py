@@ -72,12 +72,20 @@ def remedies(case: Case, draft: Draft, context: Context, findings: Collection[st
         return finding_remedy(_AT_STAGE[draft.code, draft.stage], facts)
     if "server-address-lost" in findings and draft.code is Code.SERVER_KEY_MISMATCH:
         return tuple(dict.fromkeys(first))  # the same command puts back key and address
+    if draft.code is Code.IDENTITY_REJECTED and _opens(case):
+        return tuple(dict.fromkeys((*first, *finding_remedy("record-not-in-hand", facts))))
     found = [*first, *remedy(draft.code, facts)]
     if draft.code is Code.IDENTITY_REJECTED and facts.is_particle_cloud and facts.host is None:
         # It asked for Particle's name, which is also where a device of another cloud goes that lost its address.
         at = len(found) - len(facts.missing)
         found[at:at] = finding_remedy("server-address-lost", replace(facts, host=None, port=None))[:1]
     return tuple(dict.fromkeys(found))
+
+
+def _opens(case: Case) -> bool:
+    """Whether a key in hand opens the device's identity: the server key on the device is then no suspect any more."""
+    opening = case.decryption.identity if isinstance(case.decryption, LightSslDecryption) else None
+    return opening is not None and opening.key is not None and opening.nonce_echoed
 
 
 def shown_by_device(case: Case, draft: Draft) -> tuple[str, ...]:

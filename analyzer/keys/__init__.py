@@ -3,6 +3,7 @@
 from analyzer.keys.ec import EcKey
 from analyzer.keys.folder import load_keys
 from analyzer.keys.key import Key, KeyFinding, ServerAddress, SessionSecret, fingerprint
+from analyzer.keys.records import ServerFolder
 from analyzer.keys.repair import damaged_parts, repair
 from analyzer.keys.ring import KeyRing, Skipped
 from analyzer.keys.rsa import RsaKey, device_spki
@@ -15,6 +16,7 @@ __all__ = [
     "KeyRing",
     "RsaKey",
     "ServerAddress",
+    "ServerFolder",
     "SessionSecret",
     "Skipped",
     "damaged_parts",

@@ -15,7 +15,7 @@ from analyzer.keys import der, ec, protected, rsa
 from analyzer.keys import findings as lint
 from analyzer.keys.blob import Blob, is_erased, is_zeroed
 from analyzer.keys.deviceslot import read_device_slot
-from analyzer.keys.key import Key, KeyFinding
+from analyzer.keys.key import Key, KeyFinding, Record
 from analyzer.keys.key import fingerprint as fingerprint_of
 from analyzer.keys.keyfile import read_file
 from analyzer.keys.published import PUBLISHED
@@ -69,12 +69,19 @@ def build(blob: Blob, claim: Claim, passphrases: Sequence[bytes] = ()) -> Key:
         spki=spki,
         server_address=reading.address,
         superseded=claim.hint.superseded,
+        record=_record(blob, claim) if role is Role.CLOUD_COPY else None,
         rsa=reading.rsa,
         ec=reading.ec,
         slot=_slot(blob, role),
         whole=blob.whole or is_erased(blob.data) or is_zeroed(blob.data),
         public_prefix=_public_prefix(blob, role, reading),
     )
+
+
+def _record(blob: Blob, claim: Claim) -> Record:
+    """Whether more than the name `ID.pub.pem` says that this is what a server has on file."""
+    kept = claim.hint.kept or Role.CLOUD_COPY in (claim.role, blob.role)
+    return "kept" if kept else "named"
 
 
 def _slot(blob: Blob, role: Role) -> bytes | None:

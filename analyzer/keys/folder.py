@@ -18,6 +18,7 @@ from analyzer.keys.key import FileFinding, Key
 from analyzer.keys.manifest import NAME as MANIFEST
 from analyzer.keys.manifest import Manifest, ManifestError
 from analyzer.keys.names import hint
+from analyzer.keys.records import settle_records
 from analyzer.keys.ring import KeyRing, Skipped
 from analyzer.keys.roles import Claim
 from analyzer.model import Role
@@ -67,7 +68,7 @@ def load_keys(
             keys.extend(_with_mode(key, status.st_mode) for key in found)
     if progress is not None:
         progress(len(listing.files), len(listing.files))
-    return KeyRing(settle_roles(keys), skipped, digest.hexdigest(), listing.findings)
+    return KeyRing(settle_records(settle_roles(keys)), skipped, digest.hexdigest(), listing.findings)
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,9 +140,9 @@ def _read(file: _File, data: bytes, passphrases: Sequence[bytes]) -> list[Key] |
     contents: Contents = read_contents(data, claim)
     if contents.reason is not None:
         return Skipped(file.name, contents.reason)
-    keys = [build(blob, claim, passphrases) for blob in contents.blobs]
+    keys = [replace(build(blob, claim, passphrases), path=os.fspath(file.path)) for blob in contents.blobs]
     if contents.secrets is not None:
-        keys.append(contents.secrets)
+        keys.append(replace(contents.secrets, path=os.fspath(file.path)))
     return keys
 
 

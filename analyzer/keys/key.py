@@ -5,6 +5,7 @@ Everything secret is kept out of ``repr``, so that no log line or assertion can 
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
 from hashlib import sha256
 from typing import Literal
@@ -17,6 +18,9 @@ from dissectors.dtls.persist import SessionPersist
 Severity = Literal["error", "warning", "note"]
 Algorithm = Literal["rsa", "ec", "session"]
 Transport = Literal["tcp", "udp"]
+#: What makes a public key the cloud's record of a device: "kept" (keys.toml, a server's folder or database, a name that
+#: says so), "named" (`ID.pub.pem` and no more), "own-half" (no record at all: the pair of the private key beside it).
+Record = Literal["kept", "named", "own-half"]
 #: What would mend it; the folder it lies in gives the names for the commands (fixes.py).
 Fix = Literal[
     "", "server-key", "address", "cloud-key", "new-rsa", "new-ec", "new-key", "pkcs1", "sec1", "save", "public", "mode"
@@ -112,6 +116,10 @@ class Key:
     server_address: ServerAddress | None = None
     #: A backup that the command-line tool took before it wrote another key.
     superseded: bool = False
+    #: Of a cloud copy only; None for every other role.
+    record: Record | None = None
+    #: Where the file is, from the folder the program was started in; "" for what is in no file.
+    path: str = field(default="", repr=False)
     rsa: RsaKey | None = field(default=None, repr=False)
     ec: EcKey | None = field(default=None, repr=False)
     #: The raw bytes as stored in the device's slot, even when no key can be made of them; None for a PEM file and for
@@ -123,6 +131,11 @@ class Key:
     def has_private(self) -> bool:
         """Whether a usable private half is in hand."""
         return (self.rsa is not None and self.rsa.has_private) or (self.ec is not None and self.ec.has_private)
+
+    @property
+    def folder(self) -> str:
+        """The folder it lies in, as an absolute path: two files given one by one may lie side by side."""
+        return os.path.dirname(os.path.abspath(self.path)) if self.path else ""
 
     @property
     def public_number(self) -> bytes | None:

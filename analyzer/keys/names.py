@@ -20,7 +20,7 @@ from analyzer.model import Role
 
 _ID: Final = re.compile(r"(?<![0-9a-f])[0-9a-f]{24}(?![0-9a-f])")
 #: Folders in which a server keeps its copies of device keys.
-_SERVER_FOLDERS: Final = frozenset({"core_keys", "devicekeys", "device_keys", "corekeys"})
+SERVER_FOLDERS: Final = frozenset({"core_keys", "devicekeys", "device_keys", "corekeys"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +37,8 @@ class NameHint:
     says_private: bool = False
     secrets: bool = False
     superseded: bool = False
+    #: Whether folder or name say that a server keeps this copy; `ID.pub.pem` alone does not: particle-cli writes it too.
+    kept: bool = False
 
     @property
     def role(self) -> Role | None:
@@ -95,9 +97,9 @@ def _of_device(rest: str, device_id: str, public: bool, superseded: bool, *, in_
         # What the device holds of the cloud is public by nature; a private key here is somebody's mistake.
         return NameHint(device_id, Role.CLOUD_PRIVATE, Role.DEVICE_SERVER_KEY, says_public=True)
     if in_server_folder and not _OWN_PUBLIC.search(rest):
-        return NameHint(device_id, Role.DEVICE_PRIVATE, Role.CLOUD_COPY, public)
+        return NameHint(device_id, Role.DEVICE_PRIVATE, Role.CLOUD_COPY, public, kept=True)
     if _CLOUD_COPY.search(rest):
-        return NameHint(device_id, Role.DEVICE_PRIVATE, Role.CLOUD_COPY, public)
+        return NameHint(device_id, Role.DEVICE_PRIVATE, Role.CLOUD_COPY, public, kept=True)
     own = bool(_OWN_PUBLIC.search(rest)) or superseded
     said_private = not public and rest.endswith((".der", ".pem", ".bin"))
     return NameHint(
@@ -119,4 +121,4 @@ def _folder_id(parents: tuple[str, ...]) -> str | None:
 
 
 def _in_server_folder(parts: tuple[str, ...]) -> bool:
-    return any(part in _SERVER_FOLDERS for part in parts[:-1])
+    return any(part in SERVER_FOLDERS for part in parts[:-1])

@@ -117,9 +117,11 @@ def _all_well(pairs: list[Pair]) -> str:
     if doubts:
         return "; ".join(doubts)
     compared = sum(pair.fits is True for pair in pairs)
+    half = next((pair.text for pair in pairs if pair.right == "own-half"), "")
     if not compared:
-        return "nothing to compare: only one half is in hand"
-    return "every pair in hand fits" if all(pair.fits for pair in pairs) else "what is in hand fits"
+        return half or "nothing to compare: only one half is in hand"
+    fits = "every pair in hand fits" if all(pair.fits for pair in pairs) else "what is in hand fits"
+    return f"{fits}; {half}" if half else fits
 
 
 def _own_fingerprint(
@@ -147,10 +149,11 @@ def _two_private_keys(row: Row, fixes: Fixes, found: list[FileFinding]) -> Itera
         )
         found.append(FileFinding(current[0].file, fixes.of(current[0], told), row.id))
         yield Pair("device-private", "device-private", False, text, told.code)
-    copies = {key.fingerprint for key in row.of(Role.CLOUD_COPY) if key.fingerprint is not None}
+    records = [key for key in row.of(Role.CLOUD_COPY) if key.record != "own-half"]
+    copies = {key.fingerprint for key in records if key.fingerprint is not None}
     if len(copies) > 1:
         text = f"{len(copies)} different copies at the cloud for one device id"
-        copy = row.of(Role.CLOUD_COPY)[0].file
+        copy = records[0].file
         told = lint.error("two-cloud-copies", text, "Keep the one that is the device's key.")
         found.append(FileFinding(copy, told, row.id))
         yield Pair("cloud-copy", "cloud-copy", False, text, told.code)
@@ -207,7 +210,10 @@ def _stored_public(row: Row, own: str | None, found: list[FileFinding]) -> Itera
 def _cloud_copies(row: Row, own: str | None, ring: KeyRing, fixes: Fixes, found: list[FileFinding]) -> Iterator[Pair]:
     copies = row.of(Role.CLOUD_COPY)
     for key in copies:
-        if key.fingerprint is None:
+        if key.record == "own-half":
+            text = f"{key.file} is the device's own half, as `particle keys save` writes it: the cloud's copy is not in hand"
+            yield Pair("device-private", "own-half", None, text)
+        elif key.fingerprint is None:
             text = f"the cloud's copy is unusable: {key.problem}"
             found.append(FileFinding(key.file, _send_public(row, "cloud-copy-unusable", text, fixes), row.id))
             yield Pair("device-private", "cloud-copy", False, text, "cloud-copy-unusable")

@@ -10,6 +10,7 @@ from hashlib import sha256
 from analyzer.keys.key import FileFinding, Key, ServerAddress, SessionSecret, Transport
 from analyzer.keys.key import fingerprint as fingerprint_of
 from analyzer.keys.published import published_keys
+from analyzer.keys.records import Records
 from analyzer.keys.sessions import read_key_log
 from analyzer.model import KeyRow, Role
 
@@ -117,6 +118,11 @@ class KeyRing:
     def session_secrets(self) -> dict[bytes, SessionSecret]:
         """Master secrets by client random (32 bytes)."""
         return {secret.client_random: secret for key in reversed(self.keys) for secret in key.secrets}
+
+    @cached_property
+    def records(self) -> Records:
+        """Which copies are a cloud's records, of which cloud, and whether the folder is a server's own."""
+        return Records(self.keys)
 
     def with_secrets(self, blocks: Sequence[bytes], file: str = "capture (secrets block)") -> KeyRing:
         """A ring that also has the secrets of these TLS key logs (the secrets blocks of a pcapng); ``self`` when there are none."""

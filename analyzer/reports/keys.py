@@ -70,6 +70,7 @@ def _key(key: Key) -> dict[str, Any]:
     row: dict[str, Any] = plain(key.row())
     row["part"] = key.part or None
     row["encoding"] = key.encoding
+    row["record"] = key.record
     return row
 
 
@@ -99,6 +100,7 @@ def _device(device: DeviceKeys) -> dict[str, Any]:
         "device_private": _value(device.private),
         "device_public": _value(device.public, device.own_fingerprint),
         "cloud_copy": _value(device.cloud_copy),
+        "cloud_copy_record": device.cloud_copy[0].record if device.cloud_copy else None,
         "device_server_key": _value(device.server_key),
         "server_address": None if address is None else address.host or address.kind,
         "server_port": None if address is None else address.port,
@@ -205,7 +207,8 @@ def _details(pen: Pen, device: DeviceKeys, faults: _Faults) -> Iterator[str]:
     for name, keys in (
         ("device private", device.private),
         ("device public", device.public),
-        ("cloud's copy", device.cloud_copy),
+        ("cloud's copy", tuple(key for key in device.cloud_copy if key.record != "own-half")),
+        ("own half", tuple(key for key in device.cloud_copy if key.record == "own-half")),
         ("server key", device.server_key),
     ):
         for key in keys:

@@ -133,11 +133,17 @@ def sound(lab: Lab, *, cloud: str = "cloud", **options: bool) -> tuple[Device, S
     return Device.make(lab.id(), key, server.spki, lab.cloud.ip, **options), Server(server), key
 
 
-def ticket(device: Device, cloud: RsaKey | None, on_file: RsaKey | None) -> dict[str, bytes]:
-    """The key files of a ticket: device dumps, the cloud's copy of the device key, the cloud's own key."""
+def ticket(
+    device: Device, cloud: RsaKey | None, on_file: RsaKey | None, *, records: str = ""
+) -> dict[str, bytes]:
+    """The key files of a ticket: device dumps, the cloud's copy of the device key, the cloud's own key.
+
+    The copy goes to the server's folder ``records`` ("core_keys/"): beside a key that it is the pair of, its name alone
+    does not make it the cloud's.
+    """
     files = {f"{device.hex}.der": device.slot, f"{device.hex}.server_key.der": device.server}
     if on_file is not None:
-        files[f"{device.hex}.pub.pem"] = on_file.public_pem
+        files[f"{records}{device.hex}.pub.pem"] = on_file.public_pem
     if cloud is not None:
         files |= {"default_key.pem": cloud.private_pem, "default_key.pub.pem": cloud.public_pem}
     return files

@@ -25,6 +25,7 @@ def ring_of(keys: Mapping[str, bytes], folder: Path) -> KeyRing:
     """The keys as a folder would bring them."""
     folder.mkdir(exist_ok=True)
     for name, data in keys.items():
+        (folder / name).parent.mkdir(exist_ok=True)
         (folder / name).write_bytes(data)
     return load_keys([folder]) if keys else KeyRing()
 

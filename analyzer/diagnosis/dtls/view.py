@@ -225,7 +225,8 @@ class View:
     @cached_property
     def cloud_copies(self) -> list[Key]:
         """What the cloud has on file for this device."""
-        return [key for key in self.own(Role.CLOUD_COPY) if key.algorithm == "ec" and key.spki is not None]
+        copies = self.context.own_keys(self.case, Role.CLOUD_COPY, "ec") if self.device_id is not None else ()
+        return [key for key in copies if key.spki is not None]
 
     @cached_property
     def stored_server_key(self) -> Key | None:

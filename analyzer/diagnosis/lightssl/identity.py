@@ -227,29 +227,40 @@ def other_key_on_file(view: View) -> Draft | None:
 
 
 def unknown_device(view: View) -> Draft | None:
-    """The folder holds no copy of this device's key that the cloud would have on file."""
-    evidence, opening = right_server_key(view), view.decryption.identity
-    if evidence is None or opening is None or view.cloud_copy is not None:
+    """The server's own folder holds no copy of this device's key. What is missing from any other folder says nothing."""
+    evidence, opening, server = right_server_key(view), view.decryption.identity, view.server_folder
+    if evidence is None or opening is None or view.cloud_copy is not None or view.own_half is not None:
+        return None
+    if server is None or view.closer is not Direction.DOWN:
         return None
     frames, device_id = view.frames("identity"), opening.plaintext.device_id
+    if server.complete:
+        others = len(server.devices)
+        text = f"{server.key.file} lies in a server's data folder, with its records of {others} other {'device' if others == 1 else 'devices'} and none of this one ({device_id}.pub.pem)"
+    else:
+        text = f"the folder holds the server's pair ({server.key.file} and its public half) and no record of this device ({device_id}.pub.pem): so it is unknown, if that is all the server has"
     return Draft(
         Code.DEVICE_UNKNOWN,
-        Certainty.INFERRED,
+        Certainty.INFERRED if server.complete else Certainty.UNDETERMINED,
         "identity",
         frames,
-        f"The cloud has no public key on file for device {device_id}.",
-        (
-            *evidence,
-            Evidence(f"it names device {device_id}", frames),
-            Evidence(f"no file in the key folder holds the cloud's copy of that device's key ({device_id}.pub.pem)"),
-            view.close_evidence(),
-        ),
+        f"The cloud has no public key on file for device {device_id}."
+        if server.complete
+        else f"The cloud refuses device {device_id}, and there is no record of it beside the server's key pair.",
+        (*evidence, Evidence(f"it names device {device_id}", frames), Evidence(text), view.close_evidence()),
         alternatives=(Code.DEVICE_KEY_MISMATCH, Code.SERVER_FAULT),
         would_settle=(
             f"the server's own key folder: is there a {device_id}.pub.pem?",
             "the server's log line at that moment",
         ),
     )
+
+
+def one_read(view: View) -> Evidence:
+    """The 256 bytes came in several segments, which the known servers do not take."""
+    pieces = view.identity_segments
+    why = "a server that takes one read for the whole message (spark-protocol and Brewskey both do) sees only the first part"
+    return Evidence(f"the 256 bytes arrive in {len(pieces)} segments; {why}", pieces)
 
 
 def server_fault(view: View) -> Draft | None:
@@ -268,8 +279,7 @@ def server_fault(view: View) -> Draft | None:
     opening = view.decryption.identity
     pieces = view.identity_segments
     if len(pieces) > 1:
-        why = "a server that takes one read for the whole message (spark-protocol and Brewskey both do) sees only the first part"
-        evidence.append(Evidence(f"the 256 bytes arrive in {len(pieces)} segments; {why}", pieces))
+        evidence.append(one_read(view))
         summary = "Every key fits, but the 256 bytes arrive in more than one segment, and this server reads only once: it cannot open half a message."
     elif opening is not None and opening.plaintext.tail is None:
         why = "newer Brewskey servers refuse the 52-byte identity of Spark Core firmware"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from analyzer.diagnosis.context import CloudKey, name
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl import transit
+from analyzer.diagnosis.lightssl.identity import one_read
 from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View
 from analyzer.diagnosis.patience import ANSWER_WATCH
@@ -130,6 +131,7 @@ def rejected(view: View) -> Draft | None:
     """Closed after the identity, and nothing in hand says why."""
     evidence = [Evidence("the device identified itself", view.frames("identity")), view.close_evidence()]
     causes: tuple[Code, ...] = _CAUSES
+    opened = view.decryption.identity is not None
     if view.healthy_siblings:
         other = view.healthy_siblings[0]
         causes = (Code.SERVER_FAULT,)
@@ -139,8 +141,11 @@ def rejected(view: View) -> Draft | None:
                 (other.first_frame,),
             )
         )
-    elif view.decryption.identity is not None:
+    elif opened:
         causes = (Code.DEVICE_KEY_MISMATCH, Code.DEVICE_UNKNOWN, Code.SERVER_FAULT)
+        if len(view.identity_segments) > 1:
+            causes = (Code.SERVER_FAULT, Code.DEVICE_KEY_MISMATCH, Code.DEVICE_UNKNOWN)
+            evidence.append(one_read(view))
         evidence.insert(
             1,
             Evidence(
@@ -148,10 +153,16 @@ def rejected(view: View) -> Draft | None:
                 view.frames("identity"),
             ),
         )
-    files = _files_alone(view)
-    evidence += files
+    half = view.own_half
+    if half is not None and opened:
+        text = f"{half.file} is the public half of the private key beside it, as `particle keys save` leaves it: it does not tell what the cloud has on file"
+        evidence.append(Evidence(text))
+    evidence += _files_alone(view)
+    device = view.device_id or "ID"
     settle = [
-        "the cloud's private key (default_key.pem on a custom server): it opens the 256 bytes and tells which",
+        f"the server's own record of this device (data/deviceKeys/{device}.pub.pem or core_keys/{device}.pub.pem there): none, another key, or the right one"
+        if opened
+        else "the cloud's private key (default_key.pem on a custom server): it opens the 256 bytes and tells which",
         "the server's log line at that moment",
     ]
     if not view.whole("identity"):
@@ -163,7 +174,9 @@ def rejected(view: View) -> Draft | None:
         Certainty.UNDETERMINED,
         "identity",
         view.frames("nonce", "identity"),
-        "The cloud ended the connection right after the device identified itself, and the evidence in hand cannot say why.",
+        "The cloud refuses the device although the server key on it is right: what the cloud has on file for the device is not in hand."
+        if opened and not view.healthy_siblings
+        else "The cloud ended the connection right after the device identified itself, and the evidence in hand cannot say why.",
         tuple(evidence),
         alternatives=causes,
         would_settle=tuple(settle),

@@ -8,7 +8,7 @@ from analyzer.case import Case
 from analyzer.conversations import Chunk, Close, TcpConversation
 from analyzer.decrypt.lightssl import LightSslDecryption, server_keys
 from analyzer.diagnosis.context import CloudKey, Context
-from analyzer.keys import Key
+from analyzer.keys import Key, ServerFolder
 from analyzer.model import Evidence, Role
 from dissectors.events import Direction, How, Status, Step
 
@@ -138,6 +138,21 @@ class View:
     def cloud_copy(self) -> Key | None:
         """The device public key that the cloud has on file, from the key folder."""
         return next((key for key in self.own(Role.CLOUD_COPY) if key.fingerprint), None)
+
+    @cached_property
+    def own_half(self) -> Key | None:
+        """A file named as the cloud's copy that is no more than the device's own half."""
+        if self.device_id is None:
+            return None
+        copies = self.ring.for_device(self.device_id, Role.CLOUD_COPY, "rsa")
+        return next((key for key in copies if key.record == "own-half"), None)
+
+    @cached_property
+    def server_folder(self) -> ServerFolder | None:
+        """The data folder of the server whose key opens the identity, when the key folder is or holds one."""
+        opening = self.decryption.identity
+        key = opening.key if opening is not None else None
+        return None if key is None or key.fingerprint is None else self.ring.records.server_folder(key.fingerprint, "rsa")
 
     @cached_property
     def stored_server_key(self) -> Key | None:

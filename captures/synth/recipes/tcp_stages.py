@@ -261,7 +261,8 @@ def split(lab: Lab) -> Case:
     scene.talk.segment(CLOUD, RST, advance=False)
     truth = "the 256 bytes leave in two segments 60 ms apart; the server reads once and decrypts 140 bytes"
     answer = expect("server-fault", "inferred")
-    return Case(truth, pcap(scene.trace), ticket(device, server.key, key), answer, REJECTED)
+    keys = ticket(device, server.key, key, records="core_keys/")
+    return Case(truth, pcap(scene.trace), keys, answer, REJECTED)
 
 
 @case("synth-server-fault-pkcs1", "Since the server's Node update nothing connects any more.")
@@ -274,7 +275,7 @@ def refused_pkcs1(lab: Lab) -> Case:
         device.slot = key.pkcs1.ljust(612, b"\xff")
         host = Host.of(f"192.168.1.{50 + index}", f"e0:4f:43:00:02:{50 + index:02x}", 128)
         Scene(lab, device, server, key.n, trace=trace, host=host).connect().nonce().identity().rejected()
-        keys |= ticket(device, server.key, key)
+        keys |= ticket(device, server.key, key, records="core_keys/")
         trace.wait(2, 1)
     truth = "every key fits and every identity is right; the server's Node refuses PKCS#1 decryption"
     return Case(truth, pcap(trace), keys, [expect("server-fault", "inferred")] * 3, [REJECTED] * 3)

@@ -106,7 +106,7 @@ def test_what_comes_afterwards_leaves_the_code(monkeypatch: pytest.MonkeyPatch, 
     device, server, key = sound(lab)
     scene = Scene(lab, device, server, key.n).connect().nonce().identity()
     scene.talk.reset(CLOUD, ttl=63)
-    judged(scene.trace, ticket(device, server.key, key), tmp_path)
+    judged(scene.trace, ticket(device, server.key, key, records="core_keys/"), tmp_path)
     assert changed == [(Certainty.INFERRED, Certainty.UNDETERMINED)]
     for case in CAPTURES:
         analyze_paths([str(case / tomllib.loads((case / "case.toml").read_text())["capture"])], KeyRing())

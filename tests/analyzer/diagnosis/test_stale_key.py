@@ -34,7 +34,12 @@ def test_the_repair_reads_the_key_out_of_the_device_first(captures: Path, tmp_pa
     )
     own.write_bytes(old.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption()))
     form = Encoding.PEM if copy.endswith("pem") else Encoding.DER
-    next(keys.glob(f"*{copy}")).write_bytes(old.public_key().public_bytes(form, PublicFormat.SubjectPublicKeyInfo))
+    on_file = next(keys.glob(f"*{copy}"))
+    on_file.unlink()
+    if copy == ".pub.pem":  # beside the key whose half it is, its name alone would not make it the cloud's
+        on_file = keys / "core_keys" / on_file.name
+        on_file.parent.mkdir()
+    on_file.write_bytes(old.public_key().public_bytes(form, PublicFormat.SubjectPublicKeyInfo))
 
     session = analyze_capture(captures / case / "capture.pcap", load_keys(keys)).captures[0].sessions[0]
 
