@@ -5,9 +5,9 @@ Everything secret is kept out of ``repr``, so that no log line or assertion can 
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
 from typing import Literal
 
 from analyzer.keys.ec import POINT_SIZE, EcKey
@@ -135,7 +135,7 @@ class Key:
     @property
     def folder(self) -> str:
         """The folder it lies in, as an absolute path: two files given one by one may lie side by side."""
-        return os.path.dirname(os.path.abspath(self.path)) if self.path else ""
+        return str(Path(self.path).absolute().parent) if self.path else ""
 
     @property
     def public_number(self) -> bytes | None:

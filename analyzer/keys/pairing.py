@@ -117,11 +117,10 @@ def _all_well(pairs: list[Pair]) -> str:
     if doubts:
         return "; ".join(doubts)
     compared = sum(pair.fits is True for pair in pairs)
-    half = next((pair.text for pair in pairs if pair.right == "own-half"), "")
     if not compared:
+        half = next((pair.text for pair in pairs if pair.right == "own-half"), "")
         return half or "nothing to compare: only one half is in hand"
-    fits = "every pair in hand fits" if all(pair.fits for pair in pairs) else "what is in hand fits"
-    return f"{fits}; {half}" if half else fits
+    return "every pair in hand fits" if all(pair.fits for pair in pairs) else "what is in hand fits"
 
 
 def _own_fingerprint(

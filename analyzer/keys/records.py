@@ -58,9 +58,7 @@ def settle_records(keys: Sequence[Key]) -> list[Key]:
     served = {key.folder for key in keys if key.role is Role.CLOUD_PRIVATE} & {
         key.folder for key in keys if key.record == "named" and id(key) not in own
     }
-    return [
-        replace(key, record="own-half") if id(key) in own and key.folder not in served else key for key in keys
-    ]
+    return [replace(key, record="own-half") if id(key) in own and key.folder not in served else key for key in keys]
 
 
 class Records:

@@ -133,9 +133,7 @@ def sound(lab: Lab, *, cloud: str = "cloud", **options: bool) -> tuple[Device, S
     return Device.make(lab.id(), key, server.spki, lab.cloud.ip, **options), Server(server), key
 
 
-def ticket(
-    device: Device, cloud: RsaKey | None, on_file: RsaKey | None, *, records: str = ""
-) -> dict[str, bytes]:
+def ticket(device: Device, cloud: RsaKey | None, on_file: RsaKey | None, *, records: str = "") -> dict[str, bytes]:
     """The key files of a ticket: device dumps, the cloud's copy of the device key, the cloud's own key.
 
     The copy goes to the server's folder ``records`` ("core_keys/"): beside a key that it is the pair of, its name alone

@@ -152,7 +152,9 @@ class View:
         """The data folder of the server whose key opens the identity, when the key folder is or holds one."""
         opening = self.decryption.identity
         key = opening.key if opening is not None else None
-        return None if key is None or key.fingerprint is None else self.ring.records.server_folder(key.fingerprint, "rsa")
+        return (
+            None if key is None or key.fingerprint is None else self.ring.records.server_folder(key.fingerprint, "rsa")
+        )
 
     @cached_property
     def stored_server_key(self) -> Key | None:

@@ -61,7 +61,7 @@ def test_folder_gets_its_verdict(folder, verdicts, code):
 
 def test_sound_folder_is_sound(tmp_path):
     report = look(tmp_path, **{
-        f"f{DEVICE}__der": KEY.pkcs1, f"f{DEVICE}__pub__pem": KEY.public_pem, f"f{DEVICE}__device__pub__der": KEY.spki,
+        f"f{DEVICE}__der": KEY.pkcs1, f"f{DEVICE}__cloud__pub__pem": KEY.public_pem, f"f{DEVICE}__device__pub__der": KEY.spki,
         f"f{DEVICE}__server_key__der": server_slot(CLOUD.spki, HERE, 5683), "default_key__pem": CLOUD.private_pem,
         "default_key__pub__pem": CLOUD.public_pem,
     })  # fmt: skip
@@ -203,7 +203,9 @@ def test_commands_for_the_cloud_copy_work(tmp_path):
     subprocess.run(command, cwd=tmp_path, check=True, capture_output=True)
     made = tmp_path / f"{DEVICE}.device.pub.pem"
     assert finding.commands[1] == f"particle keys send {DEVICE} {made.name}"
-    made.rename(tmp_path / f"{DEVICE}.pub.pem")
+    (tmp_path / f"{DEVICE}.pub.pem").unlink()
+    (tmp_path / "core_keys").mkdir()
+    made.rename(tmp_path / "core_keys" / f"{DEVICE}.pub.pem")
     assert compare(load_keys([tmp_path])).devices[0].verdict == "every pair in hand fits"
 
 

@@ -173,7 +173,10 @@ def test_what_keys_save_leaves_says_nothing_about_the_cloud(case: Path, tmp_path
         if verdict.code is Code.SERVER_FAULT:
             assert truth.code is Code.SERVER_FAULT and session.verdict.stage == "session", "no key is called right"
         if verdict.certainty is not Certainty.UNDETERMINED:
-            assert verdict.code in (truth.code, *truth.alternatives) or truth.certainty is Certainty.UNDETERMINED
+            # A damaged slot (02b: a short integer) is a fault of its own; without the copy it is the only one to be seen.
+            assert verdict.code in (truth.code, *truth.alternatives, Code.DEVICE_KEY_CORRUPT) or (
+                truth.certainty is Certainty.UNDETERMINED
+            )
         else:
             assert truth.code in (verdict.code, *verdict.alternatives)
 

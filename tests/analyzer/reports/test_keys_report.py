@@ -95,7 +95,7 @@ def test_sound_devices_take_one_line_each(tmp_path):
     got, status = text(tmp_path)
     assert status == 0
     assert got.splitlines()[0] == "10 keys, 3 devices, nothing wrong"
-    assert f"✓ 30{0:022x}  tcp  every pair in hand fits  goes to cloud.example.org:5683" in got.splitlines()
+    assert f"✓ 30{0:022x}  tcp  what is in hand fits  goes to cloud.example.org:5683" in got.splitlines()
     assert len(got.splitlines()) == 2 + 3 + 2 + 1, "three devices, one other key"
     assert "Findings" not in got
     assert "server-port-default" in text(tmp_path, verbose=True)[0]
