@@ -106,6 +106,8 @@ class SideFacts:
     ttls: tuple[int, ...] = ()
     #: Data was sent again and never acknowledged.
     retransmitted_unacked: bool = False
+    #: The other side acknowledged the end (FIN) of this one: it was there, and had received everything before.
+    fin_acked: bool = False
 
 
 @dataclass(frozen=True, slots=True)

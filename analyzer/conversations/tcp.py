@@ -220,4 +220,5 @@ def _side_facts(side: Delivery) -> SideFacts:
         last_payload_ns=side.last_payload_ns,
         ttls=tuple(sorted(side.ttls)),
         retransmitted_unacked=side.last_again > acked,
+        fin_acked=sent.fin is not None and sent.acked > sent.fin,
     )

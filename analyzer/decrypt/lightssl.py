@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from analyzer.keys import Key, KeyRing, RsaKey, repair
+from analyzer.keys.rsa import EXPONENT as DEVICE_EXPONENT
 from analyzer.model import Attempt, Outcome, Proof, Role
 from dissectors import coap, particle
 from dissectors.errors import WireError
@@ -42,6 +43,8 @@ class IdentityOpening:
     plaintext: IdentityPlaintext = field(repr=False)
     key: Key | None
     nonce_echoed: bool
+    #: It opens only with the private exponent that belongs to 65537, which is not that of the file.
+    forced_exponent: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,7 +155,7 @@ def _open_identity(transcript: Transcript, ring: KeyRing, result: LightSslDecryp
     nonce_step = transcript.step("nonce")
     nonce = nonce_step.data if complete(nonce_step) and nonce_step is not None else None
     tried = False
-    for key in _cloud_private(ring):
+    for key in server_private_keys(ring):
         tried = True
         opening = _try_identity(step.data, nonce, key, result)
         if opening is not None:
@@ -187,7 +190,8 @@ def _open_identity(transcript: Transcript, ring: KeyRing, result: LightSslDecryp
             )
 
 
-def _cloud_private(ring: KeyRing) -> Iterable[Key]:
+def server_private_keys(ring: KeyRing) -> Iterable[Key]:
+    """The cloud private keys of the ring that can open an identity."""
     for key in ring.by_role(Role.CLOUD_PRIVATE, "rsa"):
         if key.rsa is not None and key.rsa.has_private and key.bits == _SERVER_BITS:
             yield key
@@ -208,6 +212,11 @@ def _try_identity(data: bytes, nonce: bytes | None, key: Key, result: LightSslDe
     rsa = key.rsa
     assert rsa is not None
     opened = _identity(data, nonce, rsa)
+    forced = (
+        rsa.with_device_exponent() if rsa.e != DEVICE_EXPONENT and not isinstance(opened, IdentityPlaintext) else None
+    )
+    if forced is not None:
+        opened = _identity(data, nonce, forced)
     if not isinstance(opened, IdentityPlaintext):
         result.identity_refuted.append(key)
         result.attempts.append(
@@ -226,13 +235,15 @@ def _try_identity(data: bytes, nonce: bytes | None, key: Key, result: LightSslDe
                 "identity", key.file, Outcome.PROVED, Proof.PADDING, "opens; the nonce it echoes is not in the capture"
             )
         )
-        return IdentityOpening(opened, key, nonce_echoed=False)
+        return IdentityOpening(opened, key, nonce_echoed=False, forced_exponent=forced is not None)
     echoed = opened.nonce == nonce
     detail = "opens and echoes the nonce" if echoed else "opens, but the nonce in it is not the one that was sent"
+    if forced is not None:
+        detail += f" (with the exponent for 65537, not with that of the file, whose public one is {rsa.e})"
     result.attempts.append(
         Attempt("identity", key.file, Outcome.PROVED, Proof.NONCE_ECHO if echoed else Proof.PADDING, detail)
     )
-    return IdentityOpening(opened, key, echoed)
+    return IdentityOpening(opened, key, echoed, forced is not None)
 
 
 # --- the cloud's 384 bytes ------------------------------------------------------------------------------------------

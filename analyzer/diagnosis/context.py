@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from heapq import nsmallest
 
@@ -26,11 +26,15 @@ SHOWN = 12
 
 @dataclass(frozen=True, slots=True)
 class CloudKey:
-    """The key a cloud is known to hold, and why: "session" (it used it in this capture) or "folder" (the only one)."""
+    """The key a cloud is known to hold, and why: "session" (it used it in this capture) or "folder" (the only one).
+
+    ``time_ns`` is when the session began in which it used it.
+    """
 
     key: Key
     why: str
     frames: tuple[int, ...] = ()
+    time_ns: int = 0
 
 
 @dataclass(slots=True)
@@ -114,6 +118,36 @@ class Attempts:
         return sorted(found, key=lambda case: self._place[id(case)])
 
 
+def _used(use: CloudKey) -> int:
+    return use.time_ns
+
+
+def _used_keys(case: Case, decryption: LightSslDecryption) -> Iterator[tuple[Key, tuple[int, ...]]]:
+    """Cloud keys that this session shows at work: it answered what only that key opens, or it signed with it."""
+    step = case.transcript.step("session-key")
+    if step is None or step.status is Status.ABSENT:
+        return
+    opening = decryption.identity
+    if opening is not None and opening.key is not None:
+        yield opening.key, (case.first_frame,)
+    if decryption.signer is not None and (opening is None or opening.key is None):
+        yield decryption.signer, step.frames
+
+
+def _unused_keys(case: Case, decryption: LightSslDecryption) -> Iterator[tuple[Key, tuple[int, ...]]]:
+    """Keys that this cloud does not hold: it answered what they do not open, or its signature is by none of them.
+
+    A signature may have been changed on the way, so it counts only where the device took it and went on.
+    """
+    step = case.transcript.step("session-key")
+    if step is None or step.status is not Status.SEEN or not established(case):
+        return
+    for key in decryption.signature_refuted:
+        yield key, step.frames
+    for key in decryption.identity_refuted:
+        yield key, step.frames
+
+
 def established(case: Case) -> bool:
     """Whether both Hellos went over the wire: the keys of both sides were accepted (TCP)."""
     return _seen(case, "device-hello") and _seen(case, "cloud-hello")
@@ -133,8 +167,10 @@ class Context:
     #: The internet tests of the capture, in order of time.
     probes: Sequence[Probe] = ()
     cases: list[Case] = field(default_factory=list)
-    #: Cloud keys shown at work, by cloud address and port.
-    shown: dict[Endpoint, list[CloudKey]] = field(default_factory=lambda: defaultdict(list))
+    #: Cloud keys shown at work, by cloud address and port, in order of time.
+    shown: dict[Endpoint, list[CloudKey]] = field(default_factory=dict)
+    #: Keys (fingerprints) that a cloud did not use where it used one, with the frames that show it.
+    refuted: dict[Endpoint, dict[str | None, tuple[int, ...]]] = field(default_factory=dict)
     by_device: dict[str, list[Case]] = field(default_factory=lambda: defaultdict(list))
     _probes: defaultdict[bytes, list[Probe]] | None = None
     _starts: dict[str, list[int]] = field(default_factory=dict)
@@ -147,10 +183,31 @@ class Context:
     _devices: dict[object, Attempts] = field(default_factory=dict)
     _loops: dict[object, Attempts] = field(default_factory=dict)
 
-    def cloud_key(self, cloud: Endpoint) -> CloudKey | None:
-        """The RSA key the cloud at this address holds, when that is known without doubt."""
+    def cloud_key(self, cloud: Endpoint, at_ns: int | None = None) -> CloudKey | None:
+        """The RSA key that the cloud at this address holds (at that time), when that is known without doubt.
+
+        What the capture shows goes before what a file is called: a key that this cloud was seen using, else the folder's
+        only one where no session of the capture refutes it. Between two uses of different keys nothing is known.
+        """
+        uses = self.shown.get(cloud, [])
+        if not uses:
+            return self._folder_key(cloud)
+        if at_ns is None:
+            return uses[0] if len({item.key.fingerprint for item in uses}) == 1 else None
+        place = bisect_right(uses, at_ns, key=_used)
+        before, after = uses[place - 1] if place else None, uses[place] if place < len(uses) else None
+        if before is None or after is None:
+            return before or after
+        return before if before.key.fingerprint == after.key.fingerprint else None
+
+    def _folder_key(self, cloud: Endpoint) -> CloudKey | None:
         if cloud not in self._cloud_keys:
-            self._cloud_keys[cloud] = self._cloud_key(cloud)
+            private = [
+                key for key in self.ring.by_role(Role.CLOUD_PRIVATE, "rsa") if key.rsa is not None and key.bits == 2048
+            ]
+            prints = {key.fingerprint for key in private}
+            alone = len(prints) == 1 and not prints & self.refuted.get(cloud, {}).keys()
+            self._cloud_keys[cloud] = CloudKey(private[0], "folder") if alone else None
         return self._cloud_keys[cloud]
 
     def known_devices(self) -> frozenset[str]:
@@ -163,18 +220,6 @@ class Context:
                 if key.device_id
             )
         return self._known_devices
-
-    def _cloud_key(self, cloud: Endpoint) -> CloudKey | None:
-        shown = self.shown.get(cloud, [])
-        if shown:
-            prints = {item.key.fingerprint for item in shown}
-            return shown[0] if len(prints) == 1 else None
-        private = [
-            key for key in self.ring.by_role(Role.CLOUD_PRIVATE, "rsa") if key.rsa is not None and key.bits == 2048
-        ]
-        if len({key.fingerprint for key in private}) == 1:
-            return CloudKey(private[0], "folder")
-        return None
 
     def cloud_ttls(self, cloud: Endpoint) -> set[int]:
         """TTLs of the packets other than resets that came from this cloud in the whole capture."""
@@ -249,16 +294,18 @@ class Context:
         return case.device_id, None if case.device_id is not None else case.device.address, case.handshake
 
     def settle(self) -> None:
-        """Once all sessions are registered: which cloud was seen using which key."""
+        """Once all sessions are registered: which cloud was seen using which key, and which it was seen not using."""
         self._cloud_keys.clear()
+        shown: defaultdict[Endpoint, list[CloudKey]] = defaultdict(list)
+        refuted: defaultdict[Endpoint, dict[str | None, tuple[int, ...]]] = defaultdict(dict)
         for case in self.cases:
-            decryption = case.decryption
-            if not isinstance(decryption, LightSslDecryption):
-                continue
-            step = case.transcript.step("session-key")
-            answered = step is not None and step.status is not Status.ABSENT
-            if answered and decryption.identity is not None and decryption.identity.key is not None:
-                self.shown[case.cloud].append(CloudKey(decryption.identity.key, "session", (case.first_frame,)))
+            if isinstance(case.decryption, LightSslDecryption):
+                for key, frames in _used_keys(case, case.decryption):
+                    shown[case.cloud].append(CloudKey(key, "session", frames, case.start_ns))
+                for key, frames in _unused_keys(case, case.decryption):
+                    refuted[case.cloud].setdefault(key.fingerprint, frames)
+        self.shown = {cloud: sorted(uses, key=_used) for cloud, uses in shown.items()}
+        self.refuted = dict(refuted)
 
     def register(self, case: Case) -> None:
         """Add a decrypted session."""

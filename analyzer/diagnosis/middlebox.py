@@ -16,7 +16,7 @@ from analyzer.conversations.model import Reset
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.draft import Draft
 from analyzer.model import Certainty, Code, Evidence, Finding
-from dissectors.events import Direction
+from dissectors.events import Direction, How
 
 if TYPE_CHECKING:
     from analyzer.diagnosis.lightssl.view import View
@@ -42,9 +42,9 @@ def middlebox_reset(case: Case, draft: Draft, context: Context) -> Finding | Non
 def explained(view: View, draft: Draft) -> Draft:
     """The verdict in the light of a forged reset: it says nothing of what the cloud thinks of the device."""
     case, context = view.case, view.context
-    if case.ending.how.value != "rst" and draft.code is not Code.CONNECT_REFUSED:
-        return draft
-    found = [item for item in _evidence(case, context) if not case.ending.frame or case.ending.frame in item.frames]
+    found = forged_end(case, context)
+    if not found and draft.code is Code.CONNECT_REFUSED:
+        found = [item for item in _evidence(case, context) if not case.ending.frame or case.ending.frame in item.frames]
     if not found:
         return draft
     evidence = (*draft.evidence, *found)
@@ -63,6 +63,13 @@ def explained(view: View, draft: Draft) -> Draft:
         alternatives=tuple(dict.fromkeys((*draft.alternatives, Code.SESSION_DROPPED))),
         would_settle=(*draft.would_settle, "a capture on the cloud's side: does it send that RST?"),
     )
+
+
+def forged_end(case: Case, context: Context) -> list[Evidence]:
+    """What shows that the reset that ended this session is by neither side of it; nothing when no reset ended it."""
+    if case.ending.how is not How.RST:
+        return []
+    return [item for item in _evidence(case, context) if not case.ending.frame or case.ending.frame in item.frames]
 
 
 def _evidence(case: Case, context: Context) -> list[Evidence]:

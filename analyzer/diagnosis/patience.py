@@ -13,6 +13,9 @@ CONNECT_WATCH: Final = 1.0
 #: Nonce, identity and session key: both open servers and the device answer in milliseconds, RSA on a Core takes a second
 #: or two. A device waits `device-receive` for them, a user who stops the capture does not.
 ANSWER_WATCH: Final = 5.0
+#: A refusal comes at once: both open servers and the device decide in milliseconds (a Core in a second or two). What ends
+#: later than this was not refused, something waited and gave up.
+REFUSED_WITHIN: Final = 5.0
 #: A SYN-ACK that comes this much before the device's `connect` timer may be too late: the timer ran before the SYN.
 CONNECT_EARLY: Final = 1.0
 #: A device that closes sooner than this after the connect had another reason than its `device-receive` timer.

@@ -24,6 +24,8 @@ class Ground(Enum):
     STORED_KEY = "stored-key"
     #: That the session is of the folder's only device.
     DEVICE = "device"
+    #: That a message that no checksum in it vouches for arrives as it was sent, in every session.
+    UNCHANGED = "unchanged"
     #: That a server's log is of this cloud and of this time.
     LOG = "log"
 
@@ -71,5 +73,7 @@ def words(premise: Premise) -> str:
             return f"{file} is what this device has stored as its cloud's key"
         case Ground.DEVICE:
             return f"this is device {about}, the only one that the key folder knows"
+        case Ground.UNCHANGED:
+            return f"nothing on the way changes {about} in every session"
         case Ground.LOG:
             return f"{file} is the log of the cloud at {about}, of this time"

@@ -9,16 +9,6 @@ from analyzer.model import Certainty, Code, Evidence
 
 if TYPE_CHECKING:
     from analyzer.diagnosis.dtls.view import View as DtlsView
-    from analyzer.diagnosis.lightssl.view import View as LightSslView
-
-
-def segments(view: LightSslView, draft: Draft) -> Draft:
-    """TCP: the frames of the verdict and of the key exchange."""
-    used = {*draft.frames, *view.frames("nonce", "identity", "session-key")}
-    why = (
-        "the TCP checksum of these frames is wrong: they changed after they were sent, so what they hold proves nothing"
-    )
-    return _weakened(draft, used & set(view.conversation.facts.checksum_bad), why)
 
 
 def datagrams(view: DtlsView, draft: Draft) -> Draft:

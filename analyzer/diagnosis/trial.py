@@ -10,6 +10,7 @@ says (`Claim.premises`). A claim whose bytes alone show the fault (a blank key o
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from analyzer.diagnosis import premise
 from analyzer.diagnosis.draft import Draft
@@ -27,6 +28,19 @@ class Standing:
     unsound: tuple[Evidence, ...] = ()
     #: What speaks against any key of this device or cloud being wrong.
     against: tuple[Evidence, ...] = ()
+
+
+class Judged(Protocol):
+    """A session as its rules see it."""
+
+    @property
+    def standing(self) -> Standing:
+        """What the wire allows to be concluded."""
+
+
+def passed(view: Judged, draft: Draft) -> Draft:
+    """`tried` in the standing of this session."""
+    return tried(draft, view.standing)
 
 
 def tried(draft: Draft, standing: Standing) -> Draft:

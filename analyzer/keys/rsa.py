@@ -108,6 +108,18 @@ class RsaKey:
             return None
         return self.d * self.e % (self.p - 1) == 1 and self.d * self.e % (self.q - 1) == 1
 
+    def with_device_exponent(self) -> RsaKey | None:
+        """The private key that opens what a device encrypts for this modulus: firmware takes 65537 whatever the key says.
+
+        None for a public key, one that is not sound, or where 65537 has no inverse.
+        """
+        if self.p is None or self.q is None or not self.consistent:
+            return None
+        try:
+            return from_primes(self.p, self.q)
+        except ValueError:
+            return None
+
     def raw_private(self, c: int) -> int:
         """``c`` to the private power, computed as the firmware does: with the CRT parts and nothing else.
 

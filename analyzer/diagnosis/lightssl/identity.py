@@ -5,11 +5,14 @@ What is inside tells the faults apart that look alike as long as nothing opens i
 
 from __future__ import annotations
 
+from analyzer.diagnosis import premise
 from analyzer.diagnosis.context import name
-from analyzer.diagnosis.draft import Draft
-from analyzer.diagnosis.lightssl.view import View
+from analyzer.diagnosis.draft import Claim, Draft
+from analyzer.diagnosis.lightssl.view import Delivery, View
+from analyzer.diagnosis.premise import Premise
+from analyzer.keys import Key
 from analyzer.keys.published import PARTICLE_RSA_SPKI
-from analyzer.model import Certainty, Code, Evidence
+from analyzer.model import Certainty, Code, Endpoint, Evidence, Finding, Role
 from analyzer.names import particle_name
 from dissectors.events import Direction
 from dissectors.lightssl.messages import TailKind
@@ -31,7 +34,6 @@ def erased_server_key(view: View) -> Draft | None:
     if opening is None or opening.key is not None:
         return None
     frames = view.frames("nonce", "identity")
-    certainty = Certainty.PROVEN if opening.nonce_echoed else Certainty.INFERRED
     evidence = [
         Evidence(
             "the 256 bytes open with the modulus 2^2048-1, which is what a blank (all 0xFF) slot reads as; its factors are public",
@@ -50,11 +52,12 @@ def erased_server_key(view: View) -> Draft | None:
         evidence.append(Evidence(f"the slot dump {stored.file} says the same: {stored.problem}"))
     return Draft(
         Code.SERVER_KEY_ERASED,
-        certainty,
+        Certainty.INFERRED,
         "identity",
         frames,
         "The slot for the cloud's public key is blank flash on this device: it encrypts with a key that is no key, and no cloud can read it.",
         tuple(evidence),
+        claim=Claim() if opening.nonce_echoed else None,
     )
 
 
@@ -65,7 +68,7 @@ def wrong_nonce(view: View) -> Draft | None:
         return None
     return Draft(
         Code.NONCE_MISMATCH,
-        Certainty.PROVEN,
+        Certainty.INFERRED,
         "identity",
         view.frames("nonce", "identity"),
         "The device echoes another nonce than the one that was sent: its answer belongs to another connection, or the nonce was changed on the way.",
@@ -74,6 +77,7 @@ def wrong_nonce(view: View) -> Draft | None:
             Evidence("the 40 bytes inside are not those of the nonce", view.frames("nonce")),
             view.close_evidence(),
         ),
+        claim=Claim(Direction.DOWN),
     )
 
 
@@ -87,68 +91,167 @@ def right_server_key(view: View) -> list[Evidence] | None:
 
 
 def key_of_another_cloud(view: View) -> Draft | None:
-    """A key opens the identity that is not the one this cloud was seen using."""
+    """A key opens the identity that is not the one this cloud was seen using at that time."""
     opening, here = view.decryption.identity, view.cloud_key
     if opening is None or opening.key is None or here is None or here.why != "session":
         return None
     if here.key.fingerprint == opening.key.fingerprint:
         return None
-    return Draft(
-        Code.SERVER_KEY_MISMATCH,
-        Certainty.PROVEN,
-        "identity",
-        view.frames("nonce", "identity"),
-        "The device encrypts for another cloud than the one it talks to.",
-        (
-            Evidence(f"the 256 bytes open with {name(opening.key)} and echo the nonce", view.frames("identity")),
-            Evidence(f"the cloud at {view.case.cloud} holds {name(here.key)}: it used it in this capture", here.frames),
-            view.close_evidence(),
-        ),
-    )
-
-
-def address_of_another_cloud(view: View) -> Draft | None:
-    """The device holds one cloud's key and went to another: by name Particle's, or not the address it has stored."""
-    opening, here = view.decryption.identity, view.cloud_key
-    if opening is None or opening.key is None or view.closer is not Direction.DOWN:
-        return None
-    key = opening.key
-    if key.spki == PARTICLE_RSA_SPKI or (here is not None and here.why == "session"):
-        return None
-    frames = view.frames("nonce", "identity")
+    frames = view.frames("identity")
     evidence = [
-        Evidence(
-            f"the 256 bytes open with {name(key)} and echo the nonce: that is the cloud this device is set up for",
-            view.frames("identity"),
-        )
+        Evidence(f"the 256 bytes open with {name(opening.key)} and echo the nonce", frames),
+        Evidence(f"the cloud at {view.case.cloud} holds {name(here.key)}: it used it in this capture", here.frames),
     ]
-    lookup = next((step for step in view.case.prelude if step.stage == "name-resolution"), None)
-    stored = view.stored_server_key
-    address = stored.server_address if stored is not None else None
-    if view.case.host is not None and particle_name(view.case.host) is not None:
-        summary = (
-            "The device talks to Particle's cloud with the key of another cloud: it lost the address of its own server."
-        )
-        evidence.append(
-            Evidence(
-                f"it looked up {view.case.host}, Particle's own cloud, and went there", lookup.frames if lookup else ()
-            )
-        )
-    elif address is not None and address.kind == "ip" and address.host != view.case.cloud.address:
-        summary = f"The device holds the key of the cloud at {address} and talks to {view.case.cloud}, which is not that cloud."
-        evidence.append(Evidence(f"its stored server ({stored.file if stored else ''}) is {address}"))
-    else:
-        return None
-    evidence.append(view.close_evidence())
+    used = [
+        use for use in view.context.shown.get(view.case.cloud, ()) if use.key.fingerprint == opening.key.fingerprint
+    ]
+    if used:
+        text = f"it used {name(opening.key)} as well: its key changed in this capture, or two servers answer at this address"
+        evidence.append(Evidence(text, used[-1].frames))
     return Draft(
         Code.SERVER_KEY_MISMATCH,
         Certainty.INFERRED,
         "identity",
-        frames,
+        view.frames("nonce", "identity"),
+        "The device encrypts for another cloud than the one it talks to."
+        if not used
+        else "The cloud's key changed, and the device still encrypts for the one before.",
+        (*evidence, view.close_evidence()),
+        alternatives=(Code.SERVER_FAULT,) if here.time_ns > view.case.start_ns else (),
+        claim=Claim(Direction.DOWN) if here.time_ns <= view.case.start_ns else None,
+    )
+
+
+def older_key_of_the_cloud(view: View) -> Draft | None:
+    """A key opens the identity that this cloud no longer uses, or another cloud does; the folder holds one more.
+
+    That a key of the folder opens the message shows what the device holds, not that the server still holds it.
+    """
+    opening = view.decryption.identity
+    if opening is None or opening.key is None or view.refused_by is not Direction.DOWN:
+        return None
+    key, here = opening.key, view.cloud_key
+    others = [
+        other
+        for other in view.ring.by_role(Role.CLOUD_PRIVATE, "rsa")
+        if other.bits == 2048 and other.fingerprint != key.fingerprint and not _used_anywhere(view, other)
+    ]
+    mine = view.tail_fingerprint
+    if not others or (view.cloud_copy is not None and mine is not None and view.cloud_copy.fingerprint != mine):
+        return None
+    elsewhere = _used_anywhere(view, key) if here is None else None
+    if view.through[0] is None and elsewhere is None:
+        return None
+    frames = view.frames("identity")
+    evidence = [Evidence(f"the 256 bytes open with {name(key)} and echo the nonce: the device holds that key", frames)]
+    if view.through[0] is not None:
+        text = "the same device with the same key got through with this cloud before: since then nothing of the device changed"
+        evidence.append(Evidence(text, (view.through[0].first_frame,)))
+        summary = "The cloud's key changed: the device encrypts for the one that the cloud used before."
+    elif elsewhere is not None:
+        text = f"that key is the one of {elsewhere[0]}, which used it in this capture; this session went to {view.case.cloud}"
+        evidence.append(Evidence(text, elsewhere[1]))
+        summary = "The device encrypts for another cloud than the one it talks to: that cloud has another key by now."
+    else:
+        return None
+    evidence.append(Evidence(f"the key folder holds one more cloud key: {name(others[0])}"))
+    return Draft(
+        Code.SERVER_KEY_MISMATCH,
+        Certainty.INFERRED,
+        "identity",
+        view.frames("nonce", "identity"),
         summary,
-        tuple(evidence),
+        (*evidence, view.close_evidence()),
+        alternatives=(Code.SERVER_FAULT,),
+        would_settle=(f"which key file the server at {view.case.cloud} really runs on, and since when",),
+        premises=(premise.words(premise.cloud_key(others[0], view.case.cloud)),),
+        findings=(
+            Finding(
+                "cloud-key-changed",
+                Certainty.INFERRED,
+                f"{summary} {_since(view)}".rstrip(),
+                view.close_evidence().frames,
+            ),
+        ),
+    )
+
+
+def _since(view: View) -> str:
+    before = view.through[0]
+    if before is None:
+        return ""
+    return f"It did so between frame {before.first_frame} and frame {view.case.first_frame}."
+
+
+def _used_anywhere(view: View, key: Key) -> tuple[Endpoint, tuple[int, ...]] | None:
+    """The cloud (and frames) that was seen using that key in this capture, whichever it is."""
+    for cloud, uses in view.context.shown.items():
+        for use in uses:
+            if use.key.fingerprint == key.fingerprint:
+                return cloud, use.frames
+    return None
+
+
+def lost_address(view: View) -> Draft | None:
+    """The device holds one cloud's key and asked for Particle's name: it lost the address of its own server."""
+    opening, here = view.decryption.identity, view.cloud_key
+    host = view.case.host
+    if opening is None or opening.key is None or view.closer is not Direction.DOWN or host is None:
+        return None
+    key = opening.key
+    if key.spki == PARTICLE_RSA_SPKI or (here is not None and here.why == "session") or particle_name(host) is None:
+        return None
+    lookup = next((step for step in view.case.prelude if step.stage == "name-resolution"), None)
+    said = "and echo the nonce: that is the cloud this device is set up for"
+    return Draft(
+        Code.SERVER_KEY_MISMATCH,
+        Certainty.INFERRED,
+        "identity",
+        view.frames("nonce", "identity"),
+        "The device lost the address of its own server: it goes to Particle's cloud with the key of another.",
+        (
+            Evidence(f"the 256 bytes open with {name(key)} {said}", view.frames("identity")),
+            Evidence(f"it looked up {host}, Particle's own cloud, and went there", lookup.frames if lookup else ()),
+            view.close_evidence(),
+        ),
         alternatives=(Code.SERVER_FAULT,),
         would_settle=("which server really listens at that address: its key file, or its log at that moment",),
+    )
+
+
+def other_exponent(view: View) -> Draft | None:
+    """The cloud's key has another exponent than 65537, which every firmware uses: it opens with the one made for that."""
+    opening = view.decryption.identity
+    key = opening.key if opening is not None and opening.forced_exponent else None
+    if key is None or key.rsa is None:
+        return None
+    frames, e = view.frames("nonce", "identity"), key.rsa.e
+    evidence = (
+        Evidence(
+            f"the public exponent of {name(key)} is {e}; firmware always encrypts with 65537, whatever the key says"
+        ),
+        Evidence(
+            "with the private exponent that belongs to 65537 the 256 bytes open and echo the nonce: the modulus in the device is this cloud's",
+            frames,
+        ),
+        view.close_evidence(),
+    )
+    return Draft(
+        Code.SERVER_FAULT,
+        Certainty.INFERRED,
+        "identity",
+        frames,
+        f"The device holds this cloud's key, but no device can use it: its public exponent is {e}, and firmware encrypts with 65537. The cloud needs a new key.",
+        evidence,
+        findings=(
+            Finding(
+                "cloud-key-exponent",
+                Certainty.PROVEN,
+                f"{key.file} has the public exponent {e}; devices need 65537",
+                (),
+            ),
+        ),
+        claim=Claim(Direction.DOWN, view.of_this_cloud(key)),
     )
 
 
@@ -168,11 +271,12 @@ def empty_slot(view: View, evidence: list[Evidence]) -> Draft | None:
     shown = f"the public key that the device reads out of its slot and sends shows it: {text}"
     return Draft(
         Code.DEVICE_KEY_CORRUPT,
-        Certainty.PROVEN,
+        Certainty.INFERRED,
         "identity",
         frames,
         f"The device's private-key slot holds no usable key: {text}.",
         (*evidence, Evidence(shown, frames), view.close_evidence()),
+        claim=Claim(),
     )
 
 
@@ -186,7 +290,7 @@ def damaged_modulus(view: View) -> Draft | None:
     frames = view.frames("identity")
     return Draft(
         Code.DEVICE_KEY_CORRUPT,
-        Certainty.PROVEN,
+        Certainty.INFERRED,
         "identity",
         frames,
         f"The private key in the device is damaged: {private.problem}.",
@@ -198,15 +302,18 @@ def damaged_modulus(view: View) -> Draft | None:
             Evidence(f"{private.file}: {private.problem}"),
             view.close_evidence(),
         ),
+        claim=Claim(),
     )
 
 
 def other_key_on_file(view: View) -> Draft | None:
-    """The key the cloud has on file for this device is not the device's."""
-    evidence, copy, private = right_server_key(view), view.cloud_copy, view.device_private
+    """The key the cloud has on file for this device is not the device's, and the cloud refused it."""
+    evidence, copy, private = right_server_key(view), view.cloud_copy or view.wrong_kind_of_copy, view.device_private
     mine = view.tail_fingerprint or (private.fingerprint if private is not None else None)
-    if evidence is None or copy is None or mine is None or copy.fingerprint == mine:
+    if evidence is None or copy is None or mine is None or view.same_pair(copy, mine):
         return None
+    if any(view.through) or view.refused_by is not Direction.DOWN:
+        return None  # the cloud takes the key that the device shows, or did not refuse it: the copy is not what it has
     frames = view.frames("identity")
     tail = view.tail_fingerprint is not None
     shown = "the public key the device sends in it" if tail else "the public half of the device's key file"
@@ -214,16 +321,30 @@ def other_key_on_file(view: View) -> Draft | None:
         shown += f" (SHA256:{mine[:16]}) is the pair of {private.file}: the device's own key is intact"
     else:
         shown += f" is SHA256:{mine[:16]}"
-    said = Evidence(f"the cloud's {copy.file} is another key (SHA256:{(copy.fingerprint or '')[:16]})")
-    certainty = Certainty.PROVEN if tail or (private is not None and private.status == "ok") else Certainty.INFERRED
+    twin = view.twin(copy)
+    kind = "is an EC key, the kind of UDP devices" if copy.algorithm == "ec" else "is another key"
+    said = Evidence(f"the cloud's {copy.file} {kind} (SHA256:{(copy.fingerprint or '')[:16]})")
+    premises = (*_opened_with(view), *view.on_file(copy))
+    if not tail and private is not None:
+        premises = (*premises, premise.device_key(private))
     return Draft(
         Code.DEVICE_KEY_MISMATCH,
-        certainty,
+        Certainty.INFERRED,
         "identity",
         frames,
-        "The cloud has another public key on file for this device, and gave up when it saw the difference.",
-        (*evidence, Evidence(shown, frames if tail else ()), said, view.close_evidence()),
+        "The cloud has another public key on file for this device, and gave up when it saw the difference."
+        if twin is None
+        else f"A second device says that it is {view.device_id}: the cloud refuses it, and the one whose key it has on file gets through.",
+        (*evidence, Evidence(shown, frames if tail else ()), said, *([twin] if twin else []), view.close_evidence()),
+        alternatives=(Code.SESSION_DISPLACED,) if twin is not None else (),
+        findings=(Finding("two-devices-one-id", Certainty.PROVEN, twin.text, twin.frames),) if twin is not None else (),
+        claim=Claim(Direction.DOWN, premises) if tail or (private is not None and private.status == "ok") else None,
     )
+
+
+def _opened_with(view: View) -> tuple[Premise, ...]:
+    opening = view.decryption.identity
+    return view.of_this_cloud(opening.key) if opening is not None and opening.key is not None else ()
 
 
 def unknown_device(view: View) -> Draft | None:
@@ -231,8 +352,10 @@ def unknown_device(view: View) -> Draft | None:
     evidence, opening, server = right_server_key(view), view.decryption.identity, view.server_folder
     if evidence is None or opening is None or view.cloud_copy is not None or view.own_half is not None:
         return None
-    if server is None or view.closer is not Direction.DOWN:
+    if server is None or view.wrong_kind_of_copy is not None:
         return None
+    if any(view.through) or view.refused_by is not Direction.DOWN:
+        return None  # it got in, so it is known; or nobody refused it
     frames, device_id = view.frames("identity"), opening.plaintext.device_id
     if server.complete:
         others = len(server.devices)
@@ -266,10 +389,12 @@ def one_read(view: View) -> Evidence:
 def server_fault(view: View) -> Draft | None:
     """Every key fits, and the cloud ends the connection all the same."""
     evidence, copy = right_server_key(view), view.cloud_copy
-    if evidence is None or copy is None or view.closer is not Direction.DOWN:
+    if evidence is None or copy is None or view.closer is not Direction.DOWN or view.nearer is not None:
         return None
     frames = view.frames("identity")
     mine = view.tail_fingerprint
+    if mine is not None and not view.same_pair(copy, mine):
+        return None  # the copy in the folder is another: it cannot clear the cloud's record
     if mine is not None:
         evidence.append(Evidence(f"the public key inside is the one the cloud has on file, {name(copy)}", frames))
     why, summary = (
@@ -278,12 +403,33 @@ def server_fault(view: View) -> Draft | None:
     )
     opening = view.decryption.identity
     pieces = view.identity_segments
-    if len(pieces) > 1:
+    findings: tuple[Finding, ...] = ()
+    if view.delivery("identity") is Delivery.PARTLY:
+        acked = view.conversation.facts.up.acked
+        why = f"the server had received {acked} of the 256 bytes when it closed: it takes one read for the whole message (spark-protocol and Brewskey both do)"
+        evidence.append(Evidence(why, view.close_evidence().frames))
+        summary = f"Every key fits, but the 256 bytes reach the server in pieces: it had {acked} of them, reads only once and cannot open half a message."
+    elif len(pieces) > 1:
         evidence.append(one_read(view))
         summary = "Every key fits, but the 256 bytes arrive in more than one segment, and this server reads only once: it cannot open half a message."
     elif opening is not None and opening.plaintext.tail is None:
-        why = "newer Brewskey servers refuse the 52-byte identity of Spark Core firmware"
-        evidence.append(Evidence(f"the identity carries no public key (Spark Core era); {why}", frames))
+        why = (
+            "Brewskey's server wants the key in it and refuses every such device (Brewskey/spark-protocol Handshake.js)"
+        )
+        evidence.append(
+            Evidence(
+                f"the identity has 52 bytes and carries no public key (Spark Core firmware before 0.4.0); {why}", frames
+            )
+        )
+        summary = "Every key fits, but this firmware sends no public key with its identity (52 bytes, Spark Core before 0.4.0), and Brewskey's server refuses every device that does not."
+        findings = (
+            Finding(
+                "short-identity",
+                Certainty.PROVEN,
+                "the identity has 52 bytes: Spark Core firmware before 0.4.0",
+                frames,
+            ),
+        )
     evidence.append(view.close_evidence())
     return Draft(
         Code.SERVER_FAULT,
@@ -292,9 +438,10 @@ def server_fault(view: View) -> Draft | None:
         frames,
         summary,
         tuple(evidence),
-        alternatives=(Code.DEVICE_UNKNOWN, Code.DEVICE_KEY_MISMATCH, Code.NONCE_MISMATCH),
+        alternatives=(Code.DEVICE_UNKNOWN, Code.DEVICE_KEY_MISMATCH, Code.SERVER_KEY_MISMATCH, Code.SESSION_DROPPED),
         would_settle=(
             "the server's log line at that moment",
             "the key file the running server really reads (a restart makes it read it again)",
         ),
+        findings=findings,
     )

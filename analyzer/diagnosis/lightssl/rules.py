@@ -8,9 +8,9 @@ before all others.
 
 from __future__ import annotations
 
-from analyzer.diagnosis import middlebox, neighbours, sound
+from analyzer.diagnosis import middlebox, neighbours, trial
 from analyzer.diagnosis.draft import Draft
-from analyzer.diagnosis.lightssl import identity, opening, premise, session, sessionkey, unopened
+from analyzer.diagnosis.lightssl import folder, identity, opening, session, sessionkey, unopened
 from analyzer.diagnosis.lightssl.view import View
 from analyzer.diagnosis.rule import Afterwards, Group, Page, Row
 from analyzer.model import Code
@@ -30,9 +30,11 @@ SESSION: Group[View] = Group(
     "cloud-hello",
     (
         Row(session.displaced,      "did the cloud close it as the same id came again?", (Code.SESSION_DISPLACED,)),
+        Row(session.came_back,      "had it died when the device came back?",            (Code.SESSION_DROPPED,)),
         Row(session.corrupt_record, "does a record not decrypt or parse?",               (Code.RECORD_CORRUPT,)),
         Row(session.cut,            "is it reset, or does TCP stop acknowledging?",      (Code.SESSION_DROPPED,)),
         Row(session.dumb_server,    "does the cloud ignore several records?",            (Code.SERVER_FAULT, Code.SESSION_DROPPED)),
+        Row(session.thrown_out,     "does the cloud end it soon, again and again?",     (Code.SERVER_FAULT, Code.SESSION_DROPPED)),
         Row(session.healthy,        "otherwise",                                         (Code.HEALTHY,)),
     ),
 )
@@ -48,6 +50,8 @@ SESSION_KEY: Group[View] = Group(
     (
         Row(sessionkey.damaged_device_key,           "does only the repaired device key open it?",            (Code.DEVICE_KEY_CORRUPT,)),
         Row(sessionkey.no_key,                       "does the identity show a slot without a key?",          (Code.DEVICE_KEY_CORRUPT,)),
+        Row(sessionkey.undelivered,                  "did it never reach the device?",                        (Code.NO_SESSION_KEY,)),
+        Row(sessionkey.ends_early,                   "does the capture end before the device can refuse?",    (Code.CAPTURE_INCOMPLETE,)),
         Row(sessionkey.stale_copy,                   "is the cloud's copy not the key the device sends?",     (Code.DEVICE_KEY_MISMATCH,)),
         Row(sessionkey.unusable_device_key,          "is the device's key file unusable?",                    (Code.DEVICE_KEY_CORRUPT,)),
         Row(sessionkey.changed_signature,            "it opens: does one bit put back mend the signature?",   (Code.SESSION_KEY_UNUSABLE,)),
@@ -58,27 +62,31 @@ SESSION_KEY: Group[View] = Group(
         Row(sessionkey.right_copy,                   "the copy is right: does the device's key not open it?", (Code.SESSION_KEY_UNUSABLE,)),
         Row(sessionkey.changed_session_key,          "it stays shut: does one bit put back open it?",         (Code.SESSION_KEY_UNUSABLE,)),
         Row(sessionkey.not_for_the_device,           "it stays shut: does the device's key not open it?",     (Code.DEVICE_KEY_MISMATCH,)),
-        Row(sessionkey.gave_up,                      "otherwise",                                             (Code.SESSION_KEY_UNUSABLE, Code.CAPTURE_INCOMPLETE)),
+        Row(sessionkey.gave_up,                      "otherwise",                                             (Code.SESSION_KEY_UNUSABLE,)),
     ),
 )
 IDENTITY: Group[View] = Group(
     "identity",
     (
         Row(sessionkey.truncated,              "did part of the 384 bytes come?",                   (Code.SESSION_KEY_TRUNCATED, Code.CAPTURE_INCOMPLETE)),
-        Row(identity.erased_server_key,        "do the factors of an all-FF key open it?",          (Code.SERVER_KEY_ERASED,)),
-        Row(identity.wrong_nonce,              "does it open and echo another nonce?",              (Code.NONCE_MISMATCH,)),
-        Row(identity.key_of_another_cloud,     "does a key open it that is not this cloud's?",      (Code.SERVER_KEY_MISMATCH,)),
-        Row(identity.address_of_another_cloud, "is this not the cloud it is set up for?",           (Code.SERVER_KEY_MISMATCH,)),
-        Row(identity.no_key_in_slot,           "it opens: is what it sends as its key none?",       (Code.DEVICE_KEY_CORRUPT,)),
-        Row(identity.damaged_modulus,          "it opens: does it send a damaged modulus?",         (Code.DEVICE_KEY_CORRUPT,)),
-        Row(identity.other_key_on_file,        "it opens: has the cloud another key on file?",      (Code.DEVICE_KEY_MISMATCH,)),
-        Row(identity.unknown_device,           "it opens: has the cloud no key on file?",           (Code.DEVICE_UNKNOWN,)),
-        Row(identity.server_fault,             "it opens, the copy is right: did the cloud close?", (Code.SERVER_FAULT,)),
-        Row(unopened.other_key_stored,         "it stays shut: is another key stored?",             (Code.SERVER_KEY_MISMATCH,)),
-        Row(unopened.changed_on_the_way,       "it stays shut: did it change on the way?",          (Code.IDENTITY_REJECTED,)),
-        Row(unopened.not_opened,               "does this cloud's key not open it?",                (Code.SERVER_KEY_MISMATCH,)),
-        Row(unopened.silent_cloud,             "did the cloud not close?",                          (Code.NO_SESSION_KEY, Code.CAPTURE_INCOMPLETE)),
-        Row(unopened.rejected,                 "otherwise",                                         (Code.IDENTITY_REJECTED,)),
+        Row(identity.erased_server_key,      "do the factors of an all-FF key open it?",          (Code.SERVER_KEY_ERASED,)),
+        Row(identity.no_key_in_slot,         "it opens: is what it sends as its key none?",       (Code.DEVICE_KEY_CORRUPT,)),
+        Row(identity.damaged_modulus,        "it opens: does it send a damaged modulus?",         (Code.DEVICE_KEY_CORRUPT,)),
+        Row(unopened.undelivered,            "did it never reach the cloud?",                     (Code.NO_SESSION_KEY,)),
+        Row(unopened.ends_early,             "does the capture end before the cloud can refuse?", (Code.CAPTURE_INCOMPLETE,)),
+        Row(unopened.silent_cloud,           "did the cloud refuse nothing, and fall silent?",    (Code.NO_SESSION_KEY,)),
+        Row(identity.wrong_nonce,            "does it open and echo another nonce?",              (Code.NONCE_MISMATCH,)),
+        Row(identity.other_exponent,         "does it open with the exponent of every device only?", (Code.SERVER_FAULT,)),
+        Row(identity.key_of_another_cloud,   "does a key open it that is not this cloud's?",      (Code.SERVER_KEY_MISMATCH,)),
+        Row(identity.lost_address,           "did it ask for Particle's name with another's key?", (Code.SERVER_KEY_MISMATCH,)),
+        Row(identity.older_key_of_the_cloud, "does a key open it that the cloud had before?",     (Code.SERVER_KEY_MISMATCH,)),
+        Row(identity.other_key_on_file,      "it opens: has the cloud another key on file?",      (Code.DEVICE_KEY_MISMATCH,)),
+        Row(identity.unknown_device,         "it opens: has the cloud no key on file?",           (Code.DEVICE_UNKNOWN,)),
+        Row(identity.server_fault,           "it opens, the copy is right: did the cloud close?", (Code.SERVER_FAULT,)),
+        Row(unopened.other_key_stored,       "it stays shut: is another key stored?",             (Code.SERVER_KEY_MISMATCH,)),
+        Row(unopened.changed_on_the_way,     "it stays shut: did it change on the way?",          (Code.IDENTITY_REJECTED,)),
+        Row(unopened.not_opened,             "does this cloud's shown key never open it?",        (Code.SERVER_KEY_MISMATCH,)),
+        Row(unopened.rejected,               "otherwise",                                         (Code.IDENTITY_REJECTED,)),
     ),
 )
 NONCE: Group[View] = Group(
@@ -96,10 +104,10 @@ CONNECTED: Group[View] = Group(
 )
 # fmt: on
 AFTERWARDS: tuple[Afterwards[View], ...] = (
-    Afterwards(sound.segments, "a TCP checksum fails in the frames it rests on: at most inferred"),
     Afterwards(
-        premise.weighed, "the folder may be another ticket's: at most inferred; else says what it takes from it"
+        trial.passed, "proven when its claim holds: somebody refused, these bytes, and nothing speaks against it"
     ),
+    Afterwards(folder.weighed, "the folder may be another ticket's: at most inferred"),
     Afterwards(
         middlebox.explained,
         "the RST it rests on was forged: undetermined, session-dropped beside it; else only the words change",
@@ -107,6 +115,10 @@ AFTERWARDS: tuple[Afterwards[View], ...] = (
     Afterwards(
         neighbours.weighed,
         "other sessions with this cloud speak for or against its causes: evidence, the order of the alternatives",
+    ),
+    Afterwards(
+        folder.next_fault,
+        "what the folder shows beside it: what will fail next when this is mended",
     ),
 )
 PAGE: Page[View] = Page(

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from analyzer.case import Case
+from analyzer.conversations import Close, TcpConversation
 from analyzer.decrypt.lightssl import OpenedRecord
 from analyzer.diagnosis.context import name
-from analyzer.diagnosis.draft import Draft
+from analyzer.diagnosis.draft import Claim, Draft
 from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View
-from analyzer.diagnosis.patience import DISPLACED_WITHIN, IGNORED_WATCH
+from analyzer.diagnosis.patience import DISPLACED_WITHIN, IGNORED_WATCH, NEAR_TIMER
 from analyzer.firmware.timers import timer
-from analyzer.model import Certainty, Code, Evidence
+from analyzer.model import Certainty, Code, Evidence, Finding
 from dissectors import coap
-from dissectors.events import Direction, Status
+from dissectors.events import Direction, How, Status
 
 
 def corrupt_hello(view: View) -> Draft | None:
@@ -46,36 +48,196 @@ def unanswered_hello(view: View) -> Draft:
 
 
 def displaced(view: View) -> Draft | None:
-    """Closed by the cloud because the same device id connected elsewhere."""
+    """Closed by the cloud because the same device id connected elsewhere, while this device was still there."""
     close = view.first_close
-    if close is None or close.direction is not Direction.DOWN:
+    if close is None or close.direction is not Direction.DOWN or close.how is not How.FIN:
         return None
     closed = close.mark.time_ns
     earliest = max(view.case.start_ns + 1, closed - int(DISPLACED_WITHIN * 1e9))
     for other in view.context.same_cloud(view.case).within(earliest, closed):
-        lead = closed - other.start_ns
         if other is view.case or other.device == view.case.device:
             continue
         told = other.transcript.step("identity")
         # A clock that was set puts things in another order; the cloud knew of the other one before it closed this one.
         in_order = told is not None and bool(told.frames) and told.frames[0] < min(close.mark.frames, default=0)
-        proven = in_order and view.case.id_source == "identity" and other.id_source == "identity"
-        frames = (other.first_frame, *close.mark.frames)
+        alive = _alive_beside(view, other)
+        if alive is None or not in_order:
+            continue
+        firm = view.case.id_source == "identity" and other.id_source == "identity"
         elsewhere = other.device.address != view.case.device.address
+        text = f"the same device id connects from {other.device} while this session is up"
         return Draft(
             Code.SESSION_DISPLACED,
-            Certainty.PROVEN if proven else Certainty.INFERRED,
+            Certainty.INFERRED,
             "session",
-            frames,
+            (other.first_frame, *close.mark.frames),
             f"The cloud ended this session because device id {view.case.device_id} connected again"
             + (f" from {other.device.address}: two devices share one id." if elsewhere else " on a new connection."),
             (
+                Evidence(text, (other.first_frame,)),
+                alive,
                 Evidence(
-                    f"the same device id connects from {other.device} while this session is up", (other.first_frame,)
+                    f"{(closed - other.start_ns) / 1e9:.1f} s later the cloud closes this session", close.mark.frames
                 ),
-                Evidence(f"{lead / 1e9:.1f} s later the cloud closes this session", close.mark.frames),
             ),
+            claim=Claim() if firm else None,
         )
+    return None
+
+
+def _alive_beside(view: View, other: Case) -> Evidence | None:
+    """The device of this session still sends, in order, after the other one identified itself: these are two devices.
+
+    A device that came back after an outage has forgotten the old connection: it answers on it with a reset or not at all.
+    """
+    facts, identity = view.conversation.facts, other.transcript.step("identity")
+    if identity is None or identity.time_ns is None or facts.up.retransmitted_unacked:
+        return None
+    if any(reset.direction is Direction.UP for reset in facts.rsts):
+        return None
+    ends = [close for close in view.closes if close.direction is Direction.UP and close.how is How.FIN]
+    last = facts.up.last_payload_ns or 0
+    if last > identity.time_ns:
+        return Evidence(
+            "its device still sends records after that: two devices are alive at once", view.frames("session")[-1:]
+        )
+    if any(close.mark.time_ns > identity.time_ns for close in ends) or facts.down.fin_acked:
+        return Evidence(
+            "its device takes the close in order: two devices are alive at once",
+            tuple(f for c in ends for f in c.mark.frames),
+        )
+    return None
+
+
+def came_back(view: View) -> Draft | None:
+    """The session had died on the way; the device connects anew, and the cloud then clears the old one away."""
+    facts, close = view.conversation.facts, view.first_close
+    if close is None or close.direction is not Direction.DOWN:
+        return None
+    end = close.mark.time_ns
+    later = [
+        case
+        for case in view.context.same_cloud(view.case).within(view.case.start_ns + 1, end + int(DISPLACED_WITHIN * 1e9))
+        if case is not view.case and case.device.address == view.case.device.address
+    ]
+    unheard = facts.up.retransmitted_unacked or any(reset.direction is Direction.UP for reset in facts.rsts)
+    if not later or not unheard:
+        return None
+    again = tuple(frame for frame, sender in facts.retransmissions if sender is Direction.UP)[:12]
+    evidence = [*_keys_fit(view)]
+    if again:
+        evidence.append(Evidence("the device sends its data again and again, and nobody acknowledges it", again))
+    evidence.append(Evidence("then the same device, at the same address, connects anew", (later[0].first_frame,)))
+    evidence.append(view.close_evidence())
+    return Draft(
+        Code.SESSION_DROPPED,
+        Certainty.INFERRED,
+        "session",
+        (*again, later[0].first_frame, *close.mark.frames),
+        "The session was up; then the path was interrupted, and the device came back on a new connection.",
+        tuple(evidence),
+        would_settle=(
+            "a capture on the other side of the router or firewall: when does it stop passing this connection?",
+        ),
+    )
+
+
+#: Sessions that the cloud ends are a pattern from this many on, and a fault where they live less than this (s).
+_PATTERN, _SHORT_LIVED = 2, 60.0
+#: A session that the cloud ends within this of the Hellos was ended by them (s).
+_AT_ONCE = 3.0
+
+
+def thrown_out(view: View) -> Draft | None:
+    """The handshake completes, and the cloud ends the session soon after, again and again.
+
+    One that is still open when the capture ends, behind others that all ended so, is one of them.
+    """
+    close = view.first_close
+    if close is not None and (close.direction is not Direction.DOWN or view.forged):
+        return None
+    alike = [
+        (case, lived)
+        for case in view.context.same_cloud(view.case).through()
+        if case is not view.case and (lived := _ended_by_cloud(case)) is not None
+    ]
+    lived = _lived(view.case, close.mark.time_ns if close is not None else view.context.end_ns)
+    if lived is None or lived > _SHORT_LIVED:
+        return None
+    if close is None and (len(alike) < _PATTERN or lived > max(its for _, its in alike) + NEAR_TIMER):
+        return None
+    if close is not None and not alike and lived > _AT_ONCE:
+        return None
+    usual = lived if close is not None else alike[0][1]
+    describe = timer("brewskey-describe").first
+    near = abs(usual - describe) < NEAR_TIMER
+    asked = _unanswered_describe(view) if close is not None else None
+    ends = close.mark.frames if close is not None else ()
+    evidence = [*_keys_fit(view)]
+    if close is not None:
+        how = "resets" if close.how is How.RST else "closes"
+        evidence.append(Evidence(f"the cloud {how} it {lived:.1f} s after the Hellos, the device does not", ends))
+    if near:
+        evidence.append(
+            Evidence(
+                f"that is the {describe:g} s for which Brewskey's server waits for the device's description (Describe)"
+            )
+        )
+    if asked is not None:
+        evidence.append(asked)
+    if alike:
+        plural = "s" if len(alike) > 1 else ""
+        text = f"{len(alike)} other session{plural} of this device with this cloud ended so"
+        evidence.append(Evidence(text, tuple(case.first_frame for case, _ in alike[:8])))
+    known = view.decryption.session is not None
+    after = "at once" if usual <= _AT_ONCE else f"after {usual:.0f} s"
+    why = " for want of an answer to its Describe" if near or asked is not None else ""
+    summary = (
+        f"The device gets through, and the cloud ends the session {after}{why}: no key is wrong."
+        if close is not None
+        else f"The device gets through; the cloud ended {len(alike)} sessions before this one {after}{why}."
+    )
+    text = f"the cloud ends each session of this device {after}: {len(alike) + (close is not None)} in this capture"
+    return Draft(
+        Code.SERVER_FAULT if known else Code.SESSION_DROPPED,
+        Certainty.INFERRED,
+        "session",
+        (*view.frames("cloud-hello"), *ends),
+        summary,
+        tuple(evidence),
+        alternatives=(Code.SESSION_DROPPED,) if known else (Code.SERVER_FAULT, Code.SESSION_DISPLACED),
+        would_settle=("the server's log at that moment",),
+        findings=(Finding("ended-by-cloud", Certainty.INFERRED, text, ends),),
+    )
+
+
+def _lived(case: Case, end_ns: int) -> float | None:
+    hello = case.transcript.step("cloud-hello")
+    return None if hello is None or hello.time_ns is None else (end_ns - hello.time_ns) / 1e9
+
+
+def _ended_by_cloud(case: Case) -> float | None:
+    """How long after its Hellos the cloud ended that session (s), when it was the cloud and soon."""
+    if case.ending.by != "cloud" or not isinstance(case.conversation, TcpConversation):
+        return None
+    end = next((piece for piece in case.conversation.pieces if isinstance(piece, Close)), None)
+    lived = _lived(case, end.mark.time_ns) if end is not None else None
+    return lived if lived is not None and lived <= _SHORT_LIVED else None
+
+
+def _unanswered_describe(view: View) -> Evidence | None:
+    """A request of the cloud, asking for an answer, that the device never answers."""
+    up = {
+        item.message.message_id
+        for item in view.decryption.records
+        if item.message is not None and item.record.direction is Direction.UP
+    }
+    for item in view.decryption.records:
+        message = item.message
+        if message is None or item.record.direction is not Direction.DOWN or message.type is not coap.Type.CON:
+            continue
+        if message.message_id not in up and item.summary is not None:
+            return Evidence(f"the cloud's request ({item.summary.summary}) is never answered", item.record.frames)
     return None
 
 
@@ -113,7 +275,7 @@ def _corrupt(view: View, bad: OpenedRecord) -> Draft:
     )
     return Draft(
         Code.RECORD_CORRUPT,
-        Certainty.PROVEN if sure and not changed else Certainty.INFERRED,
+        Certainty.INFERRED,
         "session",
         frames,
         f"The session key is right, but record {bad.record.index + 1} of the {who} does not decrypt: it was damaged on the way, or the two sides lost step.",
@@ -123,6 +285,7 @@ def _corrupt(view: View, bad: OpenedRecord) -> Draft:
             *((Evidence(why, changed),) if changed else ()),
             view.close_evidence(),
         ),
+        claim=Claim() if sure and not changed else None,
     )
 
 
@@ -247,5 +410,11 @@ def healthy(view: View) -> Draft:
         else "The device is through: the handshake completes"
     )
     return Draft(
-        Code.HEALTHY, Certainty.PROVEN if sure else Certainty.INFERRED, "session", frames, f"{text}.", tuple(evidence)
+        Code.HEALTHY,
+        Certainty.INFERRED,
+        "session",
+        frames,
+        f"{text}.",
+        tuple(evidence),
+        claim=Claim() if sure else None,
     )

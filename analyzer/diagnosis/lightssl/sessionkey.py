@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
+from analyzer.case import FIRM_SOURCES
 from analyzer.decrypt.lightssl import SessionOpening
+from analyzer.diagnosis import premise
 from analyzer.diagnosis.context import name
-from analyzer.diagnosis.draft import Draft
-from analyzer.diagnosis.lightssl import transit
+from analyzer.diagnosis.draft import Claim, Draft
+from analyzer.diagnosis.lightssl import causes, transit
 from analyzer.diagnosis.lightssl.identity import empty_slot
 from analyzer.diagnosis.lightssl.incomplete import too_short
-from analyzer.diagnosis.lightssl.view import View
+from analyzer.diagnosis.lightssl.unopened import lost_on_the_way
+from analyzer.diagnosis.lightssl.view import Delivery, View
 from analyzer.diagnosis.patience import ANSWER_WATCH, NEAR_TIMER
+from analyzer.diagnosis.premise import Ground, Premise
 from analyzer.firmware.timers import timer
 from analyzer.keys import Key
 from analyzer.model import Certainty, Code, Evidence, Finding
 from dissectors.events import Direction
 from dissectors.lightssl.messages import TailKind
-
-_CAUSES = (Code.DEVICE_KEY_MISMATCH, Code.DEVICE_KEY_CORRUPT, Code.SERVER_SIGNATURE_MISMATCH)
 
 
 def truncated(view: View) -> Draft | None:
@@ -53,7 +57,6 @@ def damaged_device_key(view: View) -> Draft | None:
     if session is None or not session.repaired:
         return None
     key = session.key
-    certainty = Certainty.PROVEN if session.hmac or session.hmac is None else Certainty.INFERRED
     evidence = [
         Evidence(f"{key.file}: {key.problem}"),
         Evidence(
@@ -68,11 +71,14 @@ def damaged_device_key(view: View) -> Draft | None:
     ]
     return Draft(
         Code.DEVICE_KEY_CORRUPT,
-        certainty,
+        Certainty.INFERRED,
         "session-key",
         view.frames("session-key"),
         f"The private key in the device is damaged ({key.problem}): it cannot open what the cloud rightly encrypts for it.",
         tuple(evidence),
+        claim=Claim(Direction.UP, () if view.tail_is_slot(key) else (premise.device_key(key),))
+        if session.hmac is not False
+        else None,
     )
 
 
@@ -83,10 +89,35 @@ def no_key(view: View) -> Draft | None:
     return empty_slot(view, [Evidence("the cloud's 384 bytes", view.frames("session-key"))])
 
 
+def undelivered(view: View) -> Draft | None:
+    """The cloud's 384 bytes never reached the device: it cannot have refused them."""
+    if view.delivery("session-key") is not Delivery.LOST:
+        return None
+    frames, down = view.frames("session-key"), view.conversation.facts.down
+    return Draft(
+        Code.NO_SESSION_KEY,
+        Certainty.INFERRED,
+        "session-key",
+        frames or view.frames("identity"),
+        f"The cloud answers, and its 384 bytes never reach the device: of what the cloud sent it acknowledges {min(down.acked, 424)} of 424 bytes. The network loses them; no key can be blamed.",
+        (*view.not_acknowledged("session-key"), view.close_evidence()),
+        alternatives=(Code.SESSION_DROPPED,),
+        would_settle=("a capture on the device's side: do these segments arrive there?",),
+        findings=(lost_on_the_way(view, "session-key"),),
+    )
+
+
+def ends_early(view: View) -> Draft | None:
+    """The capture ends before the device can have refused anything: no key can be blamed."""
+    return too_short(view, "device-hello", "the session key") if view.open_end else None
+
+
 def stale_copy(view: View) -> Draft | None:
-    """The cloud's copy is not the public key that the device itself sends."""
+    """The cloud's copy is not the public key that the device itself sends, and the device refused what came."""
     mine, copy, private = view.tail_fingerprint, view.cloud_copy, view.device_private
-    if view.decryption.session is not None or mine is None or copy is None or copy.fingerprint == mine:
+    if view.decryption.session is not None or mine is None or copy is None or view.same_pair(copy, mine):
+        return None
+    if any(view.through) or view.refused_by is not Direction.UP:
         return None
     if private is not None and view.tail_is_slot(private) and view.modulus_damaged(private):
         return None  # what the device sends is not its key but the damage
@@ -100,7 +131,7 @@ def stale_copy(view: View) -> Draft | None:
     if private is not None and private in view.decryption.session_refuted:
         evidence.append(Evidence(f"the device's private key {name(private)} does not open the session key", frames))
     evidence += view.aftermath()
-    return _mismatch(view, Certainty.PROVEN, evidence)
+    return _mismatch(view, evidence, Claim(Direction.UP, view.on_file(copy)))
 
 
 def unusable_device_key(view: View) -> Draft | None:
@@ -108,6 +139,10 @@ def unusable_device_key(view: View) -> Draft | None:
     private = view.device_private
     if view.decryption.session is not None or private is None or private.status == "ok":
         return None
+    if not view.whole("session-key") and not view.tail_is_slot(private):
+        return None  # nothing was there to be opened
+    if any(view.through):
+        return None  # the device gets in with the key it has: the file is not that key
     frames = view.frames("session-key")
     opening = view.decryption.identity
     shown = view.tail_is_slot(private)
@@ -125,10 +160,12 @@ def unusable_device_key(view: View) -> Draft | None:
                 view.frames("identity"),
             ),
         )
-    evidence += [Evidence("it does not open the session key", frames), *view.aftermath()]
+    if view.whole("session-key"):
+        evidence.append(Evidence("it does not open the session key", frames))
+    evidence += view.aftermath()
     return Draft(
         Code.DEVICE_KEY_CORRUPT,
-        Certainty.PROVEN if shown or no_key else Certainty.INFERRED,
+        Certainty.INFERRED,
         "session-key",
         frames,
         f"The private key in the device is damaged or of the wrong kind: {private.problem}.",
@@ -137,6 +174,7 @@ def unusable_device_key(view: View) -> Draft | None:
         would_settle=()
         if shown or no_key
         else ("the cloud's private key: the identity then shows which key the device really holds",),
+        claim=Claim(Direction.UP) if shown else Claim() if no_key else None,
     )
 
 
@@ -152,10 +190,17 @@ def _right_device_key(view: View, session: SessionOpening) -> list[Evidence]:
 
 
 def _refuses_stored(view: View) -> Key | None:
-    """The server key the device stores, when the signature is not by it."""
-    stored = view.stored_server_key
+    """The server key the device stores, when the signature is not by it.
+
+    What the device encrypted with is what it stores: where the identity opens with another key, the file is not that.
+    """
+    stored, opening = view.stored_server_key, view.decryption.identity
     refuted = view.decryption.signature_refuted
-    return stored if stored is not None and any(key.fingerprint == stored.fingerprint for key in refuted) else None
+    if stored is None or not any(key.fingerprint == stored.fingerprint for key in refuted):
+        return None
+    if opening is not None and opening.key is not None and not view.same_modulus(opening.key, stored):
+        return None
+    return stored
 
 
 def _by_stored(stored: Key) -> str:
@@ -176,21 +221,43 @@ def changed_signature(view: View) -> Draft | None:
 
 def signed_by_another(view: View) -> Draft | None:
     """The device's key opens the session key; the signature over it is not by the server key the device stores."""
-    session, stored, signer = _opened(view), _refuses_stored(view), view.decryption.signer
-    if session is None or stored is None:
+    session, signer = _opened(view), view.decryption.signer
+    if session is None or any(view.through):
+        return None
+    opening = view.decryption.identity
+    used = opening.key if opening is not None and opening.nonce_echoed else None
+    stored = used if used is not None else _refuses_stored(view)
+    if stored is None or (signer is not None and view.same_modulus(stored, signer)):
         return None
     frames = view.frames("session-key")
-    evidence = [*_right_device_key(view, session), Evidence(_by_stored(stored), frames)]
+    if used is not None:
+        if signer is None and used.fingerprint not in {key.fingerprint for key in view.decryption.signature_refuted}:
+            return None
+        text = (
+            f"the device encrypts with {name(used)}: that is the server key it stores, and the signature is not by it"
+        )
+        said = Evidence(text, view.frames("identity", "session-key"))
+    else:
+        said = Evidence(_by_stored(stored), frames)
+    evidence = [*_right_device_key(view, session), said]
     if signer is not None:
         evidence.append(Evidence(f"it is by {name(signer)}", frames))
-    sure = session.hmac is True or _again(view, stored) or _signature_intact(view)
+    # The signature block has its shape under some key: then not a byte of it changed on the way.
+    intact = session.hmac is True or signer is not None
+    alike = _again(view, stored)
+    premises: tuple[Premise, ...] = () if used is not None else (premise.stored_key(stored),)
+    if not intact and alike:
+        evidence.append(Evidence("the same in other sessions of this device", frames))
+        premises = (*premises, Premise(Ground.UNCHANGED, "", "the signature"))
     return Draft(
         Code.SERVER_SIGNATURE_MISMATCH,
-        Certainty.PROVEN if sure else Certainty.INFERRED,
+        Certainty.INFERRED,
         "session-key",
         frames,
         "The cloud signs the session key with another key than the one the device trusts.",
         (*evidence, *view.aftermath()),
+        alternatives=() if intact else (Code.SESSION_KEY_UNUSABLE, Code.SESSION_DROPPED),
+        claim=Claim(Direction.UP, premises) if intact or alike else None,
     )
 
 
@@ -240,28 +307,37 @@ def _again(view: View, stored: Key) -> bool:
     )
 
 
-def _signature_intact(view: View) -> bool:
-    """Whether the signature block has its shape under some key: then not a byte of it changed."""
-    return view.decryption.signer is not None
-
-
 def copy_is_another(view: View) -> Draft | None:
     """The cloud's copy is neither the key that the device sends nor, where it sends none, that of its file."""
     private, copy = view.device_private, view.cloud_copy
     usable = private.fingerprint if private is not None and private.status == "ok" else None
     mine = view.tail_fingerprint or usable
-    if view.decryption.session is not None or copy is None or mine is None or copy.fingerprint == mine:
+    if view.decryption.session is not None or copy is None or mine is None or view.same_pair(copy, mine):
         return None
+    if any(view.through) or view.refused_by is not Direction.UP:
+        return None
+    if view.cloud_key is None and view.context.refuted.get(view.case.cloud) and view.tail_fingerprint is None:
+        return None  # the folder's cloud key is another cloud's, and so is the copy beside it
     text = f"the cloud's {copy.file} is another key (SHA256:{(copy.fingerprint or '')[:16]}), and it encrypts with that"
     evidence = [*_devices_key(view), Evidence(text), *view.aftermath()]
+    premises = view.on_file(copy)
+    if view.tail_fingerprint is None and private is not None:
+        premises = (*premises, premise.device_key(private))
     sure = view.refuted_device_key is not None or view.tail_fingerprint is not None
-    return _mismatch(view, Certainty.PROVEN if sure else Certainty.INFERRED, evidence)
+    return _mismatch(view, evidence, Claim(Direction.UP, premises) if sure and _tied(view) else None)
+
+
+def _tied(view: View) -> bool:
+    """Whether the session says itself whose it is: the folder's only device is a guess."""
+    return view.case.id_source in FIRM_SOURCES
 
 
 def right_copy(view: View) -> Draft | None:
     """The device's key does not open the session key, and the cloud has the right copy of it."""
     private = view.refuted_device_key
     if view.decryption.session is not None or private is None or view.cloud_copy is None:
+        return None
+    if view.refused_by is not Direction.UP or private.fingerprint != view.cloud_copy.fingerprint:
         return None
     evidence = _devices_key(view)
     flip = transit.session_key_flip(view, private)
@@ -280,7 +356,7 @@ def right_copy(view: View) -> Draft | None:
         view.frames("session-key"),
         "The session key does not open with the device's key although the cloud has the right public key on file.",
         tuple(evidence),
-        alternatives=(Code.DEVICE_KEY_MISMATCH, Code.SERVER_FAULT),
+        alternatives=(Code.DEVICE_KEY_MISMATCH, Code.SERVER_FAULT, Code.SESSION_DROPPED),
         would_settle=("further attempts of the same device: a wrong key fails every time, damage on the way does not",),
     )
 
@@ -295,16 +371,27 @@ def changed_session_key(view: View) -> Draft | None:
 
 
 def not_for_the_device(view: View) -> Draft | None:
-    """The device's key does not open the session key. Asked behind `changed_session_key`: damage does not explain it."""
+    """The device's key does not open the session key. Asked behind `changed_session_key`: one bit does not explain it.
+
+    More than a bit may have changed on the way, so without the cloud's record in hand it is no proof.
+    """
     private = _only_the_device(view)
-    if private is None:
+    if private is None or any(view.through) or view.refused_by is not Direction.UP:
         return None
+    evidence = _devices_key(view)
     if view.fails_again:
-        why = Evidence("the same in other sessions of this device: not a byte that changed on the way")
-    else:
-        text = "no single changed bit explains it, and the TCP checksums hold: not damage on the way"
-        why = Evidence(text, view.frames("session-key"))
-    return _mismatch(view, Certainty.PROVEN, [*_devices_key(view), why, *_waits(view), *view.aftermath()])
+        evidence.append(Evidence("the same in other sessions of this device"))
+    if view.decryption.signer is not None:
+        text = f"the signature behind it is whole and by {name(view.decryption.signer)}: these 256 bytes did not change"
+        evidence.append(Evidence(text, view.frames("session-key")))
+    rewritten = Evidence("bytes changed on the way, under a checksum made anew, would look the same")
+    return replace(
+        _mismatch(view, [*evidence, *_waits(view), *view.aftermath()], None),
+        alternatives=(Code.SESSION_KEY_UNUSABLE, Code.SESSION_DROPPED),
+        against=(rewritten,),
+        premises=() if view.tail_fingerprint == private.fingerprint else (premise.words(premise.device_key(private)),),
+        would_settle=("the cloud's record of the device's key: is it the pair of the device's?",),
+    )
 
 
 def _only_the_device(view: View) -> Key | None:
@@ -330,14 +417,15 @@ def _devices_key(view: View) -> list[Evidence]:
     return found
 
 
-def _mismatch(view: View, certainty: Certainty, evidence: list[Evidence]) -> Draft:
+def _mismatch(view: View, evidence: list[Evidence], claim: Claim | None) -> Draft:
     return Draft(
         Code.DEVICE_KEY_MISMATCH,
-        certainty,
+        Certainty.INFERRED,
         "session-key",
         view.frames("session-key"),
         "The cloud encrypts the session key for another public key than the device's: the copy it has on file is not this device's key.",
         tuple(evidence),
+        claim=claim,
     )
 
 
@@ -356,50 +444,36 @@ def _flipped(view: View, flip: str, evidence: list[Evidence]) -> Draft:
 
 
 def gave_up(view: View) -> Draft:
-    """The 384 bytes came, the device stopped, and nothing in hand says why."""
+    """The 384 bytes came, the device did not go on, and nothing in hand says why."""
     frames = view.frames("session-key")
-    if view.first_close is None and view.watched_s < ANSWER_WATCH:
-        return too_short(view, "device-hello", "the session key")
     evidence = [Evidence("the cloud's 384 bytes", frames)]
-    causes: tuple[Code, ...] = _CAUSES
     session = view.decryption.session
     if session is not None:
-        causes = (
-            (Code.SERVER_SIGNATURE_MISMATCH, Code.SESSION_DROPPED) if session.hmac is None else (Code.SESSION_DROPPED,)
-        )
-        evidence.append(
-            Evidence(
-                f"they open with {name(session.key)}"
-                + (", and the signature is over them: both keys are right" if session.hmac else ""),
-                frames,
-            )
-        )
-    elif view.healthy_siblings:
-        evidence.append(
-            Evidence(
-                "the same device gets through with this cloud elsewhere in the capture: its keys are right",
-                (view.healthy_siblings[0].first_frame,),
-            )
-        )
-        causes = (Code.SESSION_DROPPED,)
+        said = ", and the signature is over them: both keys are right" if session.hmac else ""
+        evidence.append(Evidence(f"they open with {name(session.key)}{said}", frames))
     if view.decryption.signer is not None:
         evidence.append(Evidence(f"signed with {name(view.decryption.signer)}: that cloud answered", frames))
-    evidence += [*_waits(view), *view.aftermath()]
+    evidence += [*view.gets_in, *_waits(view), *view.aftermath()]
     settle = [
         "the device's private key (DFU dump of its slot): it opens the first 128 bytes or proves that they are for another key",
         'the device\'s log: "decryption failed" (device key) or "signature validation failed" (server key)',
     ]
     if not view.whole("session-key"):
         settle.insert(0, "a capture with whole packets: parts of the 384 bytes are missing here")
+    weighed = causes.of_unused_session_key(view)
+    refused = view.refused_by is Direction.UP
     return Draft(
         Code.SESSION_KEY_UNUSABLE,
         Certainty.UNDETERMINED,
         "session-key",
         frames,
-        "The cloud accepted the device and sent a session key; the device could not use it and stopped.",
+        "The cloud accepted the device and sent a session key; the device could not use it and stopped."
+        if refused
+        else "The cloud accepted the device and sent a session key; the device does not go on from there.",
         tuple(evidence),
-        alternatives=causes,
+        alternatives=tuple(cause.code for cause in weighed),
         would_settle=tuple(settle),
+        causes=weighed,
     )
 
 

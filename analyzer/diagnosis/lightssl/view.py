@@ -2,17 +2,42 @@
 
 from __future__ import annotations
 
+from enum import Enum
 from functools import cached_property
 
 from analyzer.case import Case
 from analyzer.conversations import Chunk, Close, TcpConversation
 from analyzer.decrypt.lightssl import LightSslDecryption, server_keys
-from analyzer.diagnosis.context import CloudKey, Context
+from analyzer.diagnosis import middlebox, premise
+from analyzer.diagnosis.context import CloudKey, Context, established, shown_by
+from analyzer.diagnosis.patience import ANSWER_WATCH, NEAR_TIMER, REFUSED_WITHIN
+from analyzer.diagnosis.premise import Premise
+from analyzer.diagnosis.trial import Standing
+from analyzer.firmware.timers import timer
 from analyzer.keys import Key, ServerFolder
 from analyzer.model import Evidence, Role
 from dissectors.events import Direction, How, Status, Step
 
 _SIZES = {"nonce": 40, "identity": 256, "session-key": 384}
+#: Where the message of a stage ends in its direction's stream (the 384 bytes follow the 40-byte nonce).
+_ENDS = {"nonce": 40, "identity": 256, "session-key": 424}
+
+
+#: A nonce that took less than this (s) tells nothing about who is near; a close this many times quicker is not by who sent it.
+_FAR, _NEARER = 0.02, 40
+_CHECKSUM = (
+    "the TCP checksum of these frames is wrong: they changed after they were sent, so what they hold proves nothing"
+)
+
+
+class Delivery(Enum):
+    """Whether a message reached the other side, by its acknowledgements (RFC 9293 3.4: they count what was received)."""
+
+    ARRIVED = "arrived"
+    #: The other side closed in order when it had acknowledged the first part only: it decided on that part.
+    PARTLY = "partly"
+    LOST = "lost"
+    UNKNOWN = "unknown"
 
 
 def reached(step: Step | None, size: int) -> bool:
@@ -118,6 +143,142 @@ class View:
         text = "in place of its Hello the device sends a ping under a key of zeros: a Spark Core that could not take the session key does that"
         return [Evidence(text, step.frames), self.close_evidence()]
 
+    # -- what reached whom, and who refused it -----------------------------------------------------------------------
+
+    def delivery(self, stage: str) -> Delivery:
+        """Whether the message of that stage reached the other side.
+
+        Lost: the other side closed in order without ever acknowledging it, or it was sent again and never acknowledged.
+        An acknowledgement that is merely not in the capture yet is no loss.
+        """
+        facts, direction = self.conversation.facts, self.step(stage).direction
+        sent = facts.of(direction)
+        if facts.mid_stream or facts.one_direction_only:
+            return Delivery.UNKNOWN
+        if sent.acked >= _ENDS[stage]:
+            return Delivery.ARRIVED
+        orderly = any(close.direction is not direction and close.how is How.FIN for close in self.closes)
+        if sent.retransmitted_unacked or (orderly and sent.acked <= _ENDS[stage] - _SIZES[stage]):
+            return Delivery.LOST
+        return Delivery.PARTLY if orderly else Delivery.UNKNOWN
+
+    def not_acknowledged(self, stage: str) -> list[Evidence]:
+        """That the message of that stage was not received, as acknowledgements and repetitions show it."""
+        step, facts = self.step(stage), self.conversation.facts
+        again = tuple(frame for frame, sender in facts.retransmissions if sender is step.direction)
+        other = "cloud" if step.direction is Direction.UP else "device"
+        found = []
+        if again:
+            times = "once" if len(again) == 1 else f"{len(again)} times"
+            found.append(Evidence(f"sent again {times}, and never acknowledged", (*step.frames, *again)[:12]))
+        close = next((item for item in self.closes if item.direction is not step.direction), None)
+        if close is not None:
+            acked = facts.of(step.direction).acked
+            before = "nothing" if not acked else f"{acked} bytes"
+            text = (
+                f"when the {other} closes it has acknowledged {before} of this direction, which is less than these need"
+            )
+            found.append(Evidence(text, close.mark.frames))
+        return found
+
+    @cached_property
+    def forged(self) -> bool:
+        """Whether the reset that ended it was not sent by the side whose address it bears."""
+        return bool(middlebox.forged_end(self.case, self.context))
+
+    @property
+    def nearer(self) -> Evidence | None:
+        """The end came from much nearer than the nonce: whoever closed is not who sent that (a proxy, a firewall)."""
+        close, accepted, nonce = self.first_close, self.conversation.facts.established, self.step("nonce")
+        if close is None or close.direction is not Direction.DOWN or accepted is None or nonce.time_ns is None:
+            return None
+        waited = (nonce.time_ns - accepted.time_ns) / 1e9
+        if waited < _FAR or self.watched_s > waited / _NEARER:
+            return None
+        text = f"the end comes {self.watched_s * 1000:.1f} ms after the device's bytes, where the nonce took {waited * 1000:.0f} ms: whoever closes is much nearer than who sent the nonce (a proxy or a firewall in between)"
+        return Evidence(text, (*nonce.frames, *close.mark.frames))
+
+    @cached_property
+    def timed_out(self) -> str | None:
+        """The time limit of the cloud's software that the end comes at, in words; None when it comes at none."""
+        close, started = self.first_close, self.conversation.facts.established
+        if close is None or close.direction is not Direction.DOWN:
+            return None
+        brewskey, spark = timer("brewskey-handshake").first, timer("spark-server-hello").first
+        since = (close.mark.time_ns - started.time_ns) / 1e9 if started is not None else self.watched_s
+        if abs(since - brewskey) < NEAR_TIMER and self.watched_s > REFUSED_WITHIN:
+            return f"Brewskey's handshake limit of {brewskey:g} s"
+        if abs(self.watched_s - spark) < NEAR_TIMER:
+            return f"spark-protocol's {spark:g} s limit"
+        return None
+
+    @cached_property
+    def refused_by(self) -> Direction | None:
+        """Who refused the last message: it received it (nothing speaks against that) and closed in order soon after.
+
+        Both open servers end a failed handshake with a FIN within milliseconds, a device within 250 ms of LED
+        (particle-iot/spark-protocol and Brewskey/spark-protocol Handshake.js; device-os system_task.cpp). A reset, a time limit or a silence is no
+        refusal: a process that died, a server that hangs and a firewall make these.
+        """
+        close, session_key = self.first_close, self.seen("session-key")
+        stage = "session-key" if session_key else "identity"
+        judge = Direction.UP if session_key else Direction.DOWN
+        if not self.seen("identity") or self.delivery(stage) is Delivery.LOST:
+            return None
+        if session_key and self.step("device-hello").fields.get("stray_ping"):
+            return judge  # a Spark Core that could not take the session key keeps the connection
+        if session_key and self.lives_on:
+            return judge
+        if close is None or close.direction is not judge or close.how is not How.FIN:
+            return None
+        quick = self.watched_s < REFUSED_WITHIN and self.timed_out is None and self.nearer is None
+        return judge if quick else None
+
+    @property
+    def lives_on(self) -> bool:
+        """The device has all of the session key, is there until the cloud closes, and says nothing: a Core of before 0.4.0
+        that could not take it (particle-iot/core-communication-lib spark_11 keeps the socket and waits for a nonce)."""
+        facts, close = self.conversation.facts, self.first_close
+        probed = any(alive.direction is Direction.DOWN for alive in facts.keepalives)
+        arrived = self.delivery("session-key") is Delivery.ARRIVED
+        return arrived and probed and facts.down.fin_acked and close is not None and close.direction is Direction.DOWN
+
+    @property
+    def open_end(self) -> bool:
+        """Whether the capture ends before anybody can have refused anything."""
+        return self.first_close is None and self.watched_s < ANSWER_WATCH
+
+    @cached_property
+    def standing(self) -> Standing:
+        """What the wire allows to be concluded (`trial`)."""
+        used = {*self.frames("nonce", "identity", "session-key")}
+        bad = tuple(sorted(used & set(self.conversation.facts.checksum_bad)))
+        unsound = (Evidence(_CHECKSUM, bad),) if bad else ()
+        return Standing(self.refused_by, unsound, tuple(self.gets_in))
+
+    @cached_property
+    def gets_in(self) -> list[Evidence]:
+        """The same device with the same keys gets through with this cloud before or after: they are accepted."""
+        found = []
+        for other, when in zip(self.through, ("earlier", "later"), strict=True):
+            if other is not None:
+                apart = abs(other.start_ns - self.case.start_ns) / 1e9
+                text = f"the same device with the same key gets through with this cloud {apart:.1f} s {when}"
+                found.append(Evidence(text, (other.first_frame,)))
+        return found
+
+    @cached_property
+    def through(self) -> tuple[Case | None, Case | None]:
+        """The last session of this device with this cloud that got through before this one, and the first behind it;
+        those that show another key of the device do not count."""
+        around = self.context.same_cloud(self.case).around(self.case)
+        before, after = (other if other is not None and self._same_key(other) else None for other in around)
+        return before, after
+
+    def _same_key(self, other: Case) -> bool:
+        mine, its = self.tail_fingerprint, shown_by(other)
+        return other is not self.case and established(other) and (mine is None or its is None or mine == its)
+
     # -- keys ----------------------------------------------------------------------------------------------------------
 
     @property
@@ -157,6 +318,14 @@ class View:
         )
 
     @cached_property
+    def wrong_kind_of_copy(self) -> Key | None:
+        """What the folder has as the cloud's record of this device, when it is an EC key: no TCP device has one."""
+        if self.cloud_copy is not None or self.device_id is None:
+            return None
+        copies = self.ring.for_device(self.device_id, Role.CLOUD_COPY, "ec")
+        return next((key for key in copies if key.fingerprint), None)
+
+    @cached_property
     def stored_server_key(self) -> Key | None:
         """What the device has stored as the cloud's key, from the key folder."""
         return next(iter(self.own(Role.DEVICE_SERVER_KEY)), None)
@@ -164,13 +333,44 @@ class View:
     @cached_property
     def cloud_key(self) -> CloudKey | None:
         """The key that this cloud holds, as far as the capture or the folder shows it."""
-        return self.context.cloud_key(self.case.cloud)
+        return self.context.cloud_key(self.case.cloud, self.case.start_ns)
+
+    def of_this_cloud(self, key: Key) -> tuple[Premise, ...]:
+        """That ``key`` is this cloud's: nothing where the capture shows it, else a premise."""
+        here = self.cloud_key
+        shown = here is not None and here.why == "session" and here.key.fingerprint == key.fingerprint
+        return () if shown else (premise.cloud_key(key, self.case.cloud),)
+
+    def on_file(self, copy: Key) -> tuple[Premise, ...]:
+        """That ``copy`` is what the cloud has on file: a capture never shows that."""
+        return (premise.cloud_copy(copy, self.device_id),)
 
     @property
     def tail_fingerprint(self) -> str | None:
         """Fingerprint of the public key the device sends inside its identity."""
         opening = self.decryption.identity
         return opening.plaintext.tail.fingerprint if opening and opening.plaintext.tail else None
+
+    @staticmethod
+    def same_modulus(one: Key, other: Key) -> bool:
+        """Whether two RSA keys are one to a device, which reads the modulus alone."""
+        return one.rsa is not None and other.rsa is not None and one.rsa.n == other.rsa.n
+
+    def same_pair(self, copy: Key, fingerprint: str) -> bool:
+        """Whether ``copy`` is the key with that fingerprint, or has its modulus: the device always sends 65537 with it."""
+        if copy.fingerprint == fingerprint:
+            return True
+        opening = self.decryption.identity
+        tail = opening.plaintext.tail if opening is not None else None
+        return copy.rsa is not None and tail is not None and copy.rsa.n == int.from_bytes(tail.slot_bytes, "big")
+
+    def twin(self, copy: Key) -> Evidence | None:
+        """Another device of this id that gets through with this cloud, with the key that ``copy`` is."""
+        for other in self.context.same_cloud(self.case).through():
+            if other is not self.case and shown_by(other) == copy.fingerprint != self.tail_fingerprint:
+                text = f"{other.device} gets through as {self.device_id} with the key of {copy.file}: two devices present one id"
+                return Evidence(text, (other.first_frame,))
+        return None
 
     def tail_is_slot(self, key: Key) -> bool:
         """Whether the device derives what it sends from exactly this private-key slot: the file is what it holds."""
@@ -195,18 +395,6 @@ class View:
     def server_keys(self) -> list[Key]:
         """Every server public key at hand."""
         return list(server_keys(self.ring))
-
-    @cached_property
-    def healthy_siblings(self) -> list[Case]:
-        """The first sessions of this device with this cloud that got through, when such clear the keys of this one.
-
-        Keys change, on either side: only a success before and one after this session clear them.
-        """
-        attempts = self.context.same_cloud(self.case)
-        before, after = attempts.around(self.case)
-        if before is None or after is None:
-            return []
-        return [other for other in attempts.through()[:2] if other is not self.case]
 
     # -- the same elsewhere ------------------------------------------------------------------------------------------
 
