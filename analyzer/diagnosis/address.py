@@ -19,7 +19,7 @@ def address_findings(case: Case, context: Context) -> list[Finding]:
     official = case.host is not None and particle_name(case.host) is not None
     frames = next((step.frames for step in case.prelude if step.stage == "name-resolution"), (case.first_frame,))
     if official:
-        text = f"the device asked for {case.host}: Particle's own cloud"
+        text = f"the device asked for {case.host}, the name of Particle's own cloud"
         found.append(Finding("official-particle-cloud", Certainty.INFERRED, text, frames))
     slot = stored_slot(case, context)
     stored = slot.server_address if slot is not None else None
@@ -27,6 +27,15 @@ def address_findings(case: Case, context: Context) -> list[Finding]:
     if lost is not None:
         certainty, text = lost
         found.append(Finding("server-address-lost", certainty, text, frames))
+    elif (
+        slot is not None
+        and stored is not None
+        and _elsewhere(case, stored)
+        and stored.kind == "ip"
+        and _right_key(case)
+    ):
+        text = f"the device has {stored} stored as its server ({slot.file}), and here it is {case.cloud}: the address is translated on the way (NAT, port forwarding), or the capture was taken behind that"
+        found.append(Finding("translated-address", Certainty.INFERRED, text, (case.first_frame,)))
     elif slot is not None and stored is not None and _elsewhere(case, stored):
         text = f"the device has {stored} stored as its server ({slot.file}) and talks to {case.cloud}"
         found.append(Finding("wrong-cloud", Certainty.INFERRED, text, (case.first_frame,)))
@@ -70,6 +79,12 @@ def _lost_otherwise(case: Case, context: Context) -> tuple[Certainty, str] | Non
         text = f"the same device had a session with {before[-1].cloud} and now asks for {case.host}"
         return Certainty.INFERRED, text
     return None
+
+
+def _right_key(case: Case) -> bool:
+    """Whether a cloud key in hand opens what the device sent: it holds the key of a cloud that is known here (TCP)."""
+    opening = case.decryption.identity if isinstance(case.decryption, LightSslDecryption) else None
+    return opening is not None and opening.key is not None
 
 
 def _official(case: Case) -> bool:

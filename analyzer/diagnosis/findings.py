@@ -158,6 +158,8 @@ def stale_key(case: Case, draft: Draft, context: Context) -> Finding | None:
     key = stale_file(case, context)
     if key is None or case.id_source not in FIRM_SOURCES:
         return None
+    if any(shown_by(other) == key.fingerprint for other in context.same_device(case)):
+        return None  # another device of the same id sends it: two devices, and the file is one of them's
     return Finding(
         "stale-key-file",
         Certainty.PROVEN,

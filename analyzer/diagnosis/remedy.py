@@ -28,6 +28,17 @@ _LOCAL = tuple(
 )
 #: Findings whose repair comes before the verdict's own.
 _FIRST = ("server-address-lost", "middlebox-reset")
+#: Findings that say all there is to repair: what a verdict's own steps would write does not help, or does harm.
+_ALONE = (
+    *("two-devices-one-id", "undelivered", "cloud-key-exponent", "cloud-key-size", "short-identity", "ended-by-cloud"),
+)
+#: Verdicts whose repair writes over a key: not while something speaks against them.
+_OVERWRITES = frozenset(
+    {
+        *(Code.SERVER_KEY_MISMATCH, Code.SERVER_SIGNATURE_MISMATCH, Code.DEVICE_KEY_MISMATCH),
+        *(Code.DEVICE_KEY_CORRUPT, Code.DEVICE_UNKNOWN, Code.SERVER_KEY_ERASED),
+    }
+)
 #: Verdicts about reaching an address: what helps is said of the address the device went to.
 _REACHING = frozenset(
     {
@@ -68,8 +79,15 @@ def remedies(case: Case, draft: Draft, context: Context, findings: Collection[st
         return tuple(missing_evidence(what, facts) for what in facts.missing)
     if draft.stage == "name-resolution":
         return finding_remedy("name-unresolved", facts)
+    alone = next((code for code in _ALONE if code in findings), None)
+    if alone is not None and draft.code is not Code.HEALTHY:
+        return finding_remedy(alone, facts)
+    if draft.code is Code.HEALTHY:
+        return ()
     if (draft.code, draft.stage) in _AT_STAGE:
         return finding_remedy(_AT_STAGE[draft.code, draft.stage], facts)
+    if draft.against and draft.certainty is Certainty.INFERRED and draft.code in _OVERWRITES:
+        return tuple(dict.fromkeys((*first, *finding_remedy("key-not-settled", facts))))
     if "server-address-lost" in findings and draft.code is Code.SERVER_KEY_MISMATCH:
         return tuple(dict.fromkeys(first))  # the same command puts back key and address
     if draft.code is Code.IDENTITY_REJECTED and _opens(case):
@@ -217,8 +235,11 @@ def _server(
     here = (case.host or case.cloud.address, case.cloud.port)
     if draft.code in _REACHING:
         return here
-    if stored is not None and stored.host is not None and "$id" not in stored.host:
+    if stored is not None and stored.host is not None and particle_name(stored.host.replace("$id.", "")) is None:
         return stored.host, stored.port or HANDSHAKES[case.handshake].port
+    if "server-address-lost" not in findings and case.host is not None and particle_name(case.host) is not None:
+        # The name was led to a server of somebody's own: that server's address, never Particle's name with another's key.
+        return case.cloud.address, case.cloud.port
     # Particle's own name is none that a custom cloud's key and address are written back with.
     fallen_back = "server-address-lost" in findings or (case.host is not None and particle_name(case.host) is not None)
     return (None, None) if fallen_back else here

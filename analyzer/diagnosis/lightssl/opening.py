@@ -9,7 +9,7 @@ from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View
 from analyzer.diagnosis.patience import ABANDON_WITHIN, ANSWER_WATCH, CONNECT_EARLY, CONNECT_WATCH
 from analyzer.firmware.timers import timer
-from analyzer.model import Certainty, Code, Evidence
+from analyzer.model import Certainty, Code, Evidence, Finding
 from dissectors.events import Direction, How, Status
 
 
@@ -266,6 +266,12 @@ def no_identity(view: View) -> Draft:
     stored = view.stored_server_key
     if stored is not None and stored.status != "ok":
         evidence.append(Evidence(f"the stored server key in the folder, {stored.file}, is unusable: {stored.problem}"))
+    unusable = view.unusable_cloud_key
+    findings: tuple[Finding, ...] = ()
+    if unusable is not None:
+        text = f"the cloud's own key, {unusable.file}, has {unusable.bits} bits: no device can encrypt with it"
+        findings = (Finding("cloud-key-size", Certainty.INFERRED, text, ()),)
+        evidence.append(Evidence(text))
     return Draft(
         Code.NO_IDENTITY,
         Certainty.INFERRED,
@@ -278,4 +284,5 @@ def no_identity(view: View) -> Draft:
             "a dump of the device's server-key slot: a zero or even modulus makes the device stop here",
             'the device\'s log: "RSA encrypt error" (server key) or no further line (crash)',
         ),
+        findings=findings,
     )

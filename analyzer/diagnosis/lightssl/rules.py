@@ -83,6 +83,7 @@ IDENTITY: Group[View] = Group(
         Row(identity.other_key_on_file,      "it opens: has the cloud another key on file?",      (Code.DEVICE_KEY_MISMATCH,)),
         Row(identity.unknown_device,         "it opens: has the cloud no key on file?",           (Code.DEVICE_UNKNOWN,)),
         Row(identity.server_fault,           "it opens, the copy is right: did the cloud close?", (Code.SERVER_FAULT,)),
+        Row(unopened.unusable_cloud_key,     "it stays shut: is the cloud's key of a size for no device?", (Code.SERVER_FAULT,)),
         Row(unopened.other_key_stored,       "it stays shut: is another key stored?",             (Code.SERVER_KEY_MISMATCH,)),
         Row(unopened.changed_on_the_way,     "it stays shut: did it change on the way?",          (Code.IDENTITY_REJECTED,)),
         Row(unopened.not_opened,             "does this cloud's shown key never open it?",        (Code.SERVER_KEY_MISMATCH,)),

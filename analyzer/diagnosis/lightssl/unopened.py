@@ -55,6 +55,28 @@ def ends_early(view: View) -> Draft | None:
     return too_short(view, "session-key", "the device identified itself") if view.open_end else None
 
 
+def unusable_cloud_key(view: View) -> Draft | None:
+    """The cloud's key in the folder is of a size that no device can use: it reads 256 bytes of it, whatever its length."""
+    key = view.unusable_cloud_key
+    if key is None or view.decryption.identity is not None or view.refused_by is not Direction.DOWN:
+        return None
+    text = (
+        f"{key.file} has {key.bits} bits: a device takes 2048 at a fixed place, so what it encrypts opens with no key"
+    )
+    return Draft(
+        Code.SERVER_FAULT,
+        Certainty.INFERRED,
+        "identity",
+        view.frames("nonce", "identity"),
+        f"The cloud's own key cannot work: {text}. The cloud needs a new key of 2048 bits.",
+        (Evidence(text), view.close_evidence()),
+        alternatives=(Code.SERVER_KEY_MISMATCH,),
+        would_settle=("which key file the running server really reads",),
+        findings=(Finding("cloud-key-size", Certainty.INFERRED, text, ()),),
+        premises=(premise.words(premise.cloud_key(key, view.case.cloud)),),
+    )
+
+
 def other_key_stored(view: View) -> Draft | None:
     """This cloud's key does not open the identity, the cloud refused it, and what the device has stored is another key."""
     here, stored = view.refuted_cloud_key, view.stored_server_key

@@ -318,6 +318,12 @@ class View:
         )
 
     @cached_property
+    def unusable_cloud_key(self) -> Key | None:
+        """The folder's cloud key, when it is one that no device can use: firmware reads 2048 bits at a fixed place."""
+        keys = [key for key in self.ring.by_role(Role.CLOUD_PRIVATE, "rsa") if key.rsa is not None]
+        return keys[0] if keys and all(key.bits != 2048 for key in keys) else None
+
+    @cached_property
     def wrong_kind_of_copy(self) -> Key | None:
         """What the folder has as the cloud's record of this device, when it is an EC key: no TCP device has one."""
         if self.cloud_copy is not None or self.device_id is None:
