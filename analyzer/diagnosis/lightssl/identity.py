@@ -6,7 +6,7 @@ What is inside tells the faults apart that look alike as long as nothing opens i
 from __future__ import annotations
 
 from analyzer.diagnosis import premise
-from analyzer.diagnosis.context import name
+from analyzer.diagnosis.context import name, shown_by
 from analyzer.diagnosis.draft import Claim, Draft
 from analyzer.diagnosis.lightssl.view import Delivery, View
 from analyzer.diagnosis.premise import Premise
@@ -306,6 +306,29 @@ def damaged_modulus(view: View) -> Draft | None:
     )
 
 
+def other_key_accepted(view: View) -> Draft | None:
+    """The cloud takes another key for this id, in this capture, and refuses this one."""
+    evidence, other, twin = right_server_key(view), view.accepted, view.twin
+    if evidence is None or other is None or view.refused_by is not Direction.DOWN:
+        return None
+    frames, mine = view.frames("identity"), view.tail_fingerprint or ""
+    shown = Evidence(f"the public key the device sends in it is SHA256:{mine[:16]}", frames)
+    before = f"the same id got through with another key (SHA256:{(shown_by(other) or '')[:16]}) before: that is what the cloud has on file"
+    return Draft(
+        Code.DEVICE_KEY_MISMATCH,
+        Certainty.INFERRED,
+        "identity",
+        frames,
+        f"A second device says that it is {view.device_id}: the cloud refuses it, and the one whose key it has on file gets through."
+        if twin is not None
+        else "The device has another key than before: the cloud still has the former one on file, and refuses this.",
+        (*evidence, shown, twin or Evidence(before, (other.first_frame,)), view.close_evidence()),
+        alternatives=(Code.SESSION_DISPLACED,) if twin is not None else (),
+        findings=(Finding("two-devices-one-id", Certainty.PROVEN, twin.text, twin.frames),) if twin is not None else (),
+        claim=Claim(Direction.DOWN),
+    )
+
+
 def other_key_on_file(view: View) -> Draft | None:
     """The key the cloud has on file for this device is not the device's, and the cloud refused it."""
     evidence, copy, private = right_server_key(view), view.cloud_copy or view.wrong_kind_of_copy, view.device_private
@@ -321,7 +344,6 @@ def other_key_on_file(view: View) -> Draft | None:
         shown += f" (SHA256:{mine[:16]}) is the pair of {private.file}: the device's own key is intact"
     else:
         shown += f" is SHA256:{mine[:16]}"
-    twin = view.twin(copy)
     kind = "is an EC key, the kind of UDP devices" if copy.algorithm == "ec" else "is another key"
     said = Evidence(f"the cloud's {copy.file} {kind} (SHA256:{(copy.fingerprint or '')[:16]})")
     premises = (*_opened_with(view), *view.on_file(copy))
@@ -332,12 +354,8 @@ def other_key_on_file(view: View) -> Draft | None:
         Certainty.INFERRED,
         "identity",
         frames,
-        "The cloud has another public key on file for this device, and gave up when it saw the difference."
-        if twin is None
-        else f"A second device says that it is {view.device_id}: the cloud refuses it, and the one whose key it has on file gets through.",
-        (*evidence, Evidence(shown, frames if tail else ()), said, *([twin] if twin else []), view.close_evidence()),
-        alternatives=(Code.SESSION_DISPLACED,) if twin is not None else (),
-        findings=(Finding("two-devices-one-id", Certainty.PROVEN, twin.text, twin.frames),) if twin is not None else (),
+        "The cloud has another public key on file for this device, and gave up when it saw the difference.",
+        (*evidence, Evidence(shown, frames if tail else ()), said, view.close_evidence()),
         claim=Claim(Direction.DOWN, premises) if tail or (private is not None and private.status == "ok") else None,
     )
 

@@ -80,6 +80,7 @@ IDENTITY: Group[View] = Group(
         Row(identity.key_of_another_cloud,   "does a key open it that is not this cloud's?",      (Code.SERVER_KEY_MISMATCH,)),
         Row(identity.lost_address,           "did it ask for Particle's name with another's key?", (Code.SERVER_KEY_MISMATCH,)),
         Row(identity.older_key_of_the_cloud, "does a key open it that the cloud had before?",     (Code.SERVER_KEY_MISMATCH,)),
+        Row(identity.other_key_accepted,     "it opens: does the cloud take another key for this id?", (Code.DEVICE_KEY_MISMATCH,)),
         Row(identity.other_key_on_file,      "it opens: has the cloud another key on file?",      (Code.DEVICE_KEY_MISMATCH,)),
         Row(identity.unknown_device,         "it opens: has the cloud no key on file?",           (Code.DEVICE_UNKNOWN,)),
         Row(identity.server_fault,           "it opens, the copy is right: did the cloud close?", (Code.SERVER_FAULT,)),

@@ -370,13 +370,26 @@ class View:
         tail = opening.plaintext.tail if opening is not None else None
         return copy.rsa is not None and tail is not None and copy.rsa.n == int.from_bytes(tail.slot_bytes, "big")
 
-    def twin(self, copy: Key) -> Evidence | None:
-        """Another device of this id that gets through with this cloud, with the key that ``copy`` is."""
-        for other in self.context.same_cloud(self.case).through():
-            if other is not self.case and shown_by(other) == copy.fingerprint != self.tail_fingerprint:
-                text = f"{other.device} gets through as {self.device_id} with the key of {copy.file}: two devices present one id"
-                return Evidence(text, (other.first_frame,))
-        return None
+    @cached_property
+    def accepted(self) -> Case | None:
+        """A session of this id that gets through with this cloud showing another key than this one: what it has on file."""
+        mine = self.tail_fingerprint
+        if mine is None or any(self.through):
+            return None
+        others = self.context.same_cloud(self.case).through()
+        return next((case for case in reversed(others) if shown_by(case) not in (None, mine)), None)
+
+    @property
+    def twin(self) -> Evidence | None:
+        """That `accepted` is another device: it is up beside or after this one, or sits at another address."""
+        other = self.accepted
+        if other is None:
+            return None
+        beside = other.end_ns > self.case.start_ns
+        if not beside and other.device.address == self.case.device.address:
+            return None
+        text = f"{other.device} gets through as {self.device_id} with another key (SHA256:{(shown_by(other) or '')[:16]}): two devices present one id"
+        return Evidence(text, (other.first_frame,))
 
     def tail_is_slot(self, key: Key) -> bool:
         """Whether the device derives what it sends from exactly this private-key slot: the file is what it holds."""
