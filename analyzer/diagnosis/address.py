@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from ipaddress import ip_address, ip_network
+
 from analyzer.case import FIRM_SOURCES, Case
 from analyzer.decrypt.lightssl import LightSslDecryption
 from analyzer.diagnosis.context import Context
@@ -79,6 +81,29 @@ def _lost_otherwise(case: Case, context: Context) -> tuple[Certainty, str] | Non
         text = f"the same device had a session with {before[-1].cloud} and now asks for {case.host}"
         return Certainty.INFERRED, text
     return None
+
+
+#: Addresses that stand for another one: private and shared ones (RFC 1918, RFC 6598), NAT64 (RFC 6052, RFC 8215).
+_INSIDE = tuple(
+    ip_network(net)
+    for net in (
+        "10.0.0.0/8",
+        "172.16.0.0/12",
+        "192.168.0.0/16",
+        "100.64.0.0/10",
+        "64:ff9b::/96",
+        "64:ff9b:1::/48",
+        "fc00::/7",
+    )
+)
+
+
+def _translated(case: Case, stored: ServerAddress) -> bool:
+    """Whether a translated address explains it: the keys fit this cloud, and what was captured is an inner address."""
+    if stored.kind != "ip" or stored.host is None or not case.cloud.address or not _right_key(case):
+        return False
+    inner = [any(ip_address(address) in net for net in _INSIDE) for address in (stored.host, case.cloud.address)]
+    return inner[1] and not inner[0]
 
 
 def _right_key(case: Case) -> bool:

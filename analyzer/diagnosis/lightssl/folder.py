@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
-from analyzer.case import FIRM_SOURCES
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl.view import View
 from analyzer.model import Certainty, Code, Evidence, Finding, Role
@@ -19,28 +18,35 @@ _SETTLES = "keys that are known to be of this device and of this cloud: `analyze
 
 
 def weighed(view: View, draft: Draft) -> Draft:
-    """A proof that rests on the folder being the right one; what contradicts that weakens it."""
+    """Whether the folder is that of this device and this cloud: what contradicts that is named, and nothing is proven then."""
     here = view.refuted_cloud_key
     of_cloud = draft.code is Code.SERVER_KEY_MISMATCH and here is not None and here.why == "folder"
-    of_device = draft.stage == "session-key" and view.case.id_source not in FIRM_SOURCES
-    if draft.certainty is not Certainty.PROVEN or not (of_cloud or of_device):
-        return draft
     host = view.case.host
     if of_cloud and here is not None and host is not None and particle_name(host) is not None:
         text = f"the device asked for {host}, Particle's own cloud: {here.key.file} is the key of what answered only if that name was led to a server of your own"
         return draft.weakened(Certainty.INFERRED, Evidence(text, (view.case.first_frame,)))
+    if _tied(view) or draft.code is Code.HEALTHY:
+        return draft
     doubts = tuple(_doubts(view))
     if not doubts:
         return draft
     finding = Finding("keys-for-another-device", Certainty.INFERRED, doubts[0].text, doubts[0].frames)
     weaker = draft.weakened(Certainty.INFERRED, doubts[0])
+    said = {item.text for item in weaker.evidence}
     return replace(
         weaker,
-        evidence=(*weaker.evidence, *doubts[1:]),
-        against=(*weaker.against, *doubts[1:]),
+        evidence=(*weaker.evidence, *(item for item in doubts if item.text not in said)),
         findings=(*weaker.findings, finding),
         would_settle=(*weaker.would_settle, _SETTLES),
     )
+
+
+def _tied(view: View) -> bool:
+    """Whether a key of the folder is proven to belong to this session: it opens or signs something in it."""
+    opening, found = view.decryption.identity, view.decryption
+    published = {key.fingerprint for key in view.ring.published}
+    signed = found.signer is not None and found.signer.fingerprint not in published
+    return found.session is not None or signed or (opening is not None and opening.key is not None)
 
 
 #: Verdicts about one key or about something below all keys: the other key may be wrong as well.
@@ -91,9 +97,14 @@ def _beside(view: View, draft: Draft) -> Iterator[Finding]:
 def _doubts(view: View) -> Iterator[Evidence]:
     """What speaks against the folder being that of this device and this cloud."""
     here, case = view.refuted_cloud_key, view.case
-    if here is not None and here.why == "folder" and view.seen("session-key"):
-        text = f"the cloud answers an identity that {here.key.file} does not open: that file is not this cloud's key, and the folder may be another ticket's"
+    foreign = view.foreign_cloud_key
+    if foreign is not None and view.seen("session-key"):
+        text = f"the cloud answers an identity that {foreign.file} does not open: that file is not this cloud's key, and the folder may be another ticket's"
         yield Evidence(text, view.frames("identity", "session-key"))
+    elif foreign is not None:
+        frames = view.context.refuted[case.cloud].get(foreign.fingerprint, ())
+        text = f"another session with this cloud is not signed by {foreign.file}: that file is not this cloud's key, and the folder may be another ticket's"
+        yield Evidence(text, frames)
     stored = view.stored_server_key
     address = stored.server_address if stored is not None else None
     if stored is not None and address is not None and address.host is not None and "$id" not in address.host:

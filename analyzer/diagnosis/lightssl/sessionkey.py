@@ -316,8 +316,8 @@ def copy_is_another(view: View) -> Draft | None:
         return None
     if any(view.through) or view.refused_by is not Direction.UP:
         return None
-    if view.cloud_key is None and view.context.refuted.get(view.case.cloud) and view.tail_fingerprint is None:
-        return None  # the folder's cloud key is another cloud's, and so is the copy beside it
+    if view.foreign_cloud_key is not None:
+        return None  # a copy that lies beside another cloud's key is that cloud's
     text = f"the cloud's {copy.file} is another key (SHA256:{(copy.fingerprint or '')[:16]}), and it encrypts with that"
     evidence = [*_devices_key(view), Evidence(text), *view.aftermath()]
     premises = view.on_file(copy)
@@ -453,7 +453,7 @@ def gave_up(view: View) -> Draft:
         evidence.append(Evidence(f"they open with {name(session.key)}{said}", frames))
     if view.decryption.signer is not None:
         evidence.append(Evidence(f"signed with {name(view.decryption.signer)}: that cloud answered", frames))
-    evidence += [*view.gets_in, *_waits(view), *view.aftermath()]
+    evidence += [*_waits(view), *view.aftermath()]
     settle = [
         "the device's private key (DFU dump of its slot): it opens the first 128 bytes or proves that they are for another key",
         'the device\'s log: "decryption failed" (device key) or "signature validation failed" (server key)',

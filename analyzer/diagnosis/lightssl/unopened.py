@@ -229,7 +229,7 @@ def rejected(view: View) -> Draft:
     if half is not None and opened:
         text = f"{half.file} is the public half of the private key beside it, as `particle keys save` leaves it: it does not tell what the cloud has on file"
         evidence.append(Evidence(text))
-    evidence += [*view.gets_in, view.close_evidence()]
+    evidence.append(view.close_evidence())
     if view.nearer is not None:
         evidence.append(view.nearer)
     weighed = causes.of_refused_identity(view)

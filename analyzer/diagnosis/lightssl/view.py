@@ -424,6 +424,16 @@ class View:
         return here if here is not None and _refutes(self.case, here.key) else None
 
     @cached_property
+    def foreign_cloud_key(self) -> Key | None:
+        """The folder's cloud key, when this cloud answered what it does not open, or signed with another: another cloud's."""
+        here = self.refuted_cloud_key
+        if here is not None and here.why == "folder" and self.seen("session-key"):
+            return here.key
+        prints = self.context.refuted.get(self.case.cloud, {})
+        keys = [key for key in self.ring.by_role(Role.CLOUD_PRIVATE, "rsa") if key.bits == 2048]
+        return keys[0] if keys and all(key.fingerprint in prints for key in keys) else None
+
+    @cached_property
     def refuted_alike(self) -> list[Case]:
         """Other sessions of this device with this cloud whose identity its key does not open either."""
         here = self.refuted_cloud_key

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+
 from captures.synth.case import Lab, cloud_ec, cloud_key
 from captures.synth.dtls import ALERT
 from captures.synth.dtls_scene import DtlsScene
@@ -98,19 +101,9 @@ def ends_at_nonce() -> Made:
     return Tcp("ends at nonce").play.connect().nonce().trace, {}
 
 
-@meets("lightssl.unopened.silent_cloud", "capture-incomplete")
-def ends_at_identity() -> Made:
-    return Tcp("ends at identity").play.connect().nonce().identity().trace, {}
-
-
 @meets("lightssl.sessionkey.truncated", "capture-incomplete")
 def ends_in_session_key() -> Made:
     return Tcp("ends in session key").play.connect().nonce().identity().session_key(length=200).trace, {}
-
-
-@meets("lightssl.sessionkey.gave_up", "capture-incomplete")
-def ends_at_session_key() -> Made:
-    return Tcp("ends at session key").play.connect().nonce().identity().session_key().trace, {}
 
 
 @meets("lightssl.session.unanswered_hello", "capture-incomplete")
@@ -155,12 +148,30 @@ def another_clouds_key() -> Made:
     return trace, tcp.keys() | {"cloud.pem": other.private_pem}
 
 
+@meets("lightssl.unopened.unusable_cloud_key", "server-fault")
+def unusable_cloud_key() -> Made:
+    tcp = Tcp("cloud key of another size")
+    tcp.device.server = server_slot(cloud_key("other").spki, None)
+    tcp.play.connect().nonce().identity().rejected()
+    large = generate_private_key(65537, 3072)
+    pem = large.private_bytes(Encoding.PEM, PrivateFormat.TraditionalOpenSSL, NoEncryption())
+    without = ("default_key.pem", "default_key.pub.pem", ".server_key.der")
+    return tcp.play.trace, tcp.keys(*without) | {"default_key.pem": pem}
+
+
 @meets("lightssl.unopened.not_opened", "server-key-mismatch")
 def not_opened() -> Made:
     tcp = Tcp("not opened")
-    tcp.device.server = server_slot(cloud_key("other").spki, None)
-    tcp.play.connect().nonce().identity().rejected()
-    return tcp.play.trace, tcp.keys(".server_key.der")
+    tcp.play.whole()
+    trace, key = tcp.play.trace, tcp.lab.rsa("second")
+    stranger = replace(
+        tcp.device, id=tcp.lab.id(), slot=slot(key.pkcs1, 612), server=server_slot(cloud_key("other").spki, None)
+    )
+    host = Host.of("192.168.1.210", "e0:4f:43:00:01:d2", 128)
+    for _ in range(2):
+        trace.wait(5)
+        Scene(tcp.lab, stranger, tcp.server, key.n, trace=trace, host=host).connect().nonce().identity().rejected()
+    return trace, tcp.keys()
 
 
 @meets("lightssl.sessionkey.no_key", "device-key-corrupt")

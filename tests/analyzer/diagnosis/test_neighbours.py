@@ -59,7 +59,7 @@ def test_a_success_before_and_after_clears_the_keys(lab: Lab):
     _, middle, _ = sessions(Stage(lab).good().refused().good().trace)
     assert middle.verdict.code is Code.IDENTITY_REJECTED
     assert middle.verdict.alternatives == (Code.SERVER_FAULT,)
-    assert "its keys are right" in texts(middle)
+    assert "got through with this cloud 21 s earlier" in texts(middle) and "6 s later" in texts(middle)
 
 
 def test_a_success_before_says_when_something_changed_and_clears_nothing(lab: Lab):
@@ -103,8 +103,7 @@ def test_a_wrong_server_key_on_every_device_may_be_a_changed_cloud(lab: Lab, tmp
     stage, (one, two) = strangers(lab, 2)
     stage.refused(one).refused(one).refused(two, OTHER).refused(two, OTHER)
     for name, data in ticket(one, stage.server.key, stage.key).items():
-        if "server_key" not in name:
-            (tmp_path / name).write_bytes(data)
+        (tmp_path / name).write_bytes(data)
     found = sessions(stage.trace, load_keys([tmp_path]))
     assert {session.verdict.code for session in found} == {Code.SERVER_KEY_MISMATCH}
     for session in found:
