@@ -47,6 +47,10 @@ _NO_KEY_TO_REPAIR = Remedy(
     "a router or access point that rewrites packets, failing memory, a modem or VPN in between (checksums recomputed there "
     "hide the damage)."
 )
+#: UDP: the device has accepted the cloud's key, and the cloud does not take the device.
+_DEVICE_NOT_TAKEN = frozenset(
+    {(Code.HANDSHAKE_REJECTED, "device-certificate"), (Code.HANDSHAKE_STALLED, "cloud-finished")}
+)
 #: Causes that a key written anew would repair.
 _OF_KEYS = frozenset(
     {
@@ -107,6 +111,8 @@ def _without_evidence(draft: Draft) -> str | None:
     accused = _OF_KEYS & {*draft.alternatives}
     if draft.code in (Code.HANDSHAKE_STALLED, Code.HANDSHAKE_REJECTED, Code.HELLO_UNANSWERED) and not accused:
         return "refused-at-once" if draft.stage == "server-hello" else "no-key-accused"
+    if (draft.code, draft.stage) in _DEVICE_NOT_TAKEN:
+        return "device-not-taken"
     return None
 
 

@@ -38,6 +38,7 @@ def damaged(play: DtlsScene, wanted: bytes, at: int) -> None:
         if where >= 0:
             data = bytearray(frame.data)
             data[where + at] ^= 1
+            data[14 + 20 + 6 : 14 + 20 + 8] = b"\0\0"  # no checksum (RFC 768): with a wrong one no receiver takes it
             play.trace.frames[number] = type(frame)(frame.time_ns, bytes(data), frame.length)
             return
     raise AssertionError("no such datagram")
