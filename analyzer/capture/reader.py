@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import BinaryIO, Literal, cast
 
-from analyzer.capture import index, links, pcap, pcapng
+from analyzer.capture import index, joined, links, pcap, pcapng
+from analyzer.capture.clock import Clock
 from analyzer.capture.decode import Decoder
 from analyzer.capture.index import Flows
 from analyzer.capture.records import FATAL, Block, Limits, Notes, Record
@@ -86,12 +87,10 @@ class Capture:
         self._header = header = pcap.read_header(head)
         self._head = head
         self.format: Literal["pcap", "pcapng"] = "pcap" if header else "pcapng"
-        if header:
-            self._records = pcap.read(self._source, head, header, self._notes)
-        elif pcapng.looks_like(head):
-            self._records = pcapng.read(self._source, head, self._notes)
-        else:
+        if not header and not pcapng.looks_like(head):
             raise self._no_capture(head)
+        self._records = joined.read(self._source, head, self._notes)
+        self._clock = Clock(self._notes)
 
     def _no_capture(self, head: bytes) -> InputError:
         for problem in self._notes.problems:
@@ -173,7 +172,7 @@ class Capture:
         most = self._limits.packets if self._limits.packets is not None else _ALL
         low, high, size, number = self.first_ns, self.last_ns, self.bytes, self.packets
         try:
-            for record in records:
+            for record in self._clock.steady(records):
                 if number >= most:
                     self._limited(most, record[0])
                     break
@@ -236,17 +235,9 @@ class Capture:
             return self.unscreened(flows)
         head = self._head + self._source.more(_SMALL - len(self._head))
         if len(head) < _SMALL:
-            self._records = (
-                pcap.read(self._source, head, header, self._notes)
-                if header is not None
-                else pcapng.read(self._source, head, self._notes)
-            )
+            self._records = joined.read(self._source, head, self._notes)
             return self.unscreened(flows)
-        items = (
-            pcap.read_blocks(self._source, head, header, self._notes, size=_BLOCK)
-            if header is not None
-            else pcapng.read_blocks(self._source, head, self._notes, size=_BLOCK, link_types=indexed)
-        )
+        items = joined.read_blocks(self._source, head, self._notes, size=_BLOCK, link_types=indexed)
         return self._decoded(self._screened(items, flows), flows)
 
     def _screened(self, items: Iterator[Record | Block], flows: Flows) -> Iterator[Record]:
@@ -261,19 +252,21 @@ class Capture:
                         break
                     if not self.packets & _LOOK and self._stopped():
                         break
+                    item = next(self._clock.steady((item,)))
                     self._count(item)
                     yield item
                     continue
                 if self._stopped():
                     break
                 block = item.first(most - item.number) if item.number + len(item.starts) > most else item
+                cut, block = block is not item, self._clock.block(block)
                 self._count_block(block)
                 link = block.link_type
                 if link not in screens:
                     screens[link] = index.Screen(index.LAYOUTS[link], flows)
                 yield from _wanted(block, screens[link])
                 self._decoder.read_any |= screens[link].counted
-                if block is not item:
+                if cut:
                     self._limited(most, self.packets + 1)
                     break
             self._drain()
@@ -281,7 +274,8 @@ class Capture:
             self.close()
 
     def _drain(self) -> None:
-        """Reads the rest for the hash, unless there is no time for it or no end to it: a pipe that was left early."""
+        """Says what was wrong with the clock, and reads the rest for the hash, unless there is no time for it or no end to it: a pipe that was left early."""
+        self._clock.note()
         if not self._late and (self.status == "ok" or self._file.seekable()):
             self._source.drain()
 

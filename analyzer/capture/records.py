@@ -26,6 +26,13 @@ Record = tuple[int, int, int, bytes, int]
 SLACK = 64
 
 
+class Rest(NamedTuple):
+    """What a reader has not used because another file begins there: its bytes from the header on, the frames before it."""
+
+    data: bytes
+    number: int
+
+
 class Block(NamedTuple):
     """Whole records that stand one behind the other in ``data``, their bytes found but not looked at.
 
