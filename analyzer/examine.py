@@ -110,7 +110,7 @@ def _connect(conversation: TcpConversation) -> Step:
         frames,
         min(times, default=None),
         min(times, default=None),
-        fields={"syn": len(facts.syn)},
+        fields={"syn": len(facts.syn), **({} if facts.established is not None else {"ack": False})},
     )
 
 

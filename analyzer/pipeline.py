@@ -149,7 +149,7 @@ def examined(
         path=path,
         sha256=capture.sha256,
         format=capture.format,
-        status="partial" if any(problem.code in limits.PARTIAL for problem in problems) else capture.status,
+        status="partial" if _left_out(problems, any(sessions)) else capture.status,
         problems=(
             *(InputProblem(problem.code, problem.message, problem.frame, problem.packets) for problem in problems),
             *(why or lonely),
@@ -219,6 +219,12 @@ def _cases(
     return cases, [*table.problems, *damaged]
 
 
+def _left_out(problems: Iterable[Problem], found: bool) -> bool:
+    """Whether something of the capture was not used; what is cut off matters when there is no session at all."""
+    codes = {problem.code for problem in problems}
+    return not codes.isdisjoint(limits.PARTIAL) or ("cut-conversations" in codes and not found)
+
+
 def _each_once(
     cases: list[Case], held: list[UdpConversation], ring: KeyRing, udp_ports: frozenset[int]
 ) -> tuple[list[Case], list[Problem]]:
@@ -229,6 +235,14 @@ def _each_once(
     if held:
         from analyzer.flows import dissect
 
+        unread = []
         for conversation in together(item for item in held if id(item) in standing):
-            cases.extend(dissect(conversation, udp_ports))
+            found = dissect(conversation, udp_ports)
+            cases.extend(found)
+            if not found and any(len(item.data) < item.length for item in conversation.datagrams):
+                unread.append(conversation)
+        if unread:
+            flows = "1 UDP conversation" if len(unread) == 1 else f"{len(unread):,} UDP conversations"
+            text = f"{flows} with a cloud's port: all that tells a session is cut off, so none can be seen in them; capture whole packets (tcpdump -s 0)"
+            problems.append(Problem("cut-conversations", text, unread[0].first_frame))
     return cases, problems

@@ -171,6 +171,7 @@ class Capture:
         """``records``, counted and timed on top of what was before them."""
         most = self._limits.packets if self._limits.packets is not None else _ALL
         low, high, size, number = self.first_ns, self.last_ns, self.bytes, self.packets
+        cut = longest = 0
         try:
             for record in self._clock.steady(records):
                 if number >= most:
@@ -180,6 +181,9 @@ class Capture:
                     break
                 number = record[0]
                 size += record[4]
+                if len(record[3]) < record[4]:
+                    cut += 1
+                    longest = max(longest, len(record[3]))
                 time_ns = record[1]
                 if low is None or high is None:
                     # 0: a record without a time (pcapng simple packets) before any that has one.
@@ -189,10 +193,18 @@ class Capture:
                 elif time_ns < low:
                     low = time_ns
                 yield record
+            self._note_cut(cut, longest)
             self._drain()
         finally:
             self.packets, self.bytes, self.first_ns, self.last_ns = number, size, low, high
             self.close()
+
+    def _note_cut(self, count: int, longest: int) -> None:
+        """Packets that the snap length cut, and the longest piece that is left of one."""
+        if count:
+            packets = "1 packet is" if count == 1 else f"{count:,} packets are"
+            text = f"{packets} cut to at most {longest:,} bytes, and what was cut off is not there: capture whole packets (tcpdump -s 0)"
+            self._notes.add("snap-length", text)
 
     def _limited(self, most: int, frame: int) -> None:
         self._notes.add("limit-packets", f"only the first {most:,} packets were read", frame)
@@ -244,6 +256,7 @@ class Capture:
         """Of blocks the records that can matter; records that come singly, all."""
         most = self._limits.packets if self._limits.packets is not None else _ALL
         screens: dict[int, index.Screen] = {}
+        count = longest = 0
         try:
             for item in items:
                 if not isinstance(item, Block):
@@ -254,6 +267,8 @@ class Capture:
                         break
                     item = next(self._clock.steady((item,)))
                     self._count(item)
+                    if len(item[3]) < item[4]:
+                        count, longest = count + 1, max(longest, len(item[3]))
                     yield item
                     continue
                 if self._stopped():
@@ -261,6 +276,9 @@ class Capture:
                 block = item.first(most - item.number) if item.number + len(item.starts) > most else item
                 cut, block = block is not item, self._clock.block(block)
                 self._count_block(block)
+                short = block.captured < block.wire
+                if short.any():
+                    count, longest = count + int(short.sum()), max(longest, int(block.captured[short].max()))
                 link = block.link_type
                 if link not in screens:
                     screens[link] = index.Screen(index.LAYOUTS[link], flows)
@@ -269,6 +287,7 @@ class Capture:
                 if cut:
                     self._limited(most, self.packets + 1)
                     break
+            self._note_cut(count, longest)
             self._drain()
         finally:
             self.close()

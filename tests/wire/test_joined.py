@@ -29,7 +29,6 @@ def test_cat(name: str) -> None:
 def test_cat_of_other_formats() -> None:
     """pcap of another byte order and precision, pcapng: each part is read by its own header."""
     folder = CAPTURES / "tcp-21a-formats-good"
-    once = report((folder / "capture.pcap").read_bytes(), folder.name)
     for first, second in (
         ("capture.pcap", "capture_bigendian.pcap"),
         ("capture_bigendian.pcap", "capture_nano.pcap"),
@@ -38,7 +37,9 @@ def test_cat_of_other_formats() -> None:
         ("capture_rawip.pcap", "capture.pcap"),
     ):
         both = report((folder / first).read_bytes() + (folder / second).read_bytes(), folder.name)
-        assert both.packets == 2 * once.packets
+        assert both.packets == sum(
+            report((folder / part).read_bytes(), folder.name).packets for part in (first, second)
+        )
         assert {session.verdict.code for session in both.sessions} == {Code.HEALTHY}
         assert "joined-files" in [problem.code for problem in both.problems]
 

@@ -24,6 +24,7 @@ ALWAYS: Group[View] = Group(
         Row(opening.one_direction, "is only one direction in the capture?",                   (Code.CAPTURE_INCOMPLETE,)),
         Row(opening.late_start,    "does the capture start after the handshake?",             (Code.CAPTURE_INCOMPLETE,)),
         Row(opening.somebody_else, "do the first bytes name another protocol or a web page?", (Code.NOT_THE_CLOUD,)),
+        Row(opening.sizes_alone,   "are only sizes captured, and are they not a cloud's?",      (Code.CAPTURE_INCOMPLETE,)),
     ),
 )
 SESSION: Group[View] = Group(
@@ -33,6 +34,7 @@ SESSION: Group[View] = Group(
         Row(session.corrupt_record, "does a record not decrypt or parse?",               (Code.RECORD_CORRUPT,)),
         Row(session.cut,            "is it reset, or does TCP stop acknowledging?",      (Code.SESSION_DROPPED,)),
         Row(session.dumb_server,    "does the cloud ignore several records?",            (Code.SERVER_FAULT, Code.SESSION_DROPPED)),
+        Row(session.unseen,         "are both Hellos cut off, so that nothing shows them?", (Code.CAPTURE_INCOMPLETE,)),
         Row(session.healthy,        "otherwise",                                         (Code.HEALTHY,)),
     ),
 )

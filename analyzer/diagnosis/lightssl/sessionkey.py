@@ -103,11 +103,17 @@ def stale_copy(view: View) -> Draft | None:
     return _mismatch(view, Certainty.PROVEN, evidence)
 
 
+#: Bytes of the 384 that are encrypted for the device (tcp.md 1.4).
+_ENCRYPTED = 128
+
+
 def unusable_device_key(view: View) -> Draft | None:
     """The file that is in the device's slot is no key the firmware can use, and it opens nothing."""
     private = view.device_private
     if view.decryption.session is not None or private is None or private.status == "ok":
         return None
+    if not view.captured("session-key", _ENCRYPTED):
+        return None  # nothing to open is in the capture
     frames = view.frames("session-key")
     opening = view.decryption.identity
     shown = view.tail_is_slot(private)

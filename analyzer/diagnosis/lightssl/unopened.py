@@ -113,12 +113,17 @@ def silent_cloud(view: View) -> Draft | None:
         frames,
         f"The cloud takes the device's identity and falls silent: no session key in {view.watched_s:.0f} s.",
         tuple(evidence),
-        alternatives=(Code.SERVER_FAULT, Code.SERVER_KEY_MISMATCH, Code.DEVICE_UNKNOWN),
+        alternatives=(Code.SERVER_FAULT, Code.SERVER_KEY_MISMATCH, Code.DEVICE_UNKNOWN, *_unknown_who(view)),
         would_settle=(
             "the cloud's private key: it opens the 256 bytes and tells whether they were right",
             "the server's log at that moment",
         ),
     )
+
+
+def _unknown_who(view: View) -> tuple[Code, ...]:
+    """Where the capture begins behind the nonce, nothing shows that a cloud answered."""
+    return (Code.NOT_THE_CLOUD,) if view.conversation.facts.mid_stream and not view.seen("nonce") else ()
 
 
 def _delivery(view: View) -> list[Evidence]:
@@ -158,6 +163,10 @@ def rejected(view: View) -> Draft | None:
         text = f"{half.file} is the public half of the private key beside it, as `particle keys save` leaves it: it does not tell what the cloud has on file"
         evidence.append(Evidence(text))
     evidence += _files_alone(view)
+    if not view.whole("identity") and not opened and not view.healthy_siblings:
+        causes = (*causes, Code.SERVER_KEY_ERASED)  # which the whole of the 256 bytes would show
+    if not opened:
+        causes = (*causes, *_unknown_who(view))
     device = view.device_id or "ID"
     settle = [
         f"the server's own record of this device (data/deviceKeys/{device}.pub.pem or core_keys/{device}.pub.pem there): none, another key, or the right one"

@@ -50,6 +50,13 @@ class View:
         step = self.step(stage)
         return step.status is Status.SEEN and step.missing == 0
 
+    def captured(self, stage: str, size: int) -> bool:
+        """Whether the first ``size`` bytes of the stage are in the capture."""
+        step = self.step(stage)
+        hole = step.fields.get("missing_at")
+        first = hole[0] if isinstance(hole, tuple) and hole else len(step.data)
+        return isinstance(first, int) and first >= size
+
     def frames(self, *stages: str) -> tuple[int, ...]:
         """Frames of these stages."""
         return tuple(sorted({frame for stage in stages for frame in self.step(stage).frames}))
