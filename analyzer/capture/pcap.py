@@ -116,7 +116,7 @@ def read_blocks(
             good = min(good, int(np.argmax(joined)))
         mark = window.find(_MARK, 0, end)
         if mark >= 0:  # in a record that was cut off, perhaps
-            good = min(good, max(0, int(np.searchsorted(first, mark, side="right")) - 1))
+            good = min(good, max(0, int(np.searchsorted(first, mark, side="right")) - 2))
         seconds, ticks, lengths, wire = seconds[:good], ticks[:good], lengths[:good], wire[:good]
         behind = int(first[good - 1] + record + lengths[good - 1]) if good else 0
         if header.swapped:
@@ -204,8 +204,8 @@ def read(
                 continue
             data = data[at:] + source.more(captured - (end - at))
             at, end = 0, len(data)
-        joint = data.find(_MARK, at, at + captured) - 2
-        if joint >= at and begins_at(data, joint):
+        joint = data.find(_MARK, at, at + captured + len(_MARK) + 2) - 2
+        if at <= joint < at + captured and begins_at(data, joint):
             if end - at < captured + _LONGEST:
                 data, joint = data[at:] + source.more(captured + _LONGEST - (end - at)), joint - at
                 at, end = 0, len(data)

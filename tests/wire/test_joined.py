@@ -58,7 +58,9 @@ def test_the_first_file_was_cut_off(lost: int) -> None:
 def test_a_capture_that_carries_a_capture_is_no_joint() -> None:
     name = "tcp-01a-good-brewskey-fw063"
     link, frames = genuine(name)
-    carried = Frame(frames[20].ns, b"\xff" * 12 + b"\x88\xb5" + pcap(link, frames[:3]), 1000)
+    carried = Frame(
+        frames[20].ns, b"\xff" * 12 + b"\x88\xb5" + pcap(link, frames[:3]), 14 + len(pcap(link, frames[:3]))
+    )
     found = report(pcap(link, [*frames[:20], carried, *frames[20:]]), name)
     assert found.packets == len(frames) + 1
     assert found.problems == ()
