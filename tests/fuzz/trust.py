@@ -253,7 +253,9 @@ def folders(case: Case) -> Iterator[tuple[str, Folder, tuple[str, ...]]]:
                 name: stale(name, case.folder[name], f"stale/{case.name}", case.transport == "udp") for name in names
             }
             yield f"stale:{label}", {**case.folder, **fresh}, names
-        strange = {name: got[1] for name in names if (got := foreign(name, others, start)) is not None}
+        strange = {
+            name: got[1] for name in names if (got := foreign(name, case.folder[name], others, start)) is not None
+        }
         if len(strange) == len(names):
             yield f"foreign:{label}", {**case.folder, **strange}, names
 
@@ -396,14 +398,20 @@ def single(case: Case, rng: Random) -> tuple[Folder, tuple[str, ...]] | None:
 def another(case: Case, rng: Random) -> tuple[Folder, tuple[str, ...]]:
     """Another case's folder, of either transport."""
     other = rng.choice([one for one in cases().values() if one.folder and one is not case])
-    return other.folder, tuple(other.folder)
+    return other.folder, _strange(other.folder, case)
 
 
 def another_too(case: Case, rng: Random) -> tuple[Folder, tuple[str, ...]]:
     """Its own folder and another case's beside it."""
     other = rng.choice([one for one in cases().values() if one.folder and one is not case])
     theirs = {f"other/{name}": data for name, data in other.folder.items()}
-    return {**{f"own/{name}": data for name, data in case.folder.items()}, **theirs}, tuple(theirs)
+    return {**{f"own/{name}": data for name, data in case.folder.items()}, **theirs}, _strange(theirs, case)
+
+
+def _strange(files: Folder, case: Case) -> tuple[str, ...]:
+    """Those of the files that are not the case's own under another name (the laboratory's DTLS cases share keys)."""
+    own = set(case.folder.values())
+    return tuple(name for name, data in files.items() if data not in own)
 
 
 def wrong_file(case: Case, rng: Random) -> tuple[Folder, tuple[str, ...]] | None:
@@ -461,6 +469,7 @@ def perturbed(number: int, seed: int = SEED) -> Cell | None:
             countable = countable and counted
             if lossy:
                 truth = replace(truth.also(*(("healthy",) if truth.allowed & LATER else ())), real=frozenset())
+                truth = truth.also(*_asked_again(pcap, case))
     if what in ("folder", "both"):
         label, alter = rng.choice(FOLDERS)
         got = alter(case, rng)
@@ -485,12 +494,12 @@ def _joined(case: Case, rng: Random, number: int) -> Cell:
     data = written(case.pcap) + written(other.pcap)
     files: Folder = case.folder
     lies: tuple[str, ...] = ()
-    theirs: tuple[str, ...] = tuple(case.folder) if other is not case else ()
+    theirs = _strange(case.folder, other)
     truth = other.truth if other is case else replace(other.truth, real=frozenset())
     if other is not case and rng.random() < 0.5:
         mine = {f"a/{name}": content for name, content in case.folder.items()}
         others = {f"b/{name}": content for name, content in other.folder.items()}
-        files, lies, theirs, truth = {**mine, **others}, tuple(others), tuple(mine), other.truth
+        files, lies, theirs, truth = {**mine, **others}, _strange(others, case), _strange(mine, other), other.truth
     spans = [(one.pcap.frames[0].time, one.pcap.frames[-1].time) for one in (case, other)]
     parts = ((spans[0], case.truth, lies), (spans[1], truth, theirs))
     return Cell(f"#{number} {case.name}/joined with {other.name}", data, files, case.truth, lies, parts)
@@ -593,7 +602,7 @@ def verdict_kind(verdict: Verdict, truth: Truth, lies: tuple[str, ...]) -> str:
 def names_a_lie(verdict: Verdict, lies: tuple[str, ...]) -> bool:
     """Whether the verdict's premises name one of these files."""
     premises: tuple[str, ...] = getattr(verdict, "premises", ())
-    return any(name.rsplit("/", 1)[-1] in premise for premise in premises for name in lies)
+    return any(name in premise for premise in premises for name in lies)
 
 
 def overwritten(verdict: Verdict) -> list[tuple[str, str]]:
@@ -615,8 +624,8 @@ def _written_lie(verdict: Verdict, lies: tuple[str, ...]) -> str | None:
             continue
         for command in remedy.commands:
             read = re.sub(r" -out \S+|\S*SERVER/\S+| -U \S+", "", command)
-            words |= {word.strip("'\"").rsplit("/", 1)[-1] for word in read.split()}
-    return next((name for name in lies if name.rsplit("/", 1)[-1] in words), None)
+            words |= {"/" + word.strip("'\"") for word in read.split()}
+    return next((name for name in lies if any(word.endswith("/" + name) for word in words)), None)
 
 
 def _expected(truth: Truth) -> str:

@@ -31,6 +31,7 @@ from tests.fuzz.frames import (
     link_to,
     quoting,
     remade,
+    sums_up,
     talks,
     view,
 )
@@ -270,13 +271,13 @@ def any_interface(pcap: Pcap, rng: Random) -> Pcap | None:
         head = 14 if pcap.link == ETHERNET else 0
         inner = frame.data[head:]
         if packet is None:
-            if head == 0 or frame.data[12:14] == b"\x08\x00":
+            if head == 0 or frame.data[12:14] in (b"\x08\x00", b"\x86\xdd"):
                 frames.append(link_to(frame, inner, 0, 2))
             continue
         for number in range(copies):
             data = inner
             if wan is not None and number == (copies - 1 if packet.source in ends else 0):
-                data = ipv4(_translated(packet, ends, wan, ports, rng))
+                data = ipv4(_translated(packet, ends, wan, ports, rng))[: len(inner)]
             kind = 4 if number == copies - 1 else 0
             frames.append(link_to(replace(frame, time=frame.time + number * 4000), data, kind, 2 + number))
     return pcap.having(frames, SLL2)
@@ -371,6 +372,8 @@ def damaged_copies(pcap: Pcap, rng: Random) -> Pcap | None:
         data = bytearray(frame.data)
         start = len(data) - len(packet.payload)
         for _ in range(rng.choice((1, 1, 2, 5))):
+            data[rng.randrange(start, len(data))] ^= 1 << rng.randrange(8)
+        while sums_up(Frame(0, bytes(data), frame.length), pcap.link):
             data[rng.randrange(start, len(data))] ^= 1 << rng.randrange(8)
         bad = Frame(frame.time, bytes(data), frame.length)
         frames += [bad, frame] if rng.random() < 0.5 else [frame, bad]
