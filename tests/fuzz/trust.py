@@ -142,6 +142,8 @@ class Case:
     truth: Truth
     #: Both rows of case.toml: with keys, without.
     rows: tuple[frozenset[str], frozenset[str]]
+    #: The device has lost its cloud's address.
+    astray: bool = False
 
     @property
     def ids(self) -> list[str]:
@@ -218,11 +220,12 @@ def cases() -> dict[str, Case]:
         }
         real = rows[0] & KEY_CODES
         repairs = {target for code in real for target in JUSTIFIED[code]}
-        if truth.get("finding") == "server-address-lost":
+        astray = truth.get("finding") == "server-address-lost"
+        if astray:
             repairs.add("server-slot")
         told = Truth(rows[0] | rows[1] | {"capture-incomplete"}, real, frozenset(repairs))
         pcap = parsed((folder / "capture.pcap").read_bytes())
-        found[folder.name] = Case(folder.name, transport, pcap, files, told, (rows[0], rows[1]))
+        found[folder.name] = Case(folder.name, transport, pcap, files, told, (rows[0], rows[1]), astray)
     return found
 
 
@@ -276,7 +279,9 @@ def captures(case: Case) -> Iterator[tuple[str, Pcap, Truth, Parts]]:
         for name, before in (("healthy-before", True), ("healthy-after", False)):
             beside = healthy_beside(case.pcap, talk, case.folder, before)
             if beside is not None:
-                yield name, beside[0], truth, ((beside[1], HEALTHY),)
+                # A device that lost its cloud's address is told so there as well.
+                well = replace(HEALTHY, repairs=truth.repairs if case.astray else frozenset())
+                yield name, beside[0], truth, ((beside[1], well),)
     for name, up in (("device-only", True), ("cloud-only", False)):
         made = wires.one_way(case.pcap, case.transport, up)
         if made.frames:
@@ -313,7 +318,7 @@ def _asked_again(pcap: Pcap, case: Case) -> tuple[str, ...]:
 
 def _with_wire_proof(lost: Truth, case: Case) -> Truth:
     """What the bytes prove by themselves stays true, whatever else went wrong."""
-    proof = case.rows[1] & KEY_CODES
+    proof = case.rows[1] & (KEY_CODES | {"profile-mismatch"})
     repairs = case.truth.repairs if proof else frozenset()
     return Truth(lost.allowed | proof, lost.real and lost.real | proof, repairs)
 

@@ -199,7 +199,7 @@ def _first_hello(talk: Talk, answered: int) -> Packet:
     for position in range(answered, -1, -1):
         packet = talk.packets[position][1]
         if talk.up(packet):
-            if _handshake_type(packet.payload) != 1:
+            if handshake_type(packet.payload) != 1:
                 break
             at = position
     return talk.packets[at][1]
@@ -207,7 +207,7 @@ def _first_hello(talk: Talk, answered: int) -> Packet:
 
 def _flight_marks(talk: Talk) -> dict[str, tuple[int, int]]:
     """Positions (first, last) of the ClientHello that is answered, the cloud's flight and the device's."""
-    kinds = [(talk.up(one), _handshake_type(one.payload)) for _, one in talk.packets]
+    kinds = [(talk.up(one), handshake_type(one.payload)) for _, one in talk.packets]
     found: dict[str, tuple[int, int]] = {}
     server = next((i for i, (up, kind) in enumerate(kinds) if not up and kind == 2), None)
     if server is None:
@@ -228,7 +228,8 @@ def _flight_marks(talk: Talk) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _handshake_type(payload: bytes) -> int | None:
+def handshake_type(payload: bytes) -> int | None:
+    """The type of the plain DTLS handshake message that a datagram begins with."""
     return payload[13] if len(payload) > 13 and payload[0] == 22 and payload[3:5] == b"\0\0" else None
 
 
