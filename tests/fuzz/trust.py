@@ -653,6 +653,10 @@ def _roles(names: str) -> str:
     return "+".join(role_of(name) or "other" for name in names.split("+"))
 
 
+#: A case of the matrix is done in so many parts, the first of all cases first.
+PARTS: Final = 5
+
+
 def _run_matrix(job: tuple[str, str, int, int]) -> Counts:
     name, match, every, offset = job
     return _counted(of_matrix(cases()[name], match, every, offset))
@@ -713,6 +717,7 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="matrix: each n-th cell only")
     parser.add_argument("--match", default="", help="only cells whose name holds this")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--seconds", type=float, default=1e9, help="stop after so long, with what is done by then")
     parser.add_argument("--json", type=Path, help="write the rows here as well")
     parser.add_argument("--output", type=Path, default=Path("cell"), help="write: into this folder")
     options = parser.parse_args()
@@ -729,15 +734,25 @@ def main() -> int:
         wanted = [
             case.name for case in plain_cases() if options.match.split("/")[0] in case.name or "/" in options.match
         ]
-        jobs = [(name, options.match, options.every, number) for number, name in enumerate(wanted)]
+        jobs = [
+            (name, options.match, options.every * PARTS, number + part * options.every)
+            for part in range(PARTS)
+            for number, name in enumerate(wanted)
+        ]
         run: Callable[..., Counts] = _run_matrix
     else:
-        parts = options.jobs * 8
+        parts = max(1, options.count // 100)
         jobs = [(options.seed, part, options.count, parts, options.match) for part in range(parts)]
         run = _run_perturbed
+    done = 0
     with Pool(options.jobs) as pool:
         for part in pool.imap_unordered(run, jobs):
             counts.join(part)
+            done += 1
+            if time.monotonic() - start > options.seconds:
+                break
+    if done < len(jobs):
+        print(f"stopped after {options.seconds:.0f} s: {done} of {len(jobs)} parts\n")
     print("\n".join(table(counts)))
     print(f"\n{time.monotonic() - start:.0f} s")
     if options.json:

@@ -366,7 +366,13 @@ def damaged_copies(pcap: Pcap, rng: Random) -> Pcap | None:
     found = False
     for frame in pcap.frames:
         packet = view(frame, pcap.link)
-        if packet is None or len(packet.payload) < 8 or len(packet.payload) < packet.size or rng.random() > 0.4:
+        if (
+            packet is None
+            or len(packet.payload) < 8
+            or len(packet.payload) < packet.size
+            or not sums_up(frame, pcap.link)
+            or rng.random() > 0.4
+        ):
             frames.append(frame)
             continue
         found = True
