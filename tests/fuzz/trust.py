@@ -613,8 +613,11 @@ def names_a_lie(verdict: Verdict, lies: tuple[str, ...]) -> bool:
 def overwritten(verdict: Verdict) -> list[tuple[str, str]]:
     """What the commands of a verdict write over, each target once, with the command."""
     found: dict[str, str] = {}
+    open_still = verdict.certainty.value == "undetermined"
     for remedy in verdict.remedy:
         for command in remedy.commands:
+            if open_still and command == "particle keys server":
+                continue  # Particle's own key, for Particle's devices: the same for all of them, so it harms none
             target = next((name for form, name in TARGETS if form.search(command)), None)
             if target is not None:
                 found.setdefault(target, re.sub(r"[0-9a-f]{24}", "ID", command).split("--host")[0].strip())
