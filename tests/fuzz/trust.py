@@ -285,7 +285,7 @@ def captures(case: Case) -> Iterator[tuple[str, Pcap, Truth, Parts]]:
     for name, up in (("device-only", True), ("cloud-only", False)):
         made = wires.one_way(case.pcap, case.transport, up)
         if made.frames:
-            yield name, made, cut, ()
+            yield name, made, cut.also(*_asked_again(made, case)), ()
 
 
 def _lost(case: Case, talk: Talk) -> Iterator[tuple[str, Pcap, Truth, Parts]]:
@@ -308,10 +308,9 @@ def _lost(case: Case, talk: Talk) -> Iterator[tuple[str, Pcap, Truth, Parts]]:
 
 
 def _asked_again(pcap: Pcap, case: Case) -> tuple[str, ...]:
-    """What may be said of a capture that ends while the first packet is repeated and nothing has come back."""
+    """What may be said of a capture in which some device only asks, more than once, and nothing tells of an answer."""
     for talk in wires.handshakes(pcap, case.transport):
-        said = [talk.up(one) for _, one in talk.packets]
-        if all(said) and len(said) > 1:
+        if len(talk.packets) > 1 and all(talk.up(one) and wires.first_packet(one) for _, one in talk.packets):
             return ("connect-unanswered",)
     return ()
 

@@ -228,6 +228,16 @@ def _flight_marks(talk: Talk) -> dict[str, tuple[int, int]]:
     return found
 
 
+def first_packet(packet: Packet) -> bool:
+    """A SYN, or a ClientHello without a cookie: nothing in it tells that anything came back."""
+    if packet.protocol == TCP:
+        return packet.flags & (SYN | ACK) == SYN
+    hello = packet.payload[25:]
+    if handshake_type(packet.payload) != 1 or len(hello) < 36:
+        return False
+    return not any(hello[35 + hello[34] : 36 + hello[34]])
+
+
 def handshake_type(payload: bytes) -> int | None:
     """The type of the plain DTLS handshake message that a datagram begins with."""
     return payload[13] if len(payload) > 13 and payload[0] == 22 and payload[3:5] == b"\0\0" else None
