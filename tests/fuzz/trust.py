@@ -308,11 +308,12 @@ def _lost(case: Case, talk: Talk) -> Iterator[tuple[str, Pcap, Truth, Parts]]:
 
 
 def _asked_again(pcap: Pcap, case: Case) -> tuple[str, ...]:
-    """What may be said of a capture in which some device only asks, more than once, and nothing tells of an answer."""
+    """What may be said of a capture in which devices only ask, more than once, and nothing tells of an answer."""
+    asked = 0
     for talk in wires.handshakes(pcap, case.transport):
-        if len(talk.packets) > 1 and all(talk.up(one) and wires.first_packet(one) for _, one in talk.packets):
-            return ("connect-unanswered",)
-    return ()
+        if all(talk.up(one) and wires.first_packet(one) for _, one in talk.packets):
+            asked += len(talk.packets)
+    return ("connect-unanswered",) if asked > 1 else ()
 
 
 def _with_wire_proof(lost: Truth, case: Case) -> Truth:
