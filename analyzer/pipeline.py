@@ -136,6 +136,14 @@ def examined(
     resolve(cases, lookups)
     cases += unreached(cases, lookups, ring, capture.last_ns or 0)
     cases.sort(key=lambda case: (case.first_frame, case.last_frame))
+    if (
+        options.engine == "auto"
+        and isinstance(source, Path)
+        and any(item.code == "unsupported-link-type" for item in capture.problems)
+    ):
+        again = _by_tshark(source, ring, options, path)
+        if again is not None:
+            return again
     digits = capture.digits
     context = in_context(cases, ring.with_secrets(capture.secrets), capture.last_ns or 0, names.probes())
     sessions, too_much = limits.trimmed(judged(cases, context, digits), allowed)
@@ -170,6 +178,22 @@ def examined(
     return report, cases
 
 
+def _by_tshark(source: Path, ring: KeyRing, options: Options, name: str) -> tuple[CaptureReport, list[Case]] | None:
+    """The same with `--engine tshark`, for link types that only Wireshark reads; None where it cannot."""
+    from analyzer.capture.tshark_reader import available
+
+    if not available():
+        return None
+    try:
+        report, cases = examined(source, ring, replace(options, engine="tshark"), name=name)
+    except InputError:
+        return None
+    told = InputProblem(
+        "read-by-wireshark", f"packets of link type {', '.join(report.link_types)} are read by way of tshark"
+    )
+    return replace(report, problems=(told, *report.problems)), cases
+
+
 def _with_secrets(sessions: tuple[Session, ...], cases: list[Case]) -> tuple[Session, ...]:
     from analyzer.disclosure import disclosed
 
@@ -181,7 +205,7 @@ def _opened(source: Path | BinaryIO, name: str, options: Options, reading: recor
         from analyzer.capture.tshark_reader import TsharkCapture
 
         return TsharkCapture(source, name=name, limits=reading)
-    return open_capture(source, name=name, limits=reading)
+    return open_capture(source, name=name, limits=reading, foreign=options.engine == "auto")
 
 
 def _cases(
