@@ -110,7 +110,10 @@ def _connect(conversation: TcpConversation) -> Step:
         frames,
         min(times, default=None),
         min(times, default=None),
-        fields={"syn": len(facts.syn)},
+        fields={
+            "syn": len(facts.syn),
+            **({"ack": False} if status is Status.SEEN and facts.established is None else {}),
+        },
     )
 
 

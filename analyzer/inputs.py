@@ -20,7 +20,14 @@ _MAGICS = (
 )
 _GZIP = b"\x1f\x8b"
 #: How capture files are called.
-NAMES = (".pcap", ".pcapng", ".cap", ".dmp", ".ntar", ".pcap.gz", ".pcapng.gz", ".cap.gz")
+NAMES = (
+    *(".pcap", ".pcapng", ".cap", ".dmp", ".ntar", ".snoop", ".erf", ".ncf", ".5vw", ".trc1", ".btsnoop"),
+    *(
+        name + packed
+        for name in (".pcap", ".pcapng", ".cap")
+        for packed in (".gz", ".bz2", ".xz", ".lzma", ".zst", ".lz4")
+    ),
+)
 
 
 def expand(words: Iterable[str]) -> tuple[str, ...]:

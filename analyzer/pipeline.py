@@ -136,6 +136,14 @@ def examined(
     resolve(cases, lookups)
     cases += unreached(cases, lookups, ring, capture.last_ns or 0)
     cases.sort(key=lambda case: (case.first_frame, case.last_frame))
+    if (
+        options.engine == "auto"
+        and isinstance(source, Path)
+        and any(item.code == "unsupported-link-type" for item in capture.problems)
+    ):
+        again = _by_tshark(source, ring, options, path)
+        if again is not None:
+            return again
     digits = capture.digits
     context = in_context(cases, ring.with_secrets(capture.secrets), capture.last_ns or 0, names.probes())
     sessions, too_much = limits.trimmed(judged(cases, context, digits), allowed)
@@ -149,7 +157,7 @@ def examined(
         path=path,
         sha256=capture.sha256,
         format=capture.format,
-        status="partial" if any(problem.code in limits.PARTIAL for problem in problems) else capture.status,
+        status="partial" if _left_out(problems, any(sessions)) else capture.status,
         problems=(
             *(InputProblem(problem.code, problem.message, problem.frame, problem.packets) for problem in problems),
             *(why or lonely),
@@ -170,6 +178,22 @@ def examined(
     return report, cases
 
 
+def _by_tshark(source: Path, ring: KeyRing, options: Options, name: str) -> tuple[CaptureReport, list[Case]] | None:
+    """The same with `--engine tshark`, for link types that only Wireshark reads; None where it cannot."""
+    from analyzer.capture.tshark_reader import available
+
+    if not available():
+        return None
+    try:
+        report, cases = examined(source, ring, replace(options, engine="tshark"), name=name)
+    except InputError:
+        return None
+    told = InputProblem(
+        "read-by-wireshark", f"packets of link type {', '.join(report.link_types)} are read by way of tshark"
+    )
+    return replace(report, problems=(told, *report.problems)), cases
+
+
 def _with_secrets(sessions: tuple[Session, ...], cases: list[Case]) -> tuple[Session, ...]:
     from analyzer.disclosure import disclosed
 
@@ -181,7 +205,7 @@ def _opened(source: Path | BinaryIO, name: str, options: Options, reading: recor
         from analyzer.capture.tshark_reader import TsharkCapture
 
         return TsharkCapture(source, name=name, limits=reading)
-    return open_capture(source, name=name, limits=reading)
+    return open_capture(source, name=name, limits=reading, foreign=options.engine == "auto")
 
 
 def _cases(
@@ -219,6 +243,12 @@ def _cases(
     return cases, [*table.problems, *damaged]
 
 
+def _left_out(problems: Iterable[Problem], found: bool) -> bool:
+    """Whether something of the capture was not used; what is cut off matters when there is no session at all."""
+    codes = {problem.code for problem in problems}
+    return not codes.isdisjoint(limits.PARTIAL) or ("cut-conversations" in codes and not found)
+
+
 def _each_once(
     cases: list[Case], held: list[UdpConversation], ring: KeyRing, udp_ports: frozenset[int]
 ) -> tuple[list[Case], list[Problem]]:
@@ -229,6 +259,14 @@ def _each_once(
     if held:
         from analyzer.flows import dissect
 
+        unread = []
         for conversation in together(item for item in held if id(item) in standing):
-            cases.extend(dissect(conversation, udp_ports))
+            found = dissect(conversation, udp_ports)
+            cases.extend(found)
+            if not found and any(len(item.data) < item.length for item in conversation.datagrams):
+                unread.append(conversation)
+        if unread:
+            flows = "1 UDP conversation" if len(unread) == 1 else f"{len(unread):,} UDP conversations"
+            text = f"{flows} with a cloud's port: all that tells a session is cut off, so none can be seen in them; capture whole packets (tcpdump -s 0)"
+            problems.append(Problem("cut-conversations", text, unread[0].first_frame))
     return cases, problems

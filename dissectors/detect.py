@@ -14,6 +14,8 @@ from dissectors.alerts import ALERTS
 from dissectors.events import Fact
 
 NONCE_SIZE = 40
+#: Fewer bytes of a message that is cut name nothing. What stands for those that are not there.
+_FEWEST, _UNSEEN = 5, b"\x80" * 32
 #: Longest text quoted from a foreign answer.
 QUOTED = 120
 _TEXT = frozenset(range(0x20, 0x7F)) | {0x09, 0x0A, 0x0D}
@@ -52,13 +54,15 @@ def looks_random(data: bytes) -> bool:
     return len(set(sample)) * 3 >= len(sample) * 2 and printable_share(sample) < 0.85
 
 
-def foreign(data: bytes) -> Answer | None:
+def foreign(data: bytes, *, cut: bool = False) -> Answer | None:
     """Name what ``data``, the first bytes one side sent, is; None when it may be lightssl (random or a record).
 
-    Text or a repeated pattern that no rule knows is still named: kind ``text`` or ``pattern``.
+    ``cut``: more followed that is not in the capture, so that nothing is known by being short. Text or a repeated pattern that no rule knows is still named: kind ``text`` or ``pattern``.
     """
+    if cut and len(data) < _FEWEST:
+        return None
     for rule in _RULES:
-        answer = rule(data)
+        answer = rule(data + _UNSEEN if cut else data)
         if answer is not None:
             return answer
     if looks_random(data):

@@ -298,7 +298,51 @@ def history() -> str:
     return "".join(table).rstrip("\n") + "\n"
 
 
+def formats() -> str:
+    """What is read directly, through Wireshark, or not: the names are those of the tests that read them."""
+    from analyzer.capture import links, packing, wiretap
+    from tests.analyzer.capture.test_tunnels import CLOSED
+    from tests.analyzer.capture.wrappings import WRAPPINGS
+
+    inside = [name for name, wrapping in WRAPPINGS.items() if wrapping.link == 1]
+    wireless = [name for name, wrapping in WRAPPINGS.items() if wrapping.link in (105, 119, 127, 163, 192)]
+    rare = {links.name(w.link) for w in WRAPPINGS.values()} | {links.name(number) for number in links.LINKS}
+    rare -= {links.name(w.link) for w in (WRAPPINGS[name] for name in wireless)}
+    programs = sorted({name.partition(" ")[2] for _, name in wiretap.MAGICS if "damaged" not in name})
+    forms = [form.name + (" (extra `compression`)" if form.name in ("zstd", "lz4") else "") for form in packing.FORMS]
+    rows = (
+        ("directly", "tunnels and mirrors, in each other too", ", ".join(inside)),
+        ("directly", "802.11", ", ".join(wireless)),
+        ("directly", "other link types", ", ".join(sorted(rare))),
+        ("directly", "compressed, archived", ", ".join([*forms, "tar", "zip"]) + "; one in another up to four deep"),
+        (
+            "directly",
+            "text",
+            "`tcpdump -x`, `-xx`, `-X`, `-XX`; Wireshark's plain text with bytes; `tshark -x`, `-T json -x`, `-T ek -x`, `-T pdml`; K12; `hexdump -C` of packets; UTF-8 or UTF-16",
+        ),
+        (
+            "with Wireshark installed",
+            "other programs' formats, by `editcap`",
+            ", ".join(programs) + ", and the others it knows",
+        ),
+        ("with Wireshark installed", "any other link type, by `tshark`", "Bluetooth, ARCNET, IrDA ...: what holds IP"),
+        (
+            "with Wireshark's keys",
+            "encrypted 802.11, by `--engine tshark`",
+            "Preferences, Protocols, IEEE 802.11, Decryption keys",
+        ),
+        (
+            "said, with the number of packets",
+            "what stays closed",
+            ", ".join(CLOSED) + ", fragments of 802.11, cut packets",
+        ),
+    )
+    lines = ["| read | what | which |", "|---|---|---|", *(f"| {' | '.join(row)} |" for row in rows)]
+    return "\n".join(lines) + "\n"
+
+
 TABLES: dict[str, Callable[[], str]] = {
+    "formats": formats,
     "verdicts": verdicts,
     "findings": findings,
     "rules": rules,

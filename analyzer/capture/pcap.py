@@ -5,12 +5,12 @@ Source: IETF draft-ietf-opsawg-pcap; Kuznetsov's modified form: libpcap sf-pcap.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Generator
 from struct import Struct
 from struct import error as StructError
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
-from analyzer.capture.records import BIG_LINK_TYPES, MAX_PACKET, MAX_PACKET_RARE, SLACK, Block, Notes, Record
+from analyzer.capture.records import BIG_LINK_TYPES, MAX_PACKET, MAX_PACKET_RARE, SLACK, Block, Notes, Record, Rest
 from analyzer.capture.source import Source
 
 if TYPE_CHECKING:
@@ -19,12 +19,28 @@ if TYPE_CHECKING:
     Array = NDArray[Any]
 
 HEADER = 24
+#: Enough for the header of any file that may follow.
+_LONGEST = 32
 #: Magic number as read with little-endian order -> (nanoseconds, bytes of a record header).
 _KINDS = {
     0xA1B2C3D4: (False, 16),
     0xA1B23C4D: (True, 16),
     0xA1B2CD34: (False, 24),
 }
+
+
+#: What a record's seconds are where another file's header stands: pcap's magic numbers in both orders, pcapng's.
+_JOINTS = frozenset(
+    int.from_bytes(magic.to_bytes(4, order), "little") for magic in (*_KINDS, 0x0A0D0D0A) for order in ("little", "big")
+)
+#: Records that follow one another are not further apart (s).
+_NEAR_S = 366 * 86_400
+#: Version 2.4, as it stands behind the magic number.
+_VERSION = {"<": b"\x02\0\x04\0", ">": b"\0\x02\0\x04"}
+_NAMES: dict[str, Literal["little", "big"]] = {"<": "little", ">": "big"}
+#: The end of the magic number, and version 2.4, as nearly all files have them.
+_MARK = b"\xb2\xa1\x02\0\x04\0"
+_BYTE_ORDERS = (b"\x4d\x3c\x2b\x1a", b"\x1a\x2b\x3c\x4d")
 
 
 class Header(NamedTuple):
@@ -49,6 +65,14 @@ def read_header(head: bytes) -> Header | None:
     return None
 
 
+def begins_at(data: bytes | bytearray, at: int) -> bool:
+    """Another capture file begins at ``at``: a pcap header of version 2.4, or a pcapng section header."""
+    if data[at : at + 4] == b"\x0a\x0d\x0d\x0a":
+        return data[at + 8 : at + 12] in _BYTE_ORDERS
+    order = next((each for each in "<>" if int.from_bytes(data[at : at + 4], _NAMES[each]) in _KINDS), None)
+    return order is not None and data[at + 4 : at + 8] == _VERSION[order]
+
+
 def _note_header(header: Header, notes: Notes) -> None:
     notes.add_link_type(header.link_type)
     notes.digits = 9 if header.nanoseconds else 6
@@ -59,7 +83,9 @@ def looks_like(head: bytes) -> bool:
     return int.from_bytes(head[:4], "little") in _KINDS or int.from_bytes(head[:4], "big") in _KINDS
 
 
-def read_blocks(source: Source, data: bytes, header: Header, notes: Notes, *, size: int) -> Iterator[Record | Block]:
+def read_blocks(
+    source: Source, data: bytes, header: Header, notes: Notes, *, size: int, number: int = 0
+) -> Generator[Record | Block, None, Rest | None]:
     """Like `read`, in blocks of about ``size`` bytes.
 
     From the first record on that is not whole or not sound they come singly, from `read`: whatever is wrong with a
@@ -74,7 +100,7 @@ def read_blocks(source: Source, data: bytes, header: Header, notes: Notes, *, si
     window = bytearray(5 * size + SLACK)  # pages that are never written take no memory
     end = len(data) - HEADER
     window[:end] = data[HEADER:]
-    number = 0
+    joints = np.array(sorted(_JOINTS), np.int64)
     while True:
         full = source.fill(window, end, end + size)
         more, end = full > end, full
@@ -85,6 +111,12 @@ def read_blocks(source: Source, data: bytes, header: Header, notes: Notes, *, si
         whole = int(np.searchsorted(first + record + lengths, end, side="right"))
         unsound = lengths[:whole] > most
         good = int(np.argmax(unsound)) if unsound.any() else whole
+        joined = np.isin(seconds[:whole], joints)
+        if joined.any():
+            good = min(good, int(np.argmax(joined)))
+        mark = window.find(_MARK, 0, end)
+        if mark >= 0:  # in a record that was cut off, perhaps
+            good = min(good, max(0, int(np.searchsorted(first, mark, side="right")) - 2))
         seconds, ticks, lengths, wire = seconds[:good], ticks[:good], lengths[:good], wire[:good]
         behind = int(first[good - 1] + record + lengths[good - 1]) if good else 0
         if header.swapped:
@@ -94,8 +126,7 @@ def read_blocks(source: Source, data: bytes, header: Header, notes: Notes, *, si
             yield Block(number, header.link_type, window, first[:good] + record, lengths, wire, times)
         number += good
         if good < whole or not more or (not good and end > 4 * size):
-            yield from read(source, bytes(window[behind:end]), header, notes, at=0, number=number)
-            return
+            return (yield from read(source, bytes(window[behind:end]), header, notes, at=0, number=number))
         window[: end - behind] = window[behind:end]
         end -= behind
 
@@ -125,10 +156,11 @@ def _walk(window: bytearray, end: int, header: Header) -> list[int]:
 
 def read(
     source: Source, data: bytes, header: Header, notes: Notes, *, at: int = HEADER, number: int = 0
-) -> Iterator[Record]:
+) -> Generator[Record, None, Rest | None]:
     """The records of a file whose first bytes (from the file header on) are ``data``.
 
-    ``at`` and ``number`` go on in the middle: the offset of the next record in ``data`` and the records before it.
+    ``at`` and ``number`` go on in the middle: the offset of the next record in ``data`` and the records before it. Returns
+    what is left where another file begins (``joined``).
     """
     link = header.link_type
     _note_header(header, notes)
@@ -144,8 +176,11 @@ def read(
             if end < size:
                 if end:
                     notes.cut_short(number + 1)
-                return
+                return None
         seconds, ticks, captured, length = unpack(data, at)
+        if seconds in _JOINTS and begins_at(data, at):
+            data = data[at:] if end - at >= _LONGEST else data[at:] + source.more(_LONGEST)
+            return Rest(data, number)
         if header.swapped and captured > length:
             captured, length = length, captured
         if captured > most:
@@ -155,7 +190,7 @@ def read(
                 "it and everything behind it was not used",
                 number + 1,
             )
-            return
+            return None
         number += 1
         at += size
         if end - at < captured:
@@ -163,14 +198,31 @@ def read(
                 rest = source.skip(captured - (end - at))
                 if rest is None:
                     notes.cut_short(number)
-                    return
+                    return None
                 yield number, seconds * 1_000_000_000 + ticks * fraction, link, b"", length
                 data, at, end = rest, 0, len(rest)
                 continue
             data = data[at:] + source.more(captured - (end - at))
             at, end = 0, len(data)
-            if end < captured:
-                notes.cut_short(number)
-                return
+        joint = data.find(_MARK, at, at + captured + len(_MARK) + 2) - 2
+        if at <= joint < at + captured and begins_at(data, joint):
+            if end - at < captured + _LONGEST:
+                data, joint = data[at:] + source.more(captured + _LONGEST - (end - at)), joint - at
+                at, end = 0, len(data)
+            if not _goes_on(data, at + captured, seconds, unpack, most):
+                # The file before was cut off in this record.
+                yield number, seconds * 1_000_000_000 + ticks * fraction, link, data[at:joint], length
+                return Rest(data[joint:], number)
+        if end - at < captured:
+            notes.cut_short(number)
+            return None
         yield number, seconds * 1_000_000_000 + ticks * fraction, link, data[at : at + captured], length
         at += captured
+
+
+def _goes_on(data: bytes, at: int, seconds: int, unpack: Callable[[bytes, int], tuple[int, ...]], most: int) -> bool:
+    """The header of a record that may follow one of that time is at ``at``: a file sent over the network is no joint."""
+    if at + 16 > len(data):
+        return False
+    following, _, captured, _ = unpack(data, at)
+    return captured <= most and abs(following - seconds) <= _NEAR_S

@@ -6,11 +6,12 @@ checked against tshark (tests/analyzer/capture/test_pcapng.py).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from struct import Struct
 from typing import TYPE_CHECKING, Any, cast
 
-from analyzer.capture.records import MAX_PACKET, SLACK, Block, Notes, Record
+from analyzer.capture import pcap
+from analyzer.capture.records import MAX_PACKET, SLACK, Block, Notes, Record, Rest
 from analyzer.capture.source import Source
 
 if TYPE_CHECKING:
@@ -67,21 +68,30 @@ def looks_like(head: bytes) -> bool:
     return head.startswith(MAGIC) and head[8:12] in _ORDER
 
 
-def read(source: Source, data: bytes, notes: Notes) -> Iterator[Record]:
-    """The records of a file whose first bytes are ``data``; the first is a section header (`looks_like`)."""
-    return cast(Iterator[Record], _Reader(source, data, notes).items())
+def read(source: Source, data: bytes, notes: Notes, *, number: int = 0) -> Generator[Record, None, Rest | None]:
+    """The records of a file whose first bytes are ``data``; the first is a section header (`looks_like`).
+
+    ``number``: records before them. Returns what is left where a pcap file begins (``joined``).
+    """
+    return cast(Generator[Record, None, Rest | None], _Reader(source, data, notes, number=number).items())
 
 
 def read_blocks(
-    source: Source, data: bytes, notes: Notes, *, size: int, link_types: frozenset[int]
-) -> Iterator[Record | Block]:
+    source: Source, data: bytes, notes: Notes, *, size: int, link_types: frozenset[int], number: int = 0
+) -> Generator[Record | Block, None, Rest | None]:
     """Like `read`; but where packets of one of ``link_types`` stand in a row, they come as blocks of about ``size`` bytes."""
-    return _Reader(source, data, notes, size, link_types).items()
+    return _Reader(source, data, notes, size, link_types, number).items()
 
 
 class _Reader:
     def __init__(
-        self, source: Source, data: bytes, notes: Notes, size: int = 0, link_types: frozenset[int] = frozenset()
+        self,
+        source: Source,
+        data: bytes,
+        notes: Notes,
+        size: int = 0,
+        link_types: frozenset[int] = frozenset(),
+        number: int = 0,
     ) -> None:
         self._source = source
         self._data = data
@@ -89,7 +99,7 @@ class _Reader:
         self._notes = notes
         self._interfaces: list[_Interface] = []
         self._secret_bytes = 0
-        self._number = 0
+        self._number = number
         self._time_ns = 0
         #: Of blocks: their size (0: none are made), for which link types; packets to read one by one before the next.
         self._size, self._link_types = size, link_types
@@ -105,7 +115,7 @@ class _Reader:
             return len(self._data) >= length
         return True
 
-    def items(self) -> Iterator[Record | Block]:
+    def items(self) -> Generator[Record | Block, None, Rest | None]:
         """Records, and blocks of them where that was asked for."""
         order = "<"
         word2, word5 = Struct("<II"), Struct("<IIIII")
@@ -118,41 +128,43 @@ class _Reader:
             if not self._need(12):
                 if len(self._data) - self._at:
                     self._cut_short(0)
-                return
+                return None
             data, at = self._data, self._at
             if data[at : at + 4] == MAGIC:
                 new = _ORDER.get(data[at + 8 : at + 12])
                 if new is None:
                     self._damaged("a section header without its byte-order magic")
-                    return
+                    return None
                 order = new
                 word2, word5 = Struct(order + "II"), Struct(order + "IIIII")
+            elif pcap.begins_at(data, at) and self._need(pcap.HEADER):
+                return Rest(self._data[self._at :], self._number)
             kind, total = word2.unpack_from(data, at)
             if total < 12 or (kind == _ENHANCED and total < 32):
                 self._damaged(f"a block that claims {total} bytes")
-                return
+                return None
             length = (total + 3) & ~3  # some writers forget the padding in the length, none in the file
             if total > _MAX_BLOCK:
                 if kind in _PACKETS:
                     self._damaged(f"a packet block that claims {total:,} bytes")
-                    return
+                    return None
                 if not self._pass_over(length):
-                    return
+                    return None
                 continue
             if not self._need(length):
                 self._cut_short(kind)
-                return
+                return None
             data, at = self._data, self._at
             self._at = at + length
             if word2.unpack_from(data, at + length - 8)[1] not in (total, length):
                 self._damaged("a block whose two lengths differ")
-                return
+                return None
             if kind == _ENHANCED:
                 self._number += 1
                 interface, high, low, captured, wire = word5.unpack_from(data, at + 8)
                 if captured > total - 32 or captured > MAX_PACKET:
                     self._damaged(f"a packet that claims {captured:,} captured bytes", self._number)
-                    return
+                    return None
                 if interface < len(self._interfaces):
                     known = self._interfaces[interface]
                     time_ns = (high << 32 | low) * known.multiply // known.divide + known.offset
@@ -170,7 +182,7 @@ class _Reader:
                 self._number += 1
                 record = (self._simple if kind == _SIMPLE else self._old)(order, data, at, total)
                 if record is None:
-                    return
+                    return None
                 yield record
             elif kind == _SECTION:
                 self._interfaces.clear()

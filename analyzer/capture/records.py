@@ -26,6 +26,13 @@ Record = tuple[int, int, int, bytes, int]
 SLACK = 64
 
 
+class Rest(NamedTuple):
+    """What a reader has not used because another file begins there: its bytes from the header on, the frames before it."""
+
+    data: bytes
+    number: int
+
+
 class Block(NamedTuple):
     """Whole records that stand one behind the other in ``data``, their bytes found but not looked at.
 
@@ -57,7 +64,7 @@ BIG_LINK_TYPES = frozenset({231, 249, 279})
 
 #: Problem codes after which the file was not used to its end.
 FATAL = frozenset(
-    {"cut-short", "damaged-record", "read-error", "damaged-gzip", "limit-packets", "limit-bytes", "limit-time", "limit-memory"}
+    {"cut-short", "more-captures", "damaged-record", "read-error", "damaged-gzip", "limit-packets", "limit-bytes", "limit-time", "limit-memory"}
 )  # fmt: skip
 
 
@@ -65,7 +72,7 @@ FATAL = frozenset(
 class Limits:
     """How much of an input is read at most. None: no limit.
 
-    ``packets``: records. ``expanded``: bytes that come out of a gzip file. ``fragments``: IP datagrams under way.
+    ``packets``: records. ``expanded``: bytes that come out of a compressed file. ``fragments``: IP datagrams under way.
     ``stop`` is asked now and then and gives the reason when reading has to end.
     """
 
@@ -87,6 +94,8 @@ class Notes:
     secrets: list[bytes] = field(default_factory=list, repr=False)
     #: Address (4 or 16 bytes) -> host name, from pcapng name blocks.
     names: dict[bytes, str] = field(default_factory=dict)
+    #: Reading failed below: that the data ends is no news.
+    stopped: bool = False
 
     def add(self, code: str, message: str, frame: int | None = None) -> None:
         """Note a problem."""

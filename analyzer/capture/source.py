@@ -1,8 +1,8 @@
-"""Bytes of an input, in order, once: a file or a pipe, gzip'ed or not, hashed as they pass.
+"""Bytes of an input, in order, once: a file or a pipe, compressed or not, hashed as they pass.
 
 How it works: `more(n)` is the only way in. It hands out at least ``n`` bytes (fewer only at the end), so that a reader
-keeps a window over the file and never the file. gzip is recognised by its magic number and expanded chunk by chunk,
-with the output of each step bounded, so a bomb costs time and not memory.
+keeps a window over the file and never the file. What is compressed is recognised by its first bytes and expanded chunk by
+chunk (`packing`).
 """
 
 from __future__ import annotations
@@ -10,43 +10,41 @@ from __future__ import annotations
 import hashlib
 import os
 import threading
-import zlib
 from typing import BinaryIO
 from weakref import WeakSet
 
+from analyzer.capture.packing import CHUNK, Budget, Pull, opened
 from analyzer.capture.records import Limits, Notes
 
-CHUNK = 256 * 1024
-_GZIP = b"\x1f\x8b"
-_STEP = 64
+__all__ = ["CHUNK", "Source"]
+
+#: As many bytes show what an input is compressed with.
+_HEAD = 16
 
 
 class Source:
-    """Streams ``file``. Ends early, with a note, on a read error, damaged gzip data or a limit."""
+    """Streams ``file``. Ends early, with a note, on a read error, damaged compressed data or a limit."""
 
-    def __init__(self, file: BinaryIO, notes: Notes, limits: Limits) -> None:
+    def __init__(self, file: BinaryIO, notes: Notes, limits: Limits, below: Source | None = None) -> None:
+        """``below``: the source that ``file`` is made from, whose hash is the one to tell."""
         self._file = file
+        self._below = below
         self._notes = notes
-        self._left = limits.expanded
         self._hash = hashlib.sha256()
         #: Hashes what the caller is looking at meanwhile; OpenSSL works outside Python's lock.
         self._hashing: threading.Thread | None = None
         #: Everything of the file has been read and hashed.
         self.drained = False
         self._stopped = False
-        #: Compressed bytes not expanded yet, and the expander; None when the file is not gzip'ed.
-        self._packed = b""
-        self._expander: zlib._Decompress | None = None
+        self._pull: Pull = self._raw
         self._head = self._raw()
-        while self._head and len(self._head) < len(_GZIP):
+        while self._head and len(self._head) < _HEAD:
             more = self._raw()
             if not more:
                 break
             self._head += more
-        self.gzip = self._head.startswith(_GZIP)
-        if self.gzip:
-            self._packed, self._head = self._head, b""
-            self._expander = zlib.decompressobj(wbits=31)
+        #: What the file is packed in, outermost first; `packing.Missing` is raised for what cannot be unpacked here.
+        self._pull, self._head, self.packed = opened(self._raw, self._head, notes, Budget(limits.expanded))
 
     def _raw(self) -> bytes:
         """The next stored bytes; empty at the end or after a read error."""
@@ -55,7 +53,7 @@ class Source:
         try:
             data = self._file.read(CHUNK)
         except OSError as error:
-            self._stopped = True
+            self._stopped = self._notes.stopped = True
             self._notes.add("read-error", f"reading stopped: {error.strerror or error}")
             return b""
         if not data:
@@ -72,7 +70,7 @@ class Source:
         self.settle()
         at = start
         while at < end:
-            if not self.gzip and not self._head:
+            if not self.packed and not self._head:
                 return self._read_into(window, at, end)
             data = self.more(1)
             if not data:
@@ -113,16 +111,17 @@ class Source:
         """At least ``minimum`` more bytes, usually a chunk; fewer only when the input ends."""
         parts: list[bytes] = []
         have = 0
-        if self.gzip and self._head:
-            parts, self._head = [self._head], b""
-            have = len(parts[0])
         while have < minimum:
-            data = self._expanded() if self.gzip else self._plain()
+            data = self._next()
             if not data:
                 break
             parts.append(data)
             have += len(data)
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def more_or_none(self, size: int) -> bytes:
+        """The next bytes, some; empty at the end: what a file's ``read`` gives."""
+        return self.more(1)
 
     def skip(self, length: int) -> bytes | None:
         """Drops the next ``length`` bytes; what was read beyond them, or None when the input ends before."""
@@ -135,53 +134,24 @@ class Source:
             length -= len(data)
         return b""
 
-    def _plain(self) -> bytes:
+    def _next(self) -> bytes:
         if self._head:
             head, self._head = self._head, b""
             return head
-        return self._raw()
-
-    def _expanded(self) -> bytes:
-        """The next expanded bytes of any number of gzip members."""
-        while self._expander is not None:
-            if self._left is not None and self._left <= 0:
-                self._notes.add("limit-bytes", "the gzip file expands to more than the limit; the rest was not read")
-                self._expander = None
-                break
-            if not self._packed:
-                self._packed = self._raw()
-                if not self._packed:
-                    if not self._stopped:
-                        self._notes.add("cut-short", "the gzip file ends in the middle of its compressed data")
-                    self._expander = None
-                    break
-            before = self._expander.copy()
-            try:
-                data = self._expander.decompress(self._packed, CHUNK)
-            except zlib.error as error:
-                self._notes.add("damaged-gzip", f"the gzip data is damaged: {error}")
-                self._expander = None
-                return _salvage(before, self._packed)
-            if self._expander.eof:
-                self._packed = self._expander.unused_data or self._raw()
-                # Further members may follow; anything else behind the last one is padding, as gzip(1) has it.
-                self._expander = zlib.decompressobj(wbits=31) if self._packed.startswith(_GZIP) else None
-            else:
-                self._packed = self._expander.unconsumed_tail
-            if self._left is not None:
-                self._left -= len(data)
-            if data:
-                return data
-        return b""
+        return self._pull()
 
     def drain(self) -> None:
         """Reads the rest for the hash."""
         while self._raw():
             pass
+        if self._below is not None:
+            self._below.drain()
 
     def sha256(self) -> str | None:
         """Hex digest of the input as stored; None when it was not read to its end."""
         self.settle()
+        if self._below is not None:
+            return self._below.sha256()
         return self._hash.hexdigest() if self.drained else None
 
 
@@ -201,14 +171,3 @@ def _settle_all() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(before=_settle_all)
-
-
-def _salvage(expander: zlib._Decompress, packed: bytes) -> bytes:
-    """What ``packed`` expands to before the damage in it: zlib keeps nothing of a call that fails, so in small steps."""
-    parts: list[bytes] = []
-    try:
-        for start in range(0, len(packed), _STEP):
-            parts.append(expander.decompress(packed[start : start + _STEP]))
-    except zlib.error:
-        pass
-    return b"".join(parts)

@@ -1,8 +1,9 @@
 """The same packets by way of tshark and pyshark, for what only Wireshark reads: other file formats, 802.11 with keys, rare links.
 
 How it works. One tshark per capture dissects every frame to JSON with raw bytes; a `Packet` is put together from the
-innermost IP layer and the TCP, UDP or ICMP header as captured. What our own reader can say of the file (its format, whether
-it is cut short) it says here too; for a format it does not know, tshark's word is all there is.
+IP layer and the TCP, UDP or ICMP header as captured. Where there is more than one IP layer, our own decoder goes on from the
+outermost (tshark's JSON has one of each name). What our own reader can say of the file (its format, whether it is cut short,
+what is encrypted) it says here too; for a format it does not know, tshark's word is all there is.
 """
 
 from __future__ import annotations
@@ -22,8 +23,12 @@ from pathlib import Path
 from struct import Struct
 from typing import Any, BinaryIO, Literal
 
+from analyzer.capture import unread
+from analyzer.capture.decode import Decoder
+from analyzer.capture.encapsulation import UDP_PORTS
+from analyzer.capture.index import Flows
 from analyzer.capture.reader import open_capture
-from analyzer.capture.records import Limits
+from analyzer.capture.records import Limits, Notes
 from analyzer.errors import InputError
 from analyzer.packet import ICMP, ICMPV6, TCP, UDP, Packet, Problem
 
@@ -35,6 +40,17 @@ _CHUNK = 1 << 20
 #: Seconds a tshark that has closed its output has to end.
 _EXIT_S = 10
 _NO_LIMITS = Limits()
+#: Layers that carry others.
+_TUNNELS = frozenset({"gre", "ah", "esp", "etherip", "mpls", "l2tp", "gtp", "erspan"})
+
+
+def available() -> bool:
+    """Whether tshark is installed and new enough."""
+    try:
+        TsharkCapture._check()
+    except InputError:
+        return False
+    return True
 
 
 class TsharkCapture:
@@ -62,6 +78,11 @@ class TsharkCapture:
         self.secrets: list[bytes] = []
         self.names: dict[bytes, str] = {}
         self._own_status: Literal["ok", "partial"] = "ok"
+        self._encrypted: Problem | None = None
+        self._inner = Decoder(Notes())
+        self._read_any = False
+        #: The link type of all frames that our own decoder reads, if there is one.
+        self._link: int | None = None
         self.sha256: str | None = None
 
     @staticmethod
@@ -85,11 +106,15 @@ class TsharkCapture:
     @property
     def status(self) -> Literal["ok", "partial"]:
         """Partial: something in the file was not used."""
-        return self._own_status
+        closed = any(problem.code in unread.CODES for problem in self.problems)
+        return "partial" if closed and not self._read_any else self._own_status
 
-    def screened(self, _flows: object) -> Iterator[Packet]:
+    def screened(self, flows: Flows) -> Iterator[Packet]:
         """All packets: tshark has looked at every one of them already."""
-        return iter(self)
+        for packet in self:
+            if self._inner.inexact:
+                flows.lose()
+            yield packet
 
     def __iter__(self) -> Iterator[Packet]:
         try:
@@ -102,7 +127,7 @@ class TsharkCapture:
     def _own_facts(self) -> bool:
         """What our own reader says of the file; False when it does not know the format."""
         try:
-            own = open_capture(self._path, name=self.name, limits=self._limits)
+            own = open_capture(self._path, name=self.name, limits=self._limits, foreign=False)
         except InputError:
             with self._path.open("rb") as stream:
                 digest = hashlib.sha256()
@@ -110,9 +135,14 @@ class TsharkCapture:
                     digest.update(chunk)
             self.sha256 = digest.hexdigest()
             return False
-        for _ in own.records():
+        for _ in own:
             pass
-        self.format, self.problems, self._own_status = own.format, own.problems, own.status
+        # What only our own reader cannot read is for tshark to read.
+        self.problems = [problem for problem in own.problems if problem.code not in (unread.LINK, unread.WIRELESS)]
+        self._encrypted = next((problem for problem in own.problems if problem.code == unread.WIRELESS), None)
+        self._own_status = own.status if own.damaged else "ok"
+        self.format = own.format
+        self._link = own.only_link
         self.packets, self.bytes, self.first_ns, self.last_ns = own.packets, own.bytes, own.first_ns, own.last_ns
         self.digits, self.link_types, self.secrets, self.names, self.sha256 = (
             own.digits,
@@ -128,7 +158,7 @@ class TsharkCapture:
 
         if known and not self.packets:
             return
-        seen, crash, before = 0, None, _child_signals()
+        seen, deciphered, crash, before = 0, 0, None, _child_signals()
         capture = _patient()(
             str(self._path), keep_packets=False, use_json=True, include_raw=True,
             custom_parameters=["-n", "-o", "tcp.desegment_tcp_streams:FALSE", "-o", "udp.process_info:FALSE"],
@@ -145,9 +175,11 @@ class TsharkCapture:
                 seen += 1
                 if not known:
                     self._count(frame)
-                packet = _packet(frame)
-                if packet is not None:
-                    yield packet
+                packets = self._packets(frame)
+                self._read_any |= bool(packets)
+                if packets and "wlan" in {layer.layer_name for layer in frame.layers} and _protected(frame):
+                    deciphered += 1
+                yield from packets
         except TSharkCrashException as error:
             if not known and not self.packets:
                 raise InputError(self.name, "tshark cannot read it", str(error).split("\n")[0][:160]) from error
@@ -157,11 +189,37 @@ class TsharkCapture:
                 capture.close()
             capture._running_processes.clear()  # else pyshark's __del__ closes, and complains, once more
             _put_back(before)
+        if self._encrypted is not None and (self._encrypted.packets or 0) > deciphered:
+            count = (self._encrypted.packets or 0) - deciphered
+            self.problems += unread.told(unread.WIRELESS, self._encrypted.frame or 0, count)
         # A file that is cut off ends tshark with an error too: with our own count at hand, that decides.
         if seen < self.packets if known else crash is not None:
             self._own_status = "partial"
             of = f" of {self.packets:,}" if known else ""
             self.problems.append(Problem("read-error", f"tshark stopped after {seen:,}{of} packets", None))
+
+    def _packets(self, frame: Any) -> list[Packet]:  # noqa: ANN401 - pyshark has no types
+        """The packets of a frame: tshark's, or our own decoder's where something is inside something."""
+        names = [layer.layer_name for layer in frame.layers]
+        raw = {
+            layer.layer_name: layer for layer in frame.layers if layer.layer_name in ("ip_raw", "ipv6_raw", "frame_raw")
+        }
+        if "frame_raw" in raw and ("ip_raw" in raw or "ipv6_raw" in raw) and _nested(names, frame):
+            data = _raw(raw["frame_raw"])
+            number, time_ns = int(frame.number), _time(frame)
+            places = [data.find(_raw(layer)) for name, layer in raw.items() if name != "frame_raw"]
+            at = min((place for place in places if place >= 0), default=-1)
+            found = self._inner.ip_packets(number, time_ns, data[at:], int(frame.length) - at) if at >= 0 else []
+            if found:
+                return found
+        packet = _packet(frame)
+        wireless = "wlan" in names and not _protected(frame)
+        if self._link is not None and "frame_raw" in raw and (packet is None or wireless):
+            # Aggregates of 802.11 and pseudowires are several layers of one name, or none.
+            data = _raw(raw["frame_raw"])
+            first = self._inner.decode(int(frame.number), _time(frame), self._link, data, int(frame.length))
+            return [] if first is None else [first, *self._inner.taken()]
+        return [] if packet is None else [packet]
 
     def _count(self, frame: Any) -> None:  # noqa: ANN401 - pyshark has no types
         time_ns = int(Decimal(frame.sniff_timestamp) * 1_000_000_000)
@@ -273,6 +331,34 @@ def _packet(frame: Any) -> Packet | None:  # noqa: ANN401
             body = _raw(layers[f"{name}_raw"])
             return Packet(number, time_ns, protocol, source, target, 0, 0, body, len(body), ttl, ident)
     return None
+
+
+def _time(frame: Any) -> int:  # noqa: ANN401
+    return int(Decimal(frame.sniff_timestamp) * 1_000_000_000)
+
+
+def _nested(names: list[str], frame: Any) -> bool:  # noqa: ANN401
+    """Whether there is more than one IP layer, or a tunnel."""
+    if "ip_raw" in names and "ipv6_raw" in names:
+        return True
+    if not _TUNNELS.isdisjoint(names):
+        return True
+    for layer in frame.layers:
+        # pyshark gives the place of a layer only where there are several of its name.
+        if layer.layer_name in ("ip_raw", "ipv6_raw") and isinstance(layer.value, list):
+            return True
+        if layer.layer_name == "udp_raw":
+            header = _raw(layer)
+            if len(header) >= 6 and not {*_UDP(header)[:2]}.isdisjoint(UDP_PORTS):
+                return True
+    return False
+
+
+def _protected(frame: Any) -> bool:  # noqa: ANN401
+    """An 802.11 frame marked as encrypted."""
+    raw = next((layer for layer in frame.layers if layer.layer_name == "wlan_raw"), None)
+    header = _raw(raw) if raw is not None else b""
+    return len(header) >= 2 and bool(header[1] & 0x40)
 
 
 def _last(frame: Any, name: str) -> int:  # noqa: ANN401

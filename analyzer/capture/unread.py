@@ -44,6 +44,11 @@ class Unread:
             yield Problem(code, _sentence(code, name, count, frame, length), frame, count)
 
 
+def told(code: str, frame: int, count: int) -> list[Problem]:
+    """The line for ``count`` packets of one kind."""
+    return [Problem(code, _sentence(code, "", count, frame, 0), frame, count)]
+
+
 def _sentence(code: str, name: str, count: int, frame: int, length: int) -> str:
     packets = "1 packet is" if count == 1 else f"{count:,} packets are"
     frames = "1 frame is" if count == 1 else f"{count:,} frames are"

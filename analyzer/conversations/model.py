@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
+from analyzer.conversations.proxied import ProxyHeader
 from analyzer.model import AlsoSeen, Endpoint
 from dissectors.events import Direction, How, Mark
 
@@ -196,6 +197,8 @@ class TcpConversation:
     frames: tuple[int, ...] = field(default=(), repr=False)
     #: Where else it was seen (`copies`).
     also: tuple[Elsewhere, ...] = ()
+    #: What a balancer put before the device's bytes; it is in no piece.
+    proxy: ProxyHeader | None = None
 
     @property
     def ttls(self) -> tuple[tuple[int, ...], tuple[int, ...]]:

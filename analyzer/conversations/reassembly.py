@@ -115,6 +115,9 @@ class Assembly:
             if index in self._placed.refused and (not packet.payload or index in self._placed.unused):
                 continue
             me.ttls.add(packet.ttl)
+            if packet.flags & RST and self._of_another(which, packet):
+                self.notes["a reset of an older connection between the same ports was left out"] = None
+                continue
             if packet.flags & RST:
                 self.resets.append((which, packet))
                 if not me.reset:
@@ -142,6 +145,16 @@ class Assembly:
                 else:
                     self.retransmissions.append((packet.number, which))
                 self._sent_up_to(which, me.sent.fin, packet)
+
+    def _of_another(self, which: int, packet: Packet) -> bool:
+        """A RST between SYN and SYN-ACK, by the one who opens and not of this connection.
+
+        So a port that is still in TIME-WAIT is freed (RFC 9293 3.10.7.3 and 3.10.7.4): SYN, an acknowledgement of the old
+        connection, a RST of its number, SYN again.
+        """
+        if self.syn_acks or not self.syns or self.syns[0][0] != which or packet.flags & ACK:
+            return False
+        return (packet.sequence - self.syns[0][1].sequence) & 0xFFFFFFFF > 1
 
     def _on_syn(self, which: int, packet: Packet) -> None:
         known = self.syn_acks if packet.flags & ACK else self.syns

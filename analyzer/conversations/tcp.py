@@ -24,6 +24,7 @@ from analyzer.conversations.model import (
 )
 from analyzer.conversations.options import Options
 from analyzer.conversations.ordering import Opening, connections, in_order
+from analyzer.conversations.proxied import ProxyHeader, without_header
 from analyzer.conversations.reassembly import Assembly, Delivery, Part
 from analyzer.packet import FIN, RST, SYN, Packet
 from dissectors.events import Direction, Mark
@@ -102,7 +103,8 @@ class TcpFlow(Flow):
         self, segments: Sequence[Packet], extent: _Extent, ranged: bool, ended: Ended, options: Options
     ) -> TcpConversation:
         built = Assembly(segments, self.ends[0])
-        cloud, source = self._roles(built, options)
+        parts, announced, header = without_header(built.parts)
+        cloud, source = self._roles(built, options) if announced is None else _announced(announced)
         directions = (Direction.DOWN, Direction.UP) if cloud == 0 else (Direction.UP, Direction.DOWN)
         ends = (endpoint(*self.ends[0]), endpoint(*self.ends[1]))
         icmp = [entry for entry in self.icmp if extent.first_frame <= entry[0].frame <= extent.last_frame]
@@ -127,9 +129,9 @@ class TcpFlow(Flow):
             device=ends[1 - cloud],
             cloud=ends[cloud],
             role_source=source,
-            pieces=tuple(_piece(part, directions) for part in built.parts),
+            pieces=tuple(_piece(part, directions) for part in parts),
             facts=replace(
-                _facts(built, directions),
+                _facts(built, directions, header.length if header else 0),
                 duplicates=duplicates,
                 icmp=tuple(note._replace(about=directions[side]) for note, side, _ in icmp),
             ),
@@ -140,7 +142,8 @@ class TcpFlow(Flow):
             ended=ended,
             filter=display_filter(selection),
             notes=tuple(notes),
-            origins=(built.sides[1 - cloud].sent.first, built.sides[cloud].sent.first),
+            origins=(_behind(built.sides[1 - cloud].sent.first, header), built.sides[cloud].sent.first),
+            proxy=header,
             checksums=built.checksums,
             frames=tuple(sorted({*(packet.number for packet in segments), *duplicates})),
             carried=self.carried(),
@@ -173,6 +176,15 @@ def _extent(segments: Sequence[Packet]) -> _Extent:
     return _Extent(min(frames), max(frames), min(times), max(times))
 
 
+def _announced(device: int) -> tuple[int, RoleSource]:
+    """A header stands before what this side sends: it is the client."""
+    return 1 - device, "content"
+
+
+def _behind(origin: int | None, header: ProxyHeader | None) -> int | None:
+    return origin if origin is None or header is None else (origin + header.length) & 0xFFFFFFFF
+
+
 def _piece(part: Part, directions: tuple[Direction, Direction]) -> Piece:
     direction, mark = directions[part.side], Mark((part.frame,), part.time_ns)
     if part.how is not None:
@@ -182,7 +194,7 @@ def _piece(part: Part, directions: tuple[Direction, Direction]) -> Piece:
     return Chunk(direction, part.offset, part.data, mark)
 
 
-def _facts(built: Assembly, directions: tuple[Direction, Direction]) -> TcpFacts:
+def _facts(built: Assembly, directions: tuple[Direction, Direction], header: int) -> TcpFacts:
     device = directions.index(Direction.UP)
 
     def mark(packet: Packet) -> Mark:
@@ -205,18 +217,19 @@ def _facts(built: Assembly, directions: tuple[Direction, Direction]) -> TcpFacts
         checksum_bad=tuple(built.checksum_bad),
         one_direction_only=built.one_direction_only,
         mid_stream=built.mid_stream,
-        up=_side_facts(built.sides[device]),
-        down=_side_facts(built.sides[1 - device]),
+        up=_side_facts(built.sides[device], header),
+        down=_side_facts(built.sides[1 - device], 0),
     )
 
 
-def _side_facts(side: Delivery) -> SideFacts:
+def _side_facts(side: Delivery, header: int) -> SideFacts:
+    """``header``: bytes before the side's own."""
     sent = side.sent
     acked = max(0, min(sent.acked, sent.end if sent.fin is None else sent.fin))
     return SideFacts(
         packets=sent.packets,
-        payload_bytes=side.next,
-        acked=acked,
+        payload_bytes=max(0, side.next - header),
+        acked=max(0, acked - header),
         last_payload_ns=side.last_payload_ns,
         ttls=tuple(sorted(side.ttls)),
         retransmitted_unacked=side.last_again > acked,

@@ -15,7 +15,7 @@ from analyzer.keys import Key, KeyRing, fingerprint
 from analyzer.model import Attempt, Outcome, Proof, Role
 from dissectors.alerts import FATAL, alert_name
 from dissectors.dtls.attempt import DtlsAttempt
-from dissectors.dtls.crypto import content_type_name, verify_data
+from dissectors.dtls.crypto import content_type_name, is_on_curve, verify_data
 from dissectors.dtls.messages import Finished
 from dissectors.dtls.record import ContentType, WireRecord
 from dissectors.errors import WireError
@@ -211,8 +211,8 @@ def _shown_key(attempt: DtlsAttempt, ring: KeyRing, result: DtlsDecryption) -> N
             detail = "the device does not show its key in the capture: no device key can be compared"
             result.attempts.append(Attempt("device-certificate", "-", Outcome.NOT_REACHED, detail=detail))
         return
-    result.shown_key = certificate.public_key
-    known = ring.by_spki(certificate.public_key)
+    result.shown_key = _sound_copy(attempt, ring, certificate.public_key)
+    known = ring.by_spki(result.shown_key)
     device_roles = (Role.DEVICE_PRIVATE, Role.DEVICE_PUBLIC, Role.CLOUD_COPY)
     result.shown_as = [key for role in device_roles for key in known if key.role is role]
     stage = "device-certificate"
@@ -227,6 +227,15 @@ def _shown_key(attempt: DtlsAttempt, ring: KeyRing, result: DtlsDecryption) -> N
         some = any(ring.by_role(role, "ec") for role in device_roles)
         detail = "no key in the folder is the one the device shows" if some else "no device key in hand to compare with"
         result.attempts.append(Attempt(stage, "-", Outcome.UNDECIDED if some else Outcome.NO_KEY, detail=detail))
+
+
+def _sound_copy(attempt: DtlsAttempt, ring: KeyRing, first: bytes) -> bytes:
+    """The public key of the copy that arrived undamaged, where copies differ: one that is known, or proves itself."""
+    copies = [first, *(copy.public_key for copy in attempt.other_certificates if copy.public_key is not None)]
+    if len(copies) == 1:
+        return first
+    sound = (key for key in copies if ring.by_spki(key) or proves_possession(attempt, key))
+    return next(sound, next((key for key in copies if is_on_curve(key)), first))
 
 
 def _possession(attempt: DtlsAttempt, ring: KeyRing, result: DtlsDecryption) -> None:

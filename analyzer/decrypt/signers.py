@@ -31,13 +31,14 @@ _SERVER_ROLES = (Role.DEVICE_SERVER_KEY, Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC)
 
 
 def exchanges(attempt: DtlsAttempt) -> Iterator[tuple[Signed, bytes, tuple[int, ...]]]:
-    """The cloud's signatures of an attempt: signature, what it is over, frames."""
+    """The cloud's signatures of an attempt, also of copies that differ: signature, what it is over, frames."""
     if attempt.client_random is None:
         return
     for flight in attempt.flights:
         if flight.hello is not None and flight.key_exchange is not None:
-            message = key_exchange_message(attempt.client_random, flight.hello.random, flight.key_exchange)
-            yield flight.key_exchange.signed, message, flight.key_exchange_frames
+            for exchange in (flight.key_exchange, *flight.other_exchanges):
+                message = key_exchange_message(attempt.client_random, flight.hello.random, exchange)
+                yield exchange.signed, message, flight.key_exchange_frames
 
 
 def signed_exchange(attempt: DtlsAttempt, key: Key) -> bool | None:

@@ -183,6 +183,11 @@ class Context:
     _devices: dict[object, Attempts] = field(default_factory=dict)
     _loops: dict[object, Attempts] = field(default_factory=dict)
 
+    @property
+    def timeless(self) -> bool:
+        """The capture has no clock: every packet has the same time, so that nothing is known to be soon or late."""
+        return all(case.start_ns == case.end_ns == self.end_ns for case in self.cases)
+
     def cloud_key(self, cloud: Endpoint, at_ns: int | None = None) -> CloudKey | None:
         """The RSA key that the cloud at this address holds (at that time), when that is known without doubt.
 

@@ -94,6 +94,21 @@ def in_tunnel(case: Case, draft: Draft, context: Context) -> Finding | None:
     )
 
 
+def behind_balancer(case: Case, draft: Draft, context: Context) -> Finding | None:
+    """A balancer's header stands before the device's bytes."""
+    header = case.conversation.proxy if isinstance(case.conversation, TcpConversation) else None
+    if header is None:
+        return None
+    whom = f" for {header.client}" if header.client is not None else ""
+    return Finding(
+        "proxy-header",
+        Certainty.PROVEN,
+        f"{header.length} bytes of the PROXY protocol, version {header.version}, stand before the device's: a balancer sends "
+        f"them{whom} to the server, which must be told to expect them",
+        (header.frame,),
+    )
+
+
 def mid_session(case: Case, draft: Draft, context: Context) -> Finding | None:
     """The capture starts after the handshake."""
     if "mid-session-start" in case.transcript.notes:
@@ -173,6 +188,7 @@ RULES: tuple[Callable[[Case, Draft, Context], Finding | None], ...] = (
     packet_loss,
     one_direction,
     in_tunnel,
+    behind_balancer,
     mid_session,
     other_keys,
     family,

@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 
 from analyzer.case import Case
 from analyzer.conversations import Gap, TcpConversation
+from analyzer.decrypt.dtls import DtlsDecryption
 from analyzer.decrypt.lightssl import LightSslDecryption
 from analyzer.diagnosis.context import Context, family_of, shown_by
 from analyzer.diagnosis.draft import Draft
@@ -57,6 +58,17 @@ _NO_KEY_TO_REPAIR = Remedy(
     "a router or access point that rewrites packets, failing memory, a modem or VPN in between (checksums recomputed there "
     "hide the damage)."
 )
+#: UDP: the device has accepted the cloud's key, and the cloud does not take the device.
+_DEVICE_NOT_TAKEN = frozenset(
+    {(Code.HANDSHAKE_REJECTED, "device-certificate"), (Code.HANDSHAKE_STALLED, "cloud-finished")}
+)
+#: Causes that a key written anew would repair.
+_OF_KEYS = frozenset(
+    {
+        *(Code.SERVER_KEY_MISMATCH, Code.SERVER_KEY_ERASED, Code.DEVICE_KEY_MISMATCH),
+        *(Code.DEVICE_UNKNOWN, Code.DEVICE_KEY_CORRUPT),
+    }
+)
 #: What a finding says is missing (names of evidence.toml).
 _MISSING = {"one-direction-only": "one-direction", "mid-session-start": "mid-session"}
 #: The key that opens what an open verdict is about.
@@ -84,6 +96,8 @@ def remedies(case: Case, draft: Draft, context: Context, findings: Collection[st
         return finding_remedy(alone, facts)
     if draft.code is Code.HEALTHY:
         return ()
+    if case.handshake == "dtls" and (instead := _without_evidence(draft)) is not None:
+        return finding_remedy(instead, facts)
     if (draft.code, draft.stage) in _AT_STAGE:
         return finding_remedy(_AT_STAGE[draft.code, draft.stage], facts)
     if draft.against and draft.certainty is Certainty.INFERRED and draft.code in _OVERWRITES:
@@ -104,6 +118,20 @@ def _opens(case: Case) -> bool:
     """Whether a key in hand opens the device's identity: the server key on the device is then no suspect any more."""
     opening = case.decryption.identity if isinstance(case.decryption, LightSslDecryption) else None
     return opening is not None and opening.key is not None and opening.nonce_echoed
+
+
+def _without_evidence(draft: Draft) -> str | None:
+    """The repair of a DTLS verdict that leaves keys alone, where the verdict's own would write one that nothing accuses."""
+    if any(finding.code == "flight-undelivered" for finding in draft.findings):
+        return "flight-undelivered"
+    if draft.code is Code.DEVICE_KEY_MISMATCH and Code.SESSION_DISPLACED in draft.alternatives:
+        return "two-devices-one-id"
+    accused = _OF_KEYS & {*draft.alternatives}
+    if draft.code in (Code.HANDSHAKE_STALLED, Code.HANDSHAKE_REJECTED, Code.HELLO_UNANSWERED) and not accused:
+        return "refused-at-once" if draft.stage == "server-hello" else "no-key-accused"
+    if (draft.code, draft.stage) in _DEVICE_NOT_TAKEN:
+        return "device-not-taken"
+    return None
 
 
 def shown_by_device(case: Case, draft: Draft) -> tuple[str, ...]:
@@ -134,7 +162,13 @@ def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]
         known = context.cloud_key(case.cloud) if case.handshake == "lightssl" else None
         if role is Role.CLOUD_PRIVATE and known is not None and known.key.role is role:
             return known.key.file
-        return next((key.file for key in context.ring.by_role(role, algorithm)), None)
+        held = context.ring.by_role(role, algorithm)
+        if isinstance(case.decryption, DtlsDecryption):
+            # The signature in the clear tells which of them is this cloud's: no other is written to a device.
+            signer = case.decryption.signer
+            held = [key for key in held if key not in case.decryption.server_refuted]
+            held.sort(key=lambda key: signer is None or key.spki != signer.spki)
+        return next((key.file for key in held), None)
 
     slot = stored_slot(case, context)
     particle = is_particle_cloud(case, context, findings)

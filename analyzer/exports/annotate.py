@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from analyzer.capture import pcap, pcapng
+from analyzer.capture import joined, pcap, pcapng
 from analyzer.capture.records import Limits, Notes
 from analyzer.capture.source import Source
 from analyzer.errors import InputError
@@ -125,13 +125,18 @@ class _Copy:
         digits = 9 if header.nanoseconds else 6
         self._out.write(writer.section((summary(self._report),)))
         self._front(writer)
-        self._out.write(writer.interface(header.link_type, digits=digits))
-        for number, time_ns, _, data, length in pcap.read(stream, head, header, notes):
+        interfaces: dict[int, int] = {}
+        for number, time_ns, link_type, data, length in joined.read(stream, head, notes):
+            if link_type not in interfaces:
+                interfaces[link_type] = len(interfaces)
+                self._out.write(writer.interface(link_type, digits=digits))
             comments = self._remarks.of(number)
             self.remarked += bool(comments)
             self.frames = number
-            self._out.write(writer.packet(0, time_ns, data, length, digits=digits, comments=comments))
-        self._back(writer, 1)
+            self._out.write(
+                writer.packet(interfaces[link_type], time_ns, data, length, digits=digits, comments=comments)
+            )
+        self._back(writer, len(interfaces))
 
     def _front(self, writer: PcapngWriter) -> None:
         for key_log in self._secrets:

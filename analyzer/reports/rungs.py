@@ -13,7 +13,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
-from analyzer.model import Attempt, Incident, LogLine, Outcome, Session, Stage
+from analyzer.model import Attempt, Code, Incident, LogLine, Outcome, Session, Stage
 from analyzer.reports.ladder import duration_text, frames_text
 from dissectors.events import Direction, Fact, How, Status
 from dissectors.lightssl.stages import STAGE
@@ -66,6 +66,8 @@ class Rung:
     after_s: float | None = None
     #: Bytes a gap lacks.
     missing: int = 0
+    #: A stage that is absent because the capture does not show that time, not because it never came.
+    unwatched: bool = False
     #: When it was over, for what lasts.
     until_s: float | None = None
 
@@ -86,7 +88,7 @@ class Rung:
         """The word for a stage that is not simply there."""
         connecting = self.label == "connect"
         if self.status is Status.ABSENT:
-            return "not in the capture" if connecting else "never came"
+            return "not in the capture" if connecting or self.unwatched else "never came"
         if connecting and self.status is Status.PARTIAL:
             return "not completed"
         return {Status.PARTIAL: "incomplete", Status.MALFORMED: "malformed"}.get(self.status, "")
@@ -128,6 +130,12 @@ def _stages(session: Session) -> tuple[list[Rung], list[Rung]]:
         begun = next((item.offset_s for item in session.messages if item.frames and item.frames[0] >= first), None)
         rows[-1] = replace(rows[-1], offset_s=begun, until_s=rows[-1].offset_s)
     last = max((index for index, row in enumerate(rows) if row.status is not Status.ABSENT), default=-1)
+    # What a later stage shows to have been, and what the capture is too incomplete to miss.
+    open_end = session.verdict.code is Code.CAPTURE_INCOMPLETE
+    rows = [
+        replace(row, unwatched=row.status is Status.ABSENT and (index < last or open_end))
+        for index, row in enumerate(rows)
+    ]
     if last < 0:  # nothing at all was seen: what did not come stays where the protocol has it
         return rows, []
     return rows[: last + 1], rows[last + 1 :]
@@ -158,9 +166,9 @@ def _size(stage: Stage) -> str:
         return (
             ""
             if stage.status is Status.ABSENT or not stage.frames
-            else "SYN, SYN-ACK, ACK"
+            else "SYN, SYN-ACK" + ", ACK" * (stage.fields.get("ack") is not False)
             if stage.status is Status.SEEN
-            else "SYN"
+            else "SYN" + "-ACK" * (stage.fields.get("syn") == 0)
         )
     if stage.status is Status.ABSENT:
         return f"{expected} B" if expected else ""
@@ -302,6 +310,8 @@ def ending_text(session: Session) -> str:
     ending = session.ending
     if ending.by == "network" and ending.how is How.ICMP:
         return "ICMP error from the network"
+    if ending.by == "network":
+        return "no answer comes"
     if ending.by == "capture" or ending.how is How.CAPTURE_END:
         return "still open when the capture ends"
     return f"the {ending.by} {_HOW[ending.how]}"
@@ -311,7 +321,7 @@ def _ending(session: Session) -> Rung:
     ending = session.ending
     is_open = ending.by == "capture" or ending.how is How.CAPTURE_END
     direction = {"device": Direction.UP, "cloud": Direction.DOWN, "network": Direction.DOWN}.get(ending.by)
-    kind = Kind.OPEN if is_open else Kind.NETWORK if ending.by == "network" else Kind.END
+    kind = Kind.OPEN if is_open else Kind.NETWORK if ending.how is How.ICMP else Kind.END
     if kind is Kind.END and ending.how in (How.SILENCE, How.TIMEOUT):
         kind = Kind.SILENCE
     after = ending.after_s

@@ -13,6 +13,8 @@ from dissectors.events import Direction, Fact, Mark, Status, Step
 MAX_MESSAGE: Final = 2**16
 #: Fragments and copies remembered of one message.
 MAX_PIECES: Final = 256
+#: Copies kept of a message that differ from the first: one changed on the way, or all but one.
+MAX_OTHERS: Final = 4
 
 _Parsed = TypeVar("_Parsed")
 
@@ -21,7 +23,7 @@ class Assembly:
     """Collects a message of one ``kind``, ``message_seq`` and ``length``.
 
     ``repeats`` are the marks of copies that came after the range they cover was there. ``disputed`` is set when two
-    copies of the same byte differ: then the first one is kept.
+    copies of the same byte differ: then the first one is kept, and whole copies that differ from it in ``others``.
     """
 
     __slots__ = (
@@ -33,6 +35,7 @@ class Assembly:
         "kind",
         "length",
         "message_seq",
+        "others",
         "repeats",
         "start_ns",
         "time_ns",
@@ -48,6 +51,7 @@ class Assembly:
         self.time_ns: int | None = None
         self.repeats: list[Mark] = []
         self.disputed = False
+        self.others: tuple[bytes, ...] = ()
         self._pieces: list[tuple[int, bytes]] = []
         #: Ranges held, disjoint and sorted.
         self._covered: list[tuple[int, int]] = []
@@ -97,7 +101,10 @@ class Assembly:
     def _dispute(self, start: int, data: bytes) -> None:
         """Whether bytes already held differ from this copy of them."""
         if self.body is not None:
-            self.disputed = self.disputed or self.body[start : start + len(data)] != data
+            differs = self.body[start : start + len(data)] != data
+            self.disputed = self.disputed or differs
+            if differs and len(data) == self.length and data not in self.others and len(self.others) < MAX_OTHERS:
+                self.others = (*self.others, data)
             return
         for low, held in self._pieces:
             first, last = max(low, start), min(low + len(held), start + len(data))
@@ -134,6 +141,16 @@ class Assembly:
             return from_wire(self.body)
         except WireError:
             return None
+
+    def variants(self, from_wire: Callable[[bytes], _Parsed]) -> tuple[_Parsed, ...]:
+        """The copies that differ from the first, as far as they can be read."""
+        found = []
+        for body in self.others:
+            try:
+                found.append(from_wire(body))
+            except WireError:
+                continue
+        return tuple(found)
 
     def step(self, stage: str, direction: Direction, parsed: object, fields: dict[str, Fact]) -> Step:
         """The row for this message; ``parsed`` is None when it could not be read."""

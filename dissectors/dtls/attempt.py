@@ -59,7 +59,7 @@ class ServerFlight:
 
     ``signed`` is what CertificateVerify signs: all handshake messages in unfragmented form from the last ClientHello to
     ClientKeyExchange, or None when one of them is not in the capture. ``finished`` is what the device's Finished hashes.
-    ``disputed``: two copies of one of these messages differ.
+    ``disputed``: two copies of one of these messages differ; ``other_exchanges`` are those of the ServerKeyExchange.
     """
 
     hello: ServerHello | None
@@ -70,6 +70,7 @@ class ServerFlight:
     #: Frames of the ServerKeyExchange and of the Certificate alone.
     key_exchange_frames: tuple[int, ...] = ()
     certificate_frames: tuple[int, ...] = ()
+    other_exchanges: tuple[ServerKeyExchange, ...] = ()
     signed: bytes | None = field(default=None, repr=False)
     finished: bytes | None = field(default=None, repr=False)
     disputed: bool = False
@@ -106,6 +107,8 @@ class DtlsAttempt:
     generation: Generation | None = None
     flights: tuple[ServerFlight, ...] = ()
     device_certificate: Certificate | None = None
+    #: Copies of the device's certificate that differ from the first.
+    other_certificates: tuple[Certificate, ...] = ()
     certificate_verify: CertificateVerify | None = None
     #: The cloud's connection id: from its ServerHello, else from the device's records.
     connection_id: bytes | None = None

@@ -15,6 +15,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from dissectors.detect import looks_random
 from dissectors.events import Direction, How, Mark, Transcript
 from dissectors.lightssl.records import records_at
 from dissectors.lightssl.stages import HELLO, STAGE, STAGES, Lane, Stage
@@ -30,6 +31,7 @@ class _Start(Enum):
     UNDECIDED = auto()
     HANDSHAKE = auto()
     AFTER_NONCE = auto()
+    AFTER_IDENTITY = auto()
     MID_SESSION = auto()
 
 
@@ -158,7 +160,10 @@ class LightSsl:
         lane.head_open = False
         rest = event.gap
         for leg in lane.legs:
-            rest -= leg.skip(rest, event.turn)
+            skipped = leg.skip(rest, event.turn)
+            rest -= skipped
+            if skipped and self._too_early(leg.stage):
+                leg.early += skipped
         if rest:
             lane.records.gap(rest)
 
@@ -196,11 +201,23 @@ class LightSsl:
         if any(probe.begins_with_records for probe in probes):
             self._begin(_Start.MID_SESSION)
         elif all(probe.begins_with_records is False for probe in probes):
-            # The device's 256 bytes before any other: the nonce was sent before the capture began.
-            late = self._first_run_over and self._heard.first_run == (Direction.UP, STAGE["identity"].size)
-            self._begin(_Start.AFTER_NONCE if late else _Start.HANDSHAKE)
+            self._begin(*self._late())
 
-    def _begin(self, start: _Start) -> None:
+    def _late(self) -> tuple[_Start, int]:
+        """Where in the handshake a capture without the SYN begins, by the first run's size; the bytes lost before it."""
+        if self._heard.first_run is None:
+            return _Start.HANDSHAKE, 0
+        speaker, size = self._heard.first_run
+        nonce, identity, key = (STAGE[name].size or 0 for name in ("nonce", "identity", "session-key"))
+        if speaker is Direction.UP:
+            # The nonce was sent before the capture began; of the 256 bytes there may be the rest only.
+            known = size == identity or (size < identity and self._first_run_over)
+            return (_Start.AFTER_NONCE, identity - size) if known else (_Start.HANDSHAKE, 0)
+        if size == key and looks_random(bytes(self._probes[speaker].data)):
+            return _Start.AFTER_IDENTITY, 0
+        return _Start.HANDSHAKE, nonce - size if size < nonce and self._first_run_over else 0
+
+    def _begin(self, start: _Start, lost: int = 0) -> None:
         self._start = start
         if start is _Start.MID_SESSION:
             self._lanes = _lanes((), aligned=False)
@@ -208,6 +225,13 @@ class LightSsl:
         elif start is _Start.AFTER_NONCE:
             self._lanes = _lanes(STAGES[1:], aligned=True)
             self._heard.note("nonce-not-captured")
+        elif start is _Start.AFTER_IDENTITY:
+            self._lanes = _lanes(STAGES[2:], aligned=True)
+            self._heard.note("identity-not-captured")
+        if lost:
+            self._heard.note("starts-within")
+            speaker = Direction.UP if start is _Start.AFTER_NONCE else Direction.DOWN
+            self._lanes[speaker].legs[0].skip(lost, 0)
         held, self._held = self._held, []
         for event in held:
             self._apply(event)

@@ -74,7 +74,7 @@ def _cased(letter: str, direction: Direction) -> str:
 
 def _answers(lanes: Mapping[Direction, Lane]) -> dict[Direction, Answer]:
     """The sides that speak another protocol. A dull pattern is none: a bad random generator still makes a nonce."""
-    found = {direction: foreign(bytes(lane.head)) for direction, lane in lanes.items()}
+    found = {direction: foreign(bytes(lane.head), cut=not lane.head_open) for direction, lane in lanes.items()}
     return {direction: answer for direction, answer in found.items() if answer and answer.kind != "pattern"}
 
 
@@ -128,7 +128,7 @@ def _leg_step(stage: Stage, lane: Lane, answer: Answer | None) -> Step:
     facts: dict[str, Fact] = {}
     status = Status.SEEN if leg.complete and not leg.missing else Status.PARTIAL
     if answer is None and leg is not lane.legs[0]:
-        answer = foreign(bytes(leg.data))
+        answer = foreign(bytes(leg.data), cut=bool(leg.missing))
     if answer is not None and answer.kind == "pattern":
         facts["looks_random"] = False
     elif answer is not None:

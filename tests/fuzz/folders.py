@@ -65,13 +65,14 @@ def stale(name: str, data: bytes, seed: str, udp: bool) -> bytes:
     return slot(found, len(data)) if len(data) > len(found) else found
 
 
-def foreign(name: str, others: list[tuple[str, Folder]], start: int) -> tuple[str, bytes] | None:
-    """A file of the same role in another case's folder: its case and bytes; the search begins at ``start``."""
+def foreign(name: str, own: bytes, others: list[tuple[str, Folder]], start: int) -> tuple[str, bytes] | None:
+    """A file of the same role and with other bytes in another case's folder: its case, and the bytes; the search begins at
+    ``start``."""
     role = role_of(name)
     for number in range(len(others)):
         case, folder = others[(start + number) % len(others)]
         for other, data in sorted(folder.items()):
-            if role_of(other) == role and other.endswith(name[-4:]):
+            if role_of(other) == role and other.endswith(name[-4:]) and data != own:
                 return case, data
     return None
 

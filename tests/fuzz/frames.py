@@ -158,6 +158,15 @@ def transport(packet: Packet, source: bytes, target: bytes) -> bytes:
     return parts[0] + struct.pack(">H", found) + parts[1] + parts[2]
 
 
+def sums_up(frame: Frame, link: int) -> bool:
+    """Whether the checksum of a whole TCP segment or UDP datagram is right."""
+    packet = view(frame, link)
+    if packet is None:
+        return False
+    made = transport(packet, packet.source[0], packet.target[0])
+    return frame.data[packet.head :].find(made) >= 0
+
+
 def ipv4(packet: Packet) -> bytes:
     """The IPv4 packet."""
     body = transport(packet, packet.source[0], packet.target[0])

@@ -15,7 +15,8 @@ from captures.synth.lightssl import Device, Server
 from captures.synth.scene import Scene
 from captures.synth.talk import DEVICE, Host, Trace
 from tests.fuzz.folders import Folder, private_key, role_of
-from tests.fuzz.frames import ETHERNET, SECOND, Frame, Pcap, Talk
+from tests.fuzz.frames import ETHERNET, SECOND, UDP, Frame, Pcap, Talk
+from tests.fuzz.wires import handshake_type
 
 #: From when to when (ns) the healthy session lasts, and the capture with it.
 Beside = tuple[Pcap, tuple[int, int]]
@@ -23,8 +24,8 @@ Beside = tuple[Pcap, tuple[int, int]]
 
 def healthy_beside(pcap: Pcap, talk: Talk, folder: Folder, before: bool) -> Beside | None:
     """The capture with a healthy session of that device at that cloud; None where the keys for one are not there."""
-    if pcap.link != ETHERNET:
-        return None
+    if pcap.link != ETHERNET or (talk.protocol == UDP and handshake_type(talk.packets[0][1].payload) != 1):
+        return None  # a session that goes on from before the capture leaves no room for another
     found = {}
     for name, data in sorted(folder.items()):
         if (role := role_of(name)) in ("device", "cloud") and role not in found:

@@ -142,6 +142,8 @@ class Case:
     truth: Truth
     #: Both rows of case.toml: with keys, without.
     rows: tuple[frozenset[str], frozenset[str]]
+    #: The device has lost its cloud's address.
+    astray: bool = False
 
     @property
     def ids(self) -> list[str]:
@@ -218,11 +220,12 @@ def cases() -> dict[str, Case]:
         }
         real = rows[0] & KEY_CODES
         repairs = {target for code in real for target in JUSTIFIED[code]}
-        if truth.get("finding") == "server-address-lost":
+        astray = truth.get("finding") == "server-address-lost"
+        if astray:
             repairs.add("server-slot")
         told = Truth(rows[0] | rows[1] | {"capture-incomplete"}, real, frozenset(repairs))
         pcap = parsed((folder / "capture.pcap").read_bytes())
-        found[folder.name] = Case(folder.name, transport, pcap, files, told, (rows[0], rows[1]))
+        found[folder.name] = Case(folder.name, transport, pcap, files, told, (rows[0], rows[1]), astray)
     return found
 
 
@@ -253,7 +256,9 @@ def folders(case: Case) -> Iterator[tuple[str, Folder, tuple[str, ...]]]:
                 name: stale(name, case.folder[name], f"stale/{case.name}", case.transport == "udp") for name in names
             }
             yield f"stale:{label}", {**case.folder, **fresh}, names
-        strange = {name: got[1] for name in names if (got := foreign(name, others, start)) is not None}
+        strange = {
+            name: got[1] for name in names if (got := foreign(name, case.folder[name], others, start)) is not None
+        }
         if len(strange) == len(names):
             yield f"foreign:{label}", {**case.folder, **strange}, names
 
@@ -274,11 +279,13 @@ def captures(case: Case) -> Iterator[tuple[str, Pcap, Truth, Parts]]:
         for name, before in (("healthy-before", True), ("healthy-after", False)):
             beside = healthy_beside(case.pcap, talk, case.folder, before)
             if beside is not None:
-                yield name, beside[0], truth, ((beside[1], HEALTHY),)
+                # A device that lost its cloud's address is told so there as well.
+                well = replace(HEALTHY, repairs=truth.repairs if case.astray else frozenset())
+                yield name, beside[0], truth, ((beside[1], well),)
     for name, up in (("device-only", True), ("cloud-only", False)):
         made = wires.one_way(case.pcap, case.transport, up)
         if made.frames:
-            yield name, made, cut, ()
+            yield name, made, cut.also(*_asked_again(made, case)), ()
 
 
 def _lost(case: Case, talk: Talk) -> Iterator[tuple[str, Pcap, Truth, Parts]]:
@@ -301,17 +308,17 @@ def _lost(case: Case, talk: Talk) -> Iterator[tuple[str, Pcap, Truth, Parts]]:
 
 
 def _asked_again(pcap: Pcap, case: Case) -> tuple[str, ...]:
-    """What may be said of a capture that ends while the first packet is repeated and nothing has come back."""
+    """What may be said of a capture in which devices only ask, more than once, and nothing tells of an answer."""
+    asked = 0
     for talk in wires.handshakes(pcap, case.transport):
-        said = [talk.up(one) for _, one in talk.packets]
-        if all(said) and len(said) > 1:
-            return ("connect-unanswered",)
-    return ()
+        if all(talk.up(one) and wires.first_packet(one) for _, one in talk.packets):
+            asked += len(talk.packets)
+    return ("connect-unanswered",) if asked > 1 else ()
 
 
 def _with_wire_proof(lost: Truth, case: Case) -> Truth:
     """What the bytes prove by themselves stays true, whatever else went wrong."""
-    proof = case.rows[1] & KEY_CODES
+    proof = case.rows[1] & (KEY_CODES | {"profile-mismatch"})
     repairs = case.truth.repairs if proof else frozenset()
     return Truth(lost.allowed | proof, lost.real and lost.real | proof, repairs)
 
@@ -396,14 +403,20 @@ def single(case: Case, rng: Random) -> tuple[Folder, tuple[str, ...]] | None:
 def another(case: Case, rng: Random) -> tuple[Folder, tuple[str, ...]]:
     """Another case's folder, of either transport."""
     other = rng.choice([one for one in cases().values() if one.folder and one is not case])
-    return other.folder, tuple(other.folder)
+    return other.folder, _strange(other.folder, case)
 
 
 def another_too(case: Case, rng: Random) -> tuple[Folder, tuple[str, ...]]:
     """Its own folder and another case's beside it."""
     other = rng.choice([one for one in cases().values() if one.folder and one is not case])
     theirs = {f"other/{name}": data for name, data in other.folder.items()}
-    return {**{f"own/{name}": data for name, data in case.folder.items()}, **theirs}, tuple(theirs)
+    return {**{f"own/{name}": data for name, data in case.folder.items()}, **theirs}, _strange(theirs, case)
+
+
+def _strange(files: Folder, case: Case) -> tuple[str, ...]:
+    """Those of the files that are not the case's own under another name (the laboratory's DTLS cases share keys)."""
+    own = set(case.folder.values())
+    return tuple(name for name, data in files.items() if data not in own)
 
 
 def wrong_file(case: Case, rng: Random) -> tuple[Folder, tuple[str, ...]] | None:
@@ -461,6 +474,7 @@ def perturbed(number: int, seed: int = SEED) -> Cell | None:
             countable = countable and counted
             if lossy:
                 truth = replace(truth.also(*(("healthy",) if truth.allowed & LATER else ())), real=frozenset())
+                truth = truth.also(*_asked_again(pcap, case))
     if what in ("folder", "both"):
         label, alter = rng.choice(FOLDERS)
         got = alter(case, rng)
@@ -485,12 +499,12 @@ def _joined(case: Case, rng: Random, number: int) -> Cell:
     data = written(case.pcap) + written(other.pcap)
     files: Folder = case.folder
     lies: tuple[str, ...] = ()
-    theirs: tuple[str, ...] = tuple(case.folder) if other is not case else ()
+    theirs = _strange(case.folder, other)
     truth = other.truth if other is case else replace(other.truth, real=frozenset())
     if other is not case and rng.random() < 0.5:
         mine = {f"a/{name}": content for name, content in case.folder.items()}
         others = {f"b/{name}": content for name, content in other.folder.items()}
-        files, lies, theirs, truth = {**mine, **others}, tuple(others), tuple(mine), other.truth
+        files, lies, theirs, truth = {**mine, **others}, _strange(others, case), _strange(mine, other), other.truth
     spans = [(one.pcap.frames[0].time, one.pcap.frames[-1].time) for one in (case, other)]
     parts = ((spans[0], case.truth, lies), (spans[1], truth, theirs))
     return Cell(f"#{number} {case.name}/joined with {other.name}", data, files, case.truth, lies, parts)
@@ -593,14 +607,17 @@ def verdict_kind(verdict: Verdict, truth: Truth, lies: tuple[str, ...]) -> str:
 def names_a_lie(verdict: Verdict, lies: tuple[str, ...]) -> bool:
     """Whether the verdict's premises name one of these files."""
     premises: tuple[str, ...] = getattr(verdict, "premises", ())
-    return any(name.rsplit("/", 1)[-1] in premise for premise in premises for name in lies)
+    return any(name in premise for premise in premises for name in lies)
 
 
 def overwritten(verdict: Verdict) -> list[tuple[str, str]]:
     """What the commands of a verdict write over, each target once, with the command."""
     found: dict[str, str] = {}
+    open_still = verdict.certainty.value == "undetermined"
     for remedy in verdict.remedy:
         for command in remedy.commands:
+            if open_still and command == "particle keys server":
+                continue  # Particle's own key, for Particle's devices: the same for all of them, so it harms none
             target = next((name for form, name in TARGETS if form.search(command)), None)
             if target is not None:
                 found.setdefault(target, re.sub(r"[0-9a-f]{24}", "ID", command).split("--host")[0].strip())
@@ -615,8 +632,8 @@ def _written_lie(verdict: Verdict, lies: tuple[str, ...]) -> str | None:
             continue
         for command in remedy.commands:
             read = re.sub(r" -out \S+|\S*SERVER/\S+| -U \S+", "", command)
-            words |= {word.strip("'\"").rsplit("/", 1)[-1] for word in read.split()}
-    return next((name for name in lies if name.rsplit("/", 1)[-1] in words), None)
+            words |= {"/" + word.strip("'\"") for word in read.split()}
+    return next((name for name in lies if any(word.endswith("/" + name) for word in words)), None)
 
 
 def _expected(truth: Truth) -> str:
@@ -637,6 +654,10 @@ def _what(name: str) -> str:
 
 def _roles(names: str) -> str:
     return "+".join(role_of(name) or "other" for name in names.split("+"))
+
+
+#: A case of the matrix is done in so many parts, the first of all cases first.
+PARTS: Final = 5
 
 
 def _run_matrix(job: tuple[str, str, int, int]) -> Counts:
@@ -699,6 +720,7 @@ def main() -> int:
     parser.add_argument("--every", type=int, default=1, help="matrix: each n-th cell only")
     parser.add_argument("--match", default="", help="only cells whose name holds this")
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
+    parser.add_argument("--seconds", type=float, default=1e9, help="stop after so long, with what is done by then")
     parser.add_argument("--json", type=Path, help="write the rows here as well")
     parser.add_argument("--output", type=Path, default=Path("cell"), help="write: into this folder")
     options = parser.parse_args()
@@ -715,15 +737,25 @@ def main() -> int:
         wanted = [
             case.name for case in plain_cases() if options.match.split("/")[0] in case.name or "/" in options.match
         ]
-        jobs = [(name, options.match, options.every, number) for number, name in enumerate(wanted)]
+        jobs = [
+            (name, options.match, options.every * PARTS, number + part * options.every)
+            for part in range(PARTS)
+            for number, name in enumerate(wanted)
+        ]
         run: Callable[..., Counts] = _run_matrix
     else:
-        parts = options.jobs * 8
+        parts = max(1, options.count // 100)
         jobs = [(options.seed, part, options.count, parts, options.match) for part in range(parts)]
         run = _run_perturbed
+    done = 0
     with Pool(options.jobs) as pool:
         for part in pool.imap_unordered(run, jobs):
             counts.join(part)
+            done += 1
+            if time.monotonic() - start > options.seconds:
+                break
+    if done < len(jobs):
+        print(f"stopped after {options.seconds:.0f} s: {done} of {len(jobs)} parts\n")
     print("\n".join(table(counts)))
     print(f"\n{time.monotonic() - start:.0f} s")
     if options.json:

@@ -31,6 +31,7 @@ from tests.fuzz.frames import (
     link_to,
     quoting,
     remade,
+    sums_up,
     talks,
     view,
 )
@@ -198,7 +199,7 @@ def _first_hello(talk: Talk, answered: int) -> Packet:
     for position in range(answered, -1, -1):
         packet = talk.packets[position][1]
         if talk.up(packet):
-            if _handshake_type(packet.payload) != 1:
+            if handshake_type(packet.payload) != 1:
                 break
             at = position
     return talk.packets[at][1]
@@ -206,7 +207,7 @@ def _first_hello(talk: Talk, answered: int) -> Packet:
 
 def _flight_marks(talk: Talk) -> dict[str, tuple[int, int]]:
     """Positions (first, last) of the ClientHello that is answered, the cloud's flight and the device's."""
-    kinds = [(talk.up(one), _handshake_type(one.payload)) for _, one in talk.packets]
+    kinds = [(talk.up(one), handshake_type(one.payload)) for _, one in talk.packets]
     found: dict[str, tuple[int, int]] = {}
     server = next((i for i, (up, kind) in enumerate(kinds) if not up and kind == 2), None)
     if server is None:
@@ -227,7 +228,18 @@ def _flight_marks(talk: Talk) -> dict[str, tuple[int, int]]:
     return found
 
 
-def _handshake_type(payload: bytes) -> int | None:
+def first_packet(packet: Packet) -> bool:
+    """A SYN, or a ClientHello without a cookie: nothing in it tells that anything came back."""
+    if packet.protocol == TCP:
+        return packet.flags & (SYN | ACK) == SYN
+    hello = packet.payload[25:]
+    if handshake_type(packet.payload) != 1 or len(hello) < 36:
+        return False
+    return not any(hello[35 + hello[34] : 36 + hello[34]])
+
+
+def handshake_type(payload: bytes) -> int | None:
+    """The type of the plain DTLS handshake message that a datagram begins with."""
     return payload[13] if len(payload) > 13 and payload[0] == 22 and payload[3:5] == b"\0\0" else None
 
 
@@ -270,13 +282,13 @@ def any_interface(pcap: Pcap, rng: Random) -> Pcap | None:
         head = 14 if pcap.link == ETHERNET else 0
         inner = frame.data[head:]
         if packet is None:
-            if head == 0 or frame.data[12:14] == b"\x08\x00":
+            if head == 0 or frame.data[12:14] in (b"\x08\x00", b"\x86\xdd"):
                 frames.append(link_to(frame, inner, 0, 2))
             continue
         for number in range(copies):
             data = inner
             if wan is not None and number == (copies - 1 if packet.source in ends else 0):
-                data = ipv4(_translated(packet, ends, wan, ports, rng))
+                data = ipv4(_translated(packet, ends, wan, ports, rng))[: len(inner)]
             kind = 4 if number == copies - 1 else 0
             frames.append(link_to(replace(frame, time=frame.time + number * 4000), data, kind, 2 + number))
     return pcap.having(frames, SLL2)
@@ -364,13 +376,21 @@ def damaged_copies(pcap: Pcap, rng: Random) -> Pcap | None:
     found = False
     for frame in pcap.frames:
         packet = view(frame, pcap.link)
-        if packet is None or len(packet.payload) < 8 or len(packet.payload) < packet.size or rng.random() > 0.4:
+        if (
+            packet is None
+            or len(packet.payload) < 8
+            or len(packet.payload) < packet.size
+            or not sums_up(frame, pcap.link)
+            or rng.random() > 0.4
+        ):
             frames.append(frame)
             continue
         found = True
         data = bytearray(frame.data)
         start = len(data) - len(packet.payload)
         for _ in range(rng.choice((1, 1, 2, 5))):
+            data[rng.randrange(start, len(data))] ^= 1 << rng.randrange(8)
+        while sums_up(Frame(0, bytes(data), frame.length), pcap.link):
             data[rng.randrange(start, len(data))] ^= 1 << rng.randrange(8)
         bad = Frame(frame.time, bytes(data), frame.length)
         frames += [bad, frame] if rng.random() < 0.5 else [frame, bad]

@@ -114,6 +114,26 @@ def stale_copy(view: View, draft: Draft) -> Finding | None:
     return Finding("stale-key-file", Certainty.PROVEN, text, view.frames("device-certificate", "hello-ack"))
 
 
+def stored_differs(view: View, draft: Draft) -> Finding | None:
+    """The server key that the device has stored, as filed, did not sign the answer, and nothing shows that the device refused."""
+    stored = view.stored_server_key
+    if stored is None or view.stored_signs is not False or view.signer_spki is None or view.device_proceeds:
+        return None
+    if draft.code in (Code.SERVER_KEY_MISMATCH, Code.SERVER_KEY_ERASED):
+        return None
+    text = f"{stored.file}, by its name what the device has stored, is not the key that signs the cloud's answer: a device that holds it will refuse"
+    return Finding("key-file-differs", Certainty.INFERRED, text, view.frames("server-key-exchange"))
+
+
+def copy_differs(view: View, draft: Draft) -> Finding | None:
+    """The cloud's copy, as filed, is not the key the device shows, and nothing shows that the cloud refused."""
+    copy = view.copy_differs
+    if copy is None or established(view.case) or draft.code is Code.DEVICE_KEY_MISMATCH:
+        return None
+    text = f"{copy.file}, by its name what the cloud has on file, is not the key that the device shows: a cloud that has it will refuse"
+    return Finding("key-file-differs", Certainty.INFERRED, text, view.frames("device-certificate"))
+
+
 def foreign_key(view: View, draft: Draft) -> Finding | None:
     """The folder has device keys, and the one shown is none of them."""
     found = view.decryption
@@ -203,6 +223,8 @@ RULES: tuple[Callable[[View, Draft], Finding | None], ...] = (
     other_cloud,
     stale_server_file,
     stale_copy,
+    stored_differs,
+    copy_differs,
     foreign_key,
     two_names,
     keys_of_the_session,

@@ -11,7 +11,7 @@ from analyzer.diagnosis.dtls.view import View
 from analyzer.diagnosis.icmp import icmp_text
 from analyzer.diagnosis.patience import CONNECT_WATCH
 from analyzer.firmware.timers import timer
-from analyzer.model import Certainty, Code, Evidence
+from analyzer.model import Certainty, Code, Evidence, Finding
 from dissectors.alerts import AlertCode
 from dissectors.dtls.messages import Certificate
 from dissectors.dtls.profile import Profile, server_objections
@@ -29,6 +29,8 @@ _NOT_AGREED = frozenset(
 )
 #: Other sessions looked at for comparison; a fleet's capture holds thousands.
 _NEIGHBOURS = 200
+#: Headers of a record and of the handshake message in it.
+_RECORD = 25
 MINUTE = "a capture that goes on for a minute after the device starts to connect"
 
 
@@ -60,6 +62,22 @@ def _alike(case: Case, other: Case) -> bool:
         return tuple(step.stage for step in item.transcript.steps if step.status is not Status.ABSENT)
 
     return other.handshake == "dtls" and other.cloud == case.cloud and reached(other) == reached(case)
+
+
+def lost_flight(view: View, what: str, size: int, frames: tuple[int, ...]) -> Finding:
+    """That a flight does not arrive, with the bytes of its longest datagram: what a narrow path would not let through."""
+    text = f"the {what} (up to {size} bytes of IP in one packet) does not arrive while smaller packets do: a path that passes only small ones (MTU), or loss"
+    return Finding("flight-undelivered", Certainty.INFERRED, text, frames[:12])
+
+
+def longest(view: View, direction: Direction, *stages: str) -> int:
+    """Bytes of IP that the messages of these stages take at most when they share a datagram (IPv4 and UDP headers: 28)."""
+    steps = [view.step(stage) for stage in stages]
+    sizes: dict[tuple[int, ...], int] = {}
+    for step in steps:
+        if step.status is not Status.ABSENT and step.direction is direction:
+            sizes[step.frames] = sizes.get(step.frames, 28) + len(step.data) + _RECORD
+    return max(sizes.values(), default=0)
 
 
 def one_direction(view: View) -> Draft | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analyzer.diagnosis.draft import Draft
+from analyzer.diagnosis.draft import Claim, Draft
 from analyzer.diagnosis.dtls.opening import cut_short
 from analyzer.diagnosis.dtls.session import hello_watch, sequence_of
 from analyzer.diagnosis.dtls.view import View
@@ -145,9 +145,10 @@ def healthy(view: View) -> Draft:
         )
     return Draft(
         Code.HEALTHY,
-        Certainty.PROVEN if opened == set(Direction) and len(good) >= 2 else Certainty.INFERRED,
+        Certainty.INFERRED,
         "resumed",
         (*first.frames, *session.frames),
         "The device resumes its session without a handshake, and the cloud answers.",
         tuple(evidence),
+        claim=Claim() if opened == set(Direction) and len(good) >= 2 else None,
     )

@@ -14,6 +14,7 @@ from analyzer.diagnosis.dtls import device, opening, resumed, server, session
 from analyzer.diagnosis.dtls.findings import findings
 from analyzer.diagnosis.dtls.view import View
 from analyzer.diagnosis.rule import Afterwards, Group, Page, Row
+from analyzer.diagnosis.trial import tried
 from analyzer.model import Code
 
 #: In the place of a stage: the cloud answered on the session.
@@ -31,7 +32,16 @@ UNKNOWN: Row[View] = Row(
     device.unknown_device, "does the cloud have copies, and none of this id?", (Code.DEVICE_UNKNOWN,)
 )
 
+
+def weighed(view: View, draft: Draft) -> Draft:
+    """The certainty that the claim of a rule can bear (`trial`)."""
+    return tried(draft, view.standing)
+
+
 AFTERWARDS: tuple[Afterwards[View], ...] = (
+    Afterwards(
+        weighed, "proven only what was refused, having been received, by the side that would, with nothing against it"
+    ),
     Afterwards(sound.datagrams, "a UDP checksum fails in the frames it rests on: at most inferred"),
 )
 # fmt: off
@@ -91,6 +101,7 @@ HANDSHAKE: Page[View] = Page(
         Group(
             "device-certificate",
             (
+                Row(device.altered,     "was the device's Certificate changed on the way?", (Code.HANDSHAKE_REJECTED, Code.HANDSHAKE_STALLED)),
                 Row(device.damaged_key, "does CertificateVerify fail under the key the device shows?", (Code.DEVICE_KEY_CORRUPT,)),
                 OTHER_KEY,
                 UNKNOWN,
@@ -99,9 +110,13 @@ HANDSHAKE: Page[View] = Page(
         Group(
             "",
             (
+                Row(device.undelivered,           "does the cloud repeat its answer behind the device's flight?",          (Code.HANDSHAKE_STALLED,)),
                 Row(device.rejected,              "does the cloud send an alert behind its answer?",                       (Code.HANDSHAKE_REJECTED,)),
                 Row(device.stalled,               "does the device go on, and the cloud never finish?",                    (Code.HANDSHAKE_STALLED, Code.CAPTURE_INCOMPLETE)),
+                Row(server.undelivered,           "does the device repeat its ClientHello behind the answer?",             (Code.HANDSHAKE_STALLED,)),
+                Row(server.altered,               "was the answer changed on the way?",                                    (Code.HANDSHAKE_REJECTED, Code.HANDSHAKE_STALLED)),
                 Row(server.wrong_server_key,      "is the answer signed, and not by the stored key?",                      (Code.SERVER_KEY_MISMATCH,)),
+                Row(server.cloud_key_changed,     "did it get in while the cloud signed with another key?",                (Code.SERVER_KEY_MISMATCH,)),
                 Row(server.device_says_so,        "does the device answer with alert 51?",                                 (Code.SERVER_KEY_MISMATCH,)),
                 Row(server.another_server,        "the stored key is this cloud's: is the answer signed by nobody known?", (Code.HANDSHAKE_STALLED,)),
                 Row(server.unknown_signature,     "is the answer signed by nobody known?",                                 (Code.SERVER_KEY_MISMATCH,)),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from analyzer.case import Case
 from analyzer.decrypt.dtls import OpenedRecord
-from analyzer.diagnosis.draft import Draft
+from analyzer.diagnosis.draft import Claim, Draft
 from analyzer.diagnosis.dtls.device import doubts, what_fits
 from analyzer.diagnosis.dtls.opening import MINUTE, cut_short, too_short
 from analyzer.diagnosis.dtls.view import View, established
@@ -38,7 +39,7 @@ def corrupt_record(view: View) -> Draft | None:
     sure = any(changed is False and _bracketed(view, item) for item, changed in found)
     return Draft(
         Code.RECORD_CORRUPT,
-        Certainty.PROVEN if sure else Certainty.INFERRED,
+        Certainty.INFERRED,
         "session",
         frames,
         f"{many} of the {who} {'do' if len(bad) > 1 else 'does'} not verify: changed on the way, and dropped silently by the receiver. The keys are right.",
@@ -63,6 +64,7 @@ def corrupt_record(view: View) -> Draft | None:
             ),
         ),
         would_settle=() if sure else ("a longer capture of this session",),
+        claim=Claim() if sure else None,
     )
 
 
@@ -232,6 +234,7 @@ def displaced(view: View) -> Draft | None:
         elsewhere = other.device != view.case.device and other.cloud == view.case.cloud
         if (
             elsewhere
+            and _both_alive(view, other, ended)
             and established(other)
             and view.case.start_ns < other.start_ns <= ended <= other.start_ns + int(DISPLACED_WITHIN * 1e9)
         ):
@@ -253,6 +256,19 @@ def displaced(view: View) -> Draft | None:
                 ),
             )
     return None
+
+
+def _both_alive(view: View, other: Case, ended: int) -> bool:
+    """Whether two devices speak: this one after the other began, or again from its own address once it was put out.
+
+    A device that comes back after an outage, from another port or address, begins anew and is silent on what it had.
+    """
+    records = view.attempt.transcript.records
+    if any(record.direction is UP and record.time_ns > other.start_ns for record in records):
+        return True
+    here = view.case.device.address
+    again = (case for case in view.context.by_device[view.device_id or ""] if case.start_ns > ended)
+    return other.device.address != here and any(case.device.address == here for case in again)
 
 
 def closed(view: View) -> Draft | None:
@@ -344,9 +360,10 @@ def healthy(view: View) -> Draft | None:
     text = "the handshake completes and the session works" if many > 2 else "the handshake completes"
     return Draft(
         Code.HEALTHY,
-        Certainty.PROVEN if sure else Certainty.INFERRED,
+        Certainty.INFERRED,
         "session",
         view.frames(*_KEY_STAGES, "device-hello", "hello-ack"),
         f"The device is through: {text}.",
         tuple(evidence),
+        claim=Claim() if sure else None,
     )

@@ -7,10 +7,13 @@ from typing import Final
 
 from analyzer.case import Case
 from analyzer.decrypt.dtls import DtlsDecryption, OpenedRecord
-from analyzer.decrypt.signers import signed_exchange
+from analyzer.decrypt.signers import signed_by, signed_exchange
 from analyzer.diagnosis.context import Context, name
+from analyzer.diagnosis.dtls import delivery as delivered
+from analyzer.diagnosis.dtls.delivery import Delivery
+from analyzer.diagnosis.trial import Standing
 from analyzer.flows import Flow
-from analyzer.keys import Key
+from analyzer.keys import Key, ServerFolder, fingerprint
 from analyzer.keys.published import PARTICLE_EC_SPKI
 from analyzer.model import Evidence, Role
 from dissectors.dtls.attempt import DtlsAttempt
@@ -21,6 +24,8 @@ from dissectors.events import Direction, Record, Status, Step
 OWN_WORD: Final = ("hello", "certificate", "moved-record", "session-dump", "connection-id")
 #: Other sessions of a device looked at for comparison; a retry loop has thousands.
 _NEIGHBOURS: Final = 200
+
+_CLOUD: Final = (Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC)
 
 _UP, _DOWN = Direction.UP, Direction.DOWN
 
@@ -77,6 +82,23 @@ class View:
             return None
         number = self.attempt.stale[-1].attempt
         return next((other for other in self.flow.siblings if other.number == number), None)
+
+    # -- what reached whom --------------------------------------------------------------------------------------------
+
+    @cached_property
+    def delivery(self) -> Delivery:
+        """Flights that did not arrive, by their sender's repeating them."""
+        return delivered.delivery(self)
+
+    @cached_property
+    def pattern(self) -> bool:
+        """Whether the device refused the cloud's answer in another attempt of this flow."""
+        return delivered.pattern(self)
+
+    @cached_property
+    def standing(self) -> Standing:
+        """Who refused, and what speaks against any key being wrong."""
+        return delivered.standing(self)
 
     # -- silence and time ------------------------------------------------------------------------------------------
 
@@ -224,9 +246,31 @@ class View:
 
     @cached_property
     def cloud_copies(self) -> list[Key]:
-        """What the cloud has on file for this device."""
-        copies = self.context.own_keys(self.case, Role.CLOUD_COPY, "ec") if self.device_id is not None else ()
-        return [key for key in copies if key.spki is not None]
+        """What this cloud has on file for this device. A copy beside another cloud's key is that cloud's."""
+        if self.device_id is None:
+            return []
+        copies = self.context.own_keys(self.case, Role.CLOUD_COPY, "ec")
+        cloud = fingerprint(self.signer_spki) if self.signer_spki is not None else None
+        return [key for key in copies if key.spki is not None and self.ring.records.holds(key, cloud)]
+
+    @cached_property
+    def server_folder(self) -> ServerFolder | None:
+        """The data folder of the server whose key signs the cloud's answer, when the key folder is or holds one."""
+        spki = self.signer_spki
+        return None if spki is None else self.ring.records.server_folder(fingerprint(spki), "ec")
+
+    @cached_property
+    def copy_differs(self) -> Key | None:
+        """The cloud's copy, when it is another key than the device shows; None when one of them is it."""
+        shown = self.decryption.shown_key
+        if shown is None or self.device_id is None or any(key.spki == shown for key in self.cloud_copies):
+            return None
+        return next(iter(self.cloud_copies), None)
+
+    @cached_property
+    def cloud_keys(self) -> list[Key]:
+        """The keys that the folder says are its cloud's."""
+        return [key for role in _CLOUD for key in self.ring.by_role(role, "ec") if key.spki is not None]
 
     @cached_property
     def stored_server_key(self) -> Key | None:
@@ -256,10 +300,43 @@ class View:
         return self.decryption.signer is not None and self.decryption.signer.spki == PARTICLE_EC_SPKI
 
     @cached_property
-    def cleared(self) -> list[Case]:
-        """Other sessions of this device with this cloud that were established: they clear the keys."""
+    def got_in(self) -> list[Case]:
+        """Other sessions of this device with this cloud that were established, before or after."""
         others = self.context.same_device(self.case)[:_NEIGHBOURS]
         return [other for other in others if other.cloud == self.case.cloud and established(other)]
+
+    @cached_property
+    def got_in_with_key(self) -> Case | None:
+        """One of them in which it shows the key that it shows here, or none: the cloud takes that key."""
+        shown = self.decryption.shown_key
+        return next((c for c in self.got_in if shown is None or c.decryption.shown_key in (None, shown)), None)
+
+    @cached_property
+    def got_in_with_signer(self) -> Case | None:
+        """One of them in which the cloud does not sign with another key than here: the device takes that key."""
+        signer = self.signer_spki
+        if signer is None:
+            return next(iter(self.got_in), None)
+        return next((c for c in self.got_in if signed_by(c.conversation.attempt, signer) is not False), None)
+
+    @cached_property
+    def signer_spki(self) -> bytes | None:
+        """The public key that signed the cloud's answer, from a file or recovered from two attempts."""
+        signer = self.decryption.signer
+        return signer.spki if signer is not None else self.decryption.recovered_server
+
+    @cached_property
+    def other_ticket(self) -> tuple[Evidence, ...]:
+        """What speaks against the folder being this device's: it says that its device goes to another address."""
+        stored = self.stored_server_key
+        address = stored.server_address if stored is not None else None
+        if stored is None or address is None or address.host is None or "$id" in address.host:
+            return ()
+        went = self.case.cloud.address if address.kind == "ip" else self.case.host
+        if went is None or went.lower() == address.host.lower():
+            return ()
+        text = f"{stored.file} says that its device goes to {address}, and this one goes to {self.case.cloud}: the folder may be another ticket's"
+        return (Evidence(text, (self.case.first_frame,)),)
 
     @property
     def silent_on_bad_signature(self) -> bool | None:
@@ -288,6 +365,4 @@ def established(case: Case) -> bool:
 
 def short(spki: bytes) -> str:
     """The first 16 hex digits of a public key's fingerprint."""
-    from analyzer.keys import fingerprint
-
     return fingerprint(spki)[:16]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from analyzer.conversations import Close
+from analyzer.conversations import Chunk, Close
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.icmp import icmp_text
 from analyzer.diagnosis.lightssl.incomplete import too_short
@@ -101,6 +101,10 @@ def one_direction(view: View) -> Draft | None:
 def late_start(view: View) -> Draft | None:
     """The capture starts after the handshake."""
     transcript = view.case.transcript
+    facts = view.conversation.facts
+    unopened = not facts.syn and _unspoken(view) is not None
+    if (facts.mid_stream or unopened) and "mid-session-start" not in transcript.notes and not transcript.records:
+        return _nothing_before(view)
     begun = not view.conversation.facts.syn and not view.seen("nonce") and transcript.records
     if "mid-session-start" not in transcript.notes and not begun:
         return None
@@ -111,6 +115,34 @@ def late_start(view: View) -> Draft | None:
         None,
         (view.conversation.first_frame, view.conversation.last_frame),
         "The capture starts after the handshake: encrypted records go both ways, but what led to them is not there.",
+        (Evidence(text, (view.conversation.first_frame,)),),
+        would_settle=("a capture that starts before the device connects (reset the device after starting it)",),
+    )
+
+
+def _nothing_before(view: View) -> Draft | None:
+    """No SYN, and of the handshake not enough to say what is missing from what is merely not in the capture."""
+    within = "starts-within" in view.case.transcript.notes
+    begun = view.seen("identity") and not (within and not view.seen("nonce"))
+    if begun or view.seen("session-key") or view.step("nonce").status is Status.MALFORMED:
+        return None
+    bytes_seen = sum(len(piece.data) for piece in view.conversation.pieces if isinstance(piece, Chunk))
+    if bytes_seen or view.data_seen:
+        counted = f"{bytes_seen} bytes of it" if bytes_seen else "packets with data, cut off in front of it,"
+        text = f"neither SYN nor SYN-ACK is in the capture, and {counted} are: how it began is not there"
+        summary = "The capture starts in the middle of this connection: what went before is not there, so nothing can be said of it."
+    elif view.conversation.facts.syn_ack is not None:
+        text = "the SYN is not in the capture, nor any data"
+        summary = "The capture starts while the device connects, and it ends the connection itself: what it waited for is not there."
+    else:
+        text = "neither SYN nor SYN-ACK is in the capture, nor any data"
+        summary = "The capture starts when this connection is over but for its end: what was said on it is not there."
+    return Draft(
+        Code.CAPTURE_INCOMPLETE,
+        Certainty.INFERRED,
+        None,
+        (view.conversation.first_frame, view.conversation.last_frame),
+        summary,
         (Evidence(text, (view.conversation.first_frame,)),),
         would_settle=("a capture that starts before the device connects (reset the device after starting it)",),
     )
@@ -149,6 +181,28 @@ def somebody_else(view: View) -> Draft | None:
     )
 
 
+#: Captured bytes of a first message that tell nothing of who speaks.
+_FEW = 5
+
+
+def sizes_alone(view: View) -> Draft | None:
+    """Of what the other side says first nothing is captured, and its size is not a nonce's."""
+    nonce, key = view.step("nonce"), view.step("session-key")
+    if "cut-packets" not in view.case.transcript.notes or len(nonce.data) >= _FEW or not key.fields.get("early_bytes"):
+        return None
+    text = "the other side says more than 40 bytes before the device answers, and the packets are cut in front of them"
+    return Draft(
+        Code.CAPTURE_INCOMPLETE,
+        Certainty.INFERRED,
+        "nonce",
+        (*nonce.frames, *key.frames),
+        "The packets are cut in front of what was said, and the sizes do not look like a Particle cloud's: what answered cannot be told.",
+        (Evidence(text, (*nonce.frames, *key.frames)),),
+        alternatives=(Code.NOT_THE_CLOUD,),
+        would_settle=("a capture with whole packets (tcpdump -s 0)",),
+    )
+
+
 def answered_too_late(view: View) -> Draft | None:
     """The SYN-ACK came when the device had given up connecting."""
     close, waited, limit = _unspoken(view), _connected_after(view), timer("connect").first
@@ -172,7 +226,7 @@ def abandoned(view: View) -> Draft | None:
     close, waited, accepted = _unspoken(view), _connected_after(view), view.conversation.facts.syn_ack
     if close is None or waited is None or accepted is None:
         return None
-    if (close.mark.time_ns - accepted.time_ns) / 1e9 >= ABANDON_WITHIN:
+    if (close.mark.time_ns - accepted.time_ns) / 1e9 >= ABANDON_WITHIN or view.context.timeless:
         return None
     how = "resets" if close.how is How.RST else "closes"
     return Draft(
@@ -233,9 +287,11 @@ def no_nonce(view: View) -> Draft:
         summary = f"Only {have} of the 40 bytes of the nonce arrive from {view.case.cloud}, then nothing."
     else:
         summary = f"{view.case.cloud} accepts the connection and never says a word: no nonce in {view.watched_s:.0f} s."
+    # Without a clock nobody knows whether the device waited for it.
+    open_ = view.context.timeless and _unspoken(view) is not None
     return Draft(
         Code.NO_NONCE,
-        Certainty.INFERRED,
+        Certainty.UNDETERMINED if open_ else Certainty.INFERRED,
         "nonce",
         (*_accepted(view), *nonce.frames),
         summary,
@@ -244,6 +300,7 @@ def no_nonce(view: View) -> Draft:
             Evidence(f"{have} of 40 bytes of a nonce", nonce.frames),
             view.close_evidence(),
         ),
+        alternatives=(Code.SESSION_DROPPED,) if open_ else (),
         would_settle=("a connection to that address from another network: does it get 40 bytes at once?",),
     )
 

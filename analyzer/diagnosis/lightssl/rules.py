@@ -24,6 +24,7 @@ ALWAYS: Group[View] = Group(
         Row(opening.one_direction, "is only one direction in the capture?",                   (Code.CAPTURE_INCOMPLETE,)),
         Row(opening.late_start,    "does the capture start after the handshake?",             (Code.CAPTURE_INCOMPLETE,)),
         Row(opening.somebody_else, "do the first bytes name another protocol or a web page?", (Code.NOT_THE_CLOUD,)),
+        Row(opening.sizes_alone,   "are only sizes captured, and are they not a cloud's?",      (Code.CAPTURE_INCOMPLETE,)),
     ),
 )
 SESSION: Group[View] = Group(
@@ -35,6 +36,7 @@ SESSION: Group[View] = Group(
         Row(session.cut,            "is it reset, or does TCP stop acknowledging?",      (Code.SESSION_DROPPED,)),
         Row(session.dumb_server,    "does the cloud ignore several records?",            (Code.SERVER_FAULT, Code.SESSION_DROPPED)),
         Row(session.thrown_out,     "does the cloud end it soon, again and again?",     (Code.SERVER_FAULT, Code.SESSION_DROPPED)),
+        Row(session.unseen,         "are both Hellos cut off, so that nothing shows them?", (Code.CAPTURE_INCOMPLETE,)),
         Row(session.healthy,        "otherwise",                                         (Code.HEALTHY,)),
     ),
 )
@@ -62,6 +64,7 @@ SESSION_KEY: Group[View] = Group(
         Row(sessionkey.right_copy,                   "the copy is right: does the device's key not open it?", (Code.SESSION_KEY_UNUSABLE,)),
         Row(sessionkey.changed_session_key,          "it stays shut: does one bit put back open it?",         (Code.SESSION_KEY_UNUSABLE,)),
         Row(sessionkey.not_for_the_device,           "it stays shut: does the device's key not open it?",     (Code.DEVICE_KEY_MISMATCH,)),
+        Row(sessionkey.starts_late,                  "does the capture begin with it?",                       (Code.CAPTURE_INCOMPLETE,)),
         Row(sessionkey.gave_up,                      "otherwise",                                             (Code.SESSION_KEY_UNUSABLE,)),
     ),
 )

@@ -342,6 +342,10 @@ def cut(view: View) -> Draft | None:
     return None
 
 
+#: Without a clock so many records in a row without an answer are a pattern.
+_IGNORED_TIMELESS = 4
+
+
 def dumb_server(view: View) -> Draft | None:
     """The session is up, and the cloud never says anything after its Hello although the device keeps asking."""
     asked = [record for record in view.case.transcript.records if record.direction is Direction.UP]
@@ -350,7 +354,12 @@ def dumb_server(view: View) -> Draft | None:
         return None
     last = answered[-1].time_ns
     ignored = [record for record in asked if record.time_ns > last]
-    if len(ignored) < 2 or (view.last_payload_ns - last) < IGNORED_WATCH * 1e9:
+    timeless = view.context.timeless
+    if timeless:  # the order of the frames is all there is
+        ignored = [record for record in asked if record.frames[:1] > answered[-1].frames[-1:]]
+    if len(ignored) < (_IGNORED_TIMELESS if timeless else 2):
+        return None
+    if not timeless and (view.last_payload_ns - last) < IGNORED_WATCH * 1e9:
         return None
     frames = tuple(frame for record in ignored for frame in record.frames)[:12]
     session = view.decryption.session
@@ -369,12 +378,12 @@ def dumb_server(view: View) -> Draft | None:
         text = f"; {len(waiting)} of them ask for an acknowledgement" if waiting else ""
         return Draft(
             Code.SERVER_FAULT,
-            Certainty.INFERRED,
+            Certainty.UNDETERMINED if timeless else Certainty.INFERRED,
             "session",
             frames,
             f"Every key fits and the device's records are right{text}, yet the cloud goes dumb after its Hello: it can no longer read them (an old server on a new Node does this).",
             tuple(evidence),
-            alternatives=(Code.SESSION_DROPPED,),
+            alternatives=(Code.SESSION_DROPPED, *((Code.HEALTHY,) if timeless else ())),
             would_settle=("the server's log at that moment",),
         )
     return Draft(
@@ -386,6 +395,27 @@ def dumb_server(view: View) -> Draft | None:
         tuple(evidence),
         alternatives=(Code.SERVER_FAULT,),
         would_settle=("the device's private key: it decrypts the session and shows what is not answered",),
+    )
+
+
+def unseen(view: View) -> Draft | None:
+    """By their sizes both sides got through, but of neither Hello, and of no record, is a byte captured."""
+    hellos = [view.step(stage) for stage in ("device-hello", "cloud-hello")]
+    if any(step.data for step in hellos) or view.case.transcript.records or view.decryption.session is not None:
+        return None
+    frames = view.frames("nonce", "identity", "session-key")
+    return Draft(
+        Code.CAPTURE_INCOMPLETE,
+        Certainty.INFERRED,
+        "session",
+        frames,
+        "The packets are cut in front of what was said: by their sizes the device got through, but nothing of its session is there.",
+        (
+            Evidence("the handshake's messages have their sizes, and data follows in both directions", frames),
+            view.close_evidence(),
+        ),
+        alternatives=(Code.HEALTHY,),
+        would_settle=("a capture with whole packets (tcpdump -s 0)",),
     )
 
 

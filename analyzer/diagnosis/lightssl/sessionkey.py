@@ -134,13 +134,17 @@ def stale_copy(view: View) -> Draft | None:
     return _mismatch(view, evidence, Claim(Direction.UP, view.on_file(copy)))
 
 
+#: Bytes of the 384 that are encrypted for the device (tcp.md 1.4).
+_ENCRYPTED = 128
+
+
 def unusable_device_key(view: View) -> Draft | None:
     """The file that is in the device's slot is no key the firmware can use, and it opens nothing."""
     private = view.device_private
     if view.decryption.session is not None or private is None or private.status == "ok":
         return None
-    if not view.whole("session-key") and not view.tail_is_slot(private):
-        return None  # nothing was there to be opened
+    if not view.captured("session-key", _ENCRYPTED):
+        return None  # nothing to open is in the capture
     if any(view.through):
         return None  # the device gets in with the key it has: the file is not that key
     frames = view.frames("session-key")
@@ -440,6 +444,23 @@ def _flipped(view: View, flip: str, evidence: list[Evidence]) -> Draft:
         f"The session key was changed on the way ({flip}). No key is wrong.",
         tuple(evidence),
         findings=(Finding("corrupted-in-transit", Certainty.PROVEN, f"session key: {flip}", frames),),
+    )
+
+
+def starts_late(view: View) -> Draft | None:
+    """The capture begins with the session key: what led to it is not there, and no key in hand tells more."""
+    if not view.conversation.facts.mid_stream or view.seen("identity") or view.decryption.session is not None:
+        return None
+    frames = view.frames("session-key")
+    return Draft(
+        Code.CAPTURE_INCOMPLETE,
+        Certainty.INFERRED,
+        "session-key",
+        frames,
+        "The capture starts in the middle of the handshake, with the cloud's session key: what led to it is not there.",
+        (Evidence("no connect, nonce or identity before it", frames), view.close_evidence()),
+        alternatives=(Code.SESSION_KEY_UNUSABLE,),
+        would_settle=("a capture that starts before the device connects (reset the device after starting it)",),
     )
 
 

@@ -18,7 +18,7 @@ from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import Delivery, View
 from analyzer.diagnosis.patience import REFUSED_WITHIN
 from analyzer.diagnosis.premise import Ground, Premise
-from analyzer.model import Certainty, Code, Evidence, Finding
+from analyzer.model import Cause, Certainty, Code, Evidence, Finding
 from dissectors.events import Direction
 
 _SIZES = {"identity": 256, "session-key": 384}
@@ -189,7 +189,10 @@ def silent_cloud(view: View) -> Draft | None:
         tuple(evidence),
         alternatives=(Code.SERVER_FAULT, Code.SESSION_DROPPED)
         if view.decryption.identity is not None
-        else (Code.SERVER_FAULT, Code.SESSION_DROPPED, Code.SERVER_KEY_MISMATCH, Code.DEVICE_UNKNOWN),
+        else (
+            *(Code.SERVER_FAULT, Code.SESSION_DROPPED, Code.SERVER_KEY_MISMATCH, Code.DEVICE_UNKNOWN),
+            *_unknown_who(view),
+        ),
         would_settle=(
             *(() if view.decryption.identity is not None else (_OPENS,)),
             "the server's log at that moment",
@@ -208,6 +211,11 @@ def _opened(view: View) -> list[Evidence]:
         return []
     text = f"the identity opens with {name(opening.key)} and echoes the nonce: what the device sent is right"
     return [Evidence(text, view.frames("identity"))]
+
+
+def _unknown_who(view: View) -> tuple[Code, ...]:
+    """Where the capture begins behind the nonce, nothing shows that a cloud answered."""
+    return (Code.NOT_THE_CLOUD,) if view.conversation.facts.mid_stream and not view.seen("nonce") else ()
 
 
 def _delivery(view: View) -> list[Evidence]:
@@ -233,6 +241,8 @@ def rejected(view: View) -> Draft:
     if view.nearer is not None:
         evidence.append(view.nearer)
     weighed = causes.of_refused_identity(view)
+    if not opened:
+        weighed = (*weighed, *map(Cause, _unknown_who(view)))
     device = view.device_id or "ID"
     settle = [
         f"the server's own record of this device (data/deviceKeys/{device}.pub.pem or core_keys/{device}.pub.pem there): none, another key, or the right one"

@@ -75,6 +75,13 @@ class View:
         step = self.step(stage)
         return step.status is Status.SEEN and step.missing == 0
 
+    def captured(self, stage: str, size: int) -> bool:
+        """Whether the first ``size`` bytes of the stage are in the capture."""
+        step = self.step(stage)
+        hole = step.fields.get("missing_at")
+        first = hole[0] if isinstance(hole, tuple) and hole else len(step.data)
+        return isinstance(first, int) and first >= size
+
     def frames(self, *stages: str) -> tuple[int, ...]:
         """Frames of these stages."""
         return tuple(sorted({frame for stage in stages for frame in self.step(stage).frames}))
@@ -223,7 +230,7 @@ class View:
         close, session_key = self.first_close, self.seen("session-key")
         stage = "session-key" if session_key else "identity"
         judge = Direction.UP if session_key else Direction.DOWN
-        if not self.seen("identity") or self.delivery(stage) is Delivery.LOST:
+        if not self.seen(stage) or self.delivery(stage) is Delivery.LOST:
             return None
         if session_key and self.step("device-hello").fields.get("stray_ping"):
             return judge  # a Spark Core that could not take the session key keeps the connection

@@ -41,6 +41,8 @@ class StreamPlan:
     disguises: Mapping[Direction, tuple[int, Disguise]]
     #: Takes the place of the device's first 256 bytes.
     identity: bytes | None = field(default=None, repr=False)
+    #: Takes the place of what a balancer put before them.
+    header: bytes = b""
 
     def payload(self, source: tuple[bytes, int], sequence: int, syn: bool, data: bytes) -> bytes:
         """The payload of a segment, redacted."""
@@ -49,11 +51,15 @@ class StreamPlan:
         base = self.bases.get(direction)
         if base is None:
             # Where this is in the stream is not known: then all of what needs a mask gets it.
-            hidden = direction is Direction.UP and self.identity is not None
+            hidden = direction is Direction.UP and (self.identity is not None or self.header)
             return mask(_FAR, data) if mask is not None else bytes(len(data)) if hidden else _untold(data)
         offset = (sequence + syn - base) % _NUMBERS
         if offset >= _NUMBERS // 2:
             offset -= _NUMBERS
+        if direction is Direction.UP and offset < 0 and self.header:
+            before, data = data[:-offset], data[-offset:]
+            rest = self.payload(source, sequence - offset, syn, data) if data else b""
+            return _placed(self.header, offset + len(self.header), before) + rest
         if mask is not None:
             clear = data[: max(start - offset, 0)]
             return clear + mask(max(offset + len(clear) - start, 0), data[len(clear) :])
@@ -98,7 +104,8 @@ def plan(
                 break
     sent = heads[Direction.UP][:CLOUD_BLOCK]
     other = identity.redacted(sent, pseudonyms) if len(sent) == CLOUD_BLOCK else None
-    return StreamPlan(conversation.first_frame, conversation.last_frame, device, bases, disguises, other)
+    header = conversation.proxy.without_names() if conversation.proxy is not None else b""
+    return StreamPlan(conversation.first_frame, conversation.last_frame, device, bases, disguises, other, header)
 
 
 def _head(chunks: list[Chunk]) -> bytes:

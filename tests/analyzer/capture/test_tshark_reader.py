@@ -49,7 +49,7 @@ def test_a_format_only_wireshark_reads(tshark: str, tmp_path: Path) -> None:
     snoop = tmp_path / "capture.snoop"
     subprocess.run(["editcap", "-F", "snoop", str(source), str(snoop)], check=True, capture_output=True)
     with pytest.raises(InputError):
-        analyze_capture(snoop, load_keys([]))
+        analyze_capture(snoop, load_keys([]), Options(engine="scapy"))
     report = analyze_capture(snoop, load_keys([]), Options(engine="tshark"))
     assert [session.verdict.code for session in report.sessions] == [
         session.verdict.code for session in analyze_capture(source, load_keys([])).sessions

@@ -9,7 +9,7 @@ from cryptography.hazmat.primitives.asymmetric.rsa import generate_private_key
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from captures.synth.case import Lab, cloud_ec, cloud_key
-from captures.synth.dtls import ALERT
+from captures.synth.dtls import ALERT, V216
 from captures.synth.dtls_scene import DtlsScene
 from captures.synth.keys import server_slot, slot
 from captures.synth.names import resolve
@@ -304,6 +304,7 @@ def displaced() -> Made:
     second = DtlsScene(first.lab, ident=first.ident, device=first.key, trace=first.trace)
     second.udp = UdpTalk(first.trace, Host.of("192.168.1.202", "02:00:00:00:00:02"), first.lab.cloud, 5684, 5684)
     second.handshake().greet()
+    first.data(DEVICE, first.coap.ping(DEVICE))
     first.udp.say(CLOUD, first.secrets.seal(CLOUD, ALERT, b"\1\0"))
     return first.trace, first.ticket() | {"a.keylog": first.secrets.keylog, "b.keylog": second.secrets.keylog}
 
@@ -359,9 +360,94 @@ def untold() -> Made:
 @meets("dtls.device.unknown_device", "device-unknown")
 def unknown_device() -> Made:
     play = dtls("unknown device").handshake()
-    play.insist(play.coap.hello())
-    keys = play.ticket(on_file=None) | secret(play)
-    return play.trace, keys | {"0123456789abcdef01234567.cloud.pub.der": play.lab.ec("another").spki}
+    play.data(DEVICE, play.coap.hello())
+    play.udp.say(CLOUD, play.secrets.seal(CLOUD, ALERT, b"\2\x31"))
+    others = {f"0123456789abcdef0123456{n}.cloud.pub.der": play.lab.ec(f"another {n}").spki for n in range(2)}
+    return play.trace, play.ticket(on_file=None) | secret(play) | others
+
+
+def flipped(play: DtlsScene, wanted: bytes, at: int) -> None:
+    """Flip one bit of the first datagram that holds ``wanted``, ``at`` bytes behind its start; its checksum stays away."""
+    number, frame = next((n, f) for n, f in enumerate(play.trace.frames) if wanted in f.data)
+    data = bytearray(frame.data)
+    data[frame.data.find(wanted) + at] ^= 1
+    udp = 14 + 20
+    data[udp + 6 : udp + 8] = b"\0\0"  # no checksum (RFC 768)
+    play.trace.frames[number] = replace(frame, data=bytes(data))
+
+
+@meets("dtls.server.altered", "handshake-rejected")
+def altered_answer_refused() -> Made:
+    play = dtls("altered answer", library=V216).hello().server_flight()
+    play.send(DEVICE, play.hs.alert(DEVICE, 2, 51))
+    flipped(play, b"\x03\x00\x17\x41\x04", 90)
+    return play.trace, play.ticket()
+
+
+@meets("dtls.server.altered", "handshake-stalled")
+def altered_answer() -> Made:
+    play = dtls("altered answer, silence").hello().server_flight()
+    flipped(play, b"\x03\x00\x17\x41\x04", 20)
+    later(play.lab, play.trace, 9)
+    return play.trace, play.ticket()
+
+
+@meets("dtls.server.undelivered", "handshake-stalled")
+def answer_undelivered() -> Made:
+    play = dtls("mtu down").hello()
+    asked, flight = play.last, play.hs.server_flight()
+    play.send(CLOUD, *flight)
+    for pause in (2.8, 6):
+        play.trace.wait(pause)
+        play.send(DEVICE, *play.hs.again(DEVICE, asked))
+        play.reply()
+        play.send(CLOUD, *play.hs.again(CLOUD, flight))
+    return play.trace, play.ticket(stored=server_slot(cloud_ec("other").spki, "$id.udp.particle.io", size=320))
+
+
+@meets("dtls.device.undelivered", "handshake-stalled")
+def flight_undelivered() -> Made:
+    play = dtls("mtu up", library=V216).hello()
+    flight = play.hs.server_flight()
+    play.send(CLOUD, *flight)
+    play.trace.wait(0.2)
+    play.send(DEVICE, *play.hs.device_flight())
+    for pause in (1, 2, 4):
+        play.trace.wait(pause)
+        play.send(CLOUD, *play.hs.again(CLOUD, flight))
+    return play.trace, play.ticket(on_file=play.lab.ec("another").spki)
+
+
+@meets("dtls.device.altered", "handshake-rejected")
+def altered_certificate() -> Made:
+    play = dtls("altered certificate", library=V216).hello().server_flight()
+    play.send(DEVICE, *play.hs.device_flight())
+    play.send(CLOUD, play.hs.alert(CLOUD, 2, 50))
+    flipped(play, play.key.spki, 40)
+    return play.trace, play.ticket()
+
+
+@meets("dtls.device.altered", "handshake-stalled")
+def altered_certificate_silent() -> Made:
+    play = dtls("altered certificate, silence", library=V216).hello().server_flight()
+    play.send(DEVICE, *play.hs.device_flight())
+    flipped(play, play.key.spki, 40)
+    later(play.lab, play.trace, 9)
+    return play.trace, play.ticket()
+
+
+@meets("dtls.server.cloud_key_changed", "server-key-mismatch")
+def cloud_key_changed() -> Made:
+    play = dtls("cloud key changed").handshake().greet()
+    first = play.secrets
+    play.trace.wait(60)
+    play.cloud = cloud_ec("the new one")
+    for _ in range(2):
+        play.fresh()
+        play.hello().server_flight()
+        play.trace.wait(1)
+    keys = {"server.der": play.cloud.sec1, "old.server.pub.der": cloud_ec().spki, "a.keylog": first.keylog}
+    return play.trace, keys
 
 
 @meets("dtls.server.another_server", "handshake-stalled")
