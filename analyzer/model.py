@@ -394,6 +394,24 @@ class InputProblem:
     packets: int | None = None
 
 
+class TakenAs(StrEnum):
+    """What a file of a ticket was taken for."""
+
+    CAPTURE = "capture"
+    KEY = "key"
+    DEVICE_LOG = "device-log"
+    SERVER_LOG = "server-log"
+    LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class TicketInput:
+    """A file of the ticket, by its path in it, and what it was taken for."""
+
+    path: str
+    taken_as: TakenAs
+
+
 @dataclass(frozen=True, slots=True)
 class CaptureReport:
     """One capture file."""
@@ -412,6 +430,10 @@ class CaptureReport:
     stories: tuple[Story, ...] = ()
     #: What to do when there is no session to judge. Absent from the JSON when there is nothing to say.
     advice: tuple[Remedy, ...] = ()
+    #: For a capture of a ticket: the ticket's files. Absent from the JSON for any other.
+    inputs: tuple[TicketInput, ...] = ()
+    #: The further files that go on from this one and were read with it (a ring buffer's). Absent when there is none.
+    joined: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
