@@ -17,6 +17,7 @@ from typing import BinaryIO, Final
 
 from analyzer.capture import open_capture
 from analyzer.errors import InputError
+from analyzer.inputs import MAGICS
 from analyzer.tickets.files import TicketFile
 
 #: dumpcap and tshark -b: NAME_00001_20261121002705.pcap.
@@ -102,10 +103,12 @@ def _piece(item: TicketFile) -> _Piece | None:
             pass
     except InputError:
         return None
-    if capture.first_ns is None or capture.last_ns is None or capture.problems:
+    if capture.first_ns is None or capture.last_ns is None or capture.problems or not capture.format:
         return None
     with opened(item) as stream:
         head = stream.read(_PCAP_HEADER)
+    if head[:4] not in MAGICS:
+        return None  # packed or made some other way: not to be put one behind the other
     return _Piece(item, head, capture.format, capture.first_ns, capture.last_ns)
 
 
