@@ -352,7 +352,7 @@ def unknown_device() -> Made:
     play.data(DEVICE, play.coap.hello())
     play.udp.say(CLOUD, play.secrets.seal(CLOUD, ALERT, b"\2\x31"))
     others = {f"0123456789abcdef0123456{n}.cloud.pub.der": play.lab.ec(f"another {n}").spki for n in range(2)}
-    return play.trace, play.ticket(on_file=None) | secret(play) | others
+    return play.trace, play.ticket(on_file=None, device=None) | secret(play) | others
 
 
 def flipped(play: DtlsScene, wanted: bytes, at: int) -> None:
