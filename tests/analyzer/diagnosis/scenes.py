@@ -131,6 +131,27 @@ def corrupt_hello() -> Made:
     return play.rejected().trace, tcp.keys()
 
 
+def cut_off(trace: Trace) -> Trace:
+    """The same packets with nothing behind their TCP header."""
+    trace.frames[:] = [frame.cut(54) for frame in trace.frames]
+    return trace
+
+
+@meets("lightssl.opening.sizes_alone", "capture-incomplete")
+def cut_portal() -> Made:
+    play = Tcp("cut portal").play.connect()
+    play.talk.say(CLOUD, bytes(range(200)))
+    play.talk.say(DEVICE, bytes(256))
+    return cut_off(play.trace), {}
+
+
+@meets("lightssl.session.unseen", "capture-incomplete")
+def cut_session() -> Made:
+    play = Tcp("cut session").play
+    play.whole()
+    return cut_off(play.trace), {}
+
+
 @meets("lightssl.opening.answered_too_late", "connect-unanswered")
 def late_answer() -> Made:
     talk = Tcp("late answer").play.talk
