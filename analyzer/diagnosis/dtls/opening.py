@@ -121,9 +121,12 @@ def cut_packets(view: View) -> Draft | None:
 
 def late_start(view: View) -> Draft | None:
     """The capture begins in the middle of a handshake that does not complete."""
-    if view.attempt.kind != "handshake" or view.seen("client-hello") or view.session_up:
+    if view.attempt.kind != "handshake" or view.session_up:
         return None
     frames = view.attempt.frames
+    hello, answer = view.frames("client-hello"), view.frames("server-key-exchange")
+    if view.seen("client-hello") and not (hello and answer and min(answer) < min(hello)):
+        return None
     return Draft(
         Code.CAPTURE_INCOMPLETE,
         Certainty.INFERRED,
