@@ -22,7 +22,7 @@ from analyzer.keys import KeyRing, load_keys
 from analyzer.model import Certainty, Code, Evidence, Session
 from analyzer.pipeline import analyze_capture
 from captures.synth.case import cloud_ec
-from captures.synth.dtls import V212, V216
+from captures.synth.dtls import ALERT, V212, V216
 from captures.synth.dtls_scene import DtlsScene
 from captures.synth.keys import EcKey, server_slot
 from captures.synth.talk import CLOUD, DEVICE
@@ -278,3 +278,47 @@ def test_the_cloud_s_new_key_is_told_with_its_time(tmp_path: Path):
     # Only its address says that it is the same device: inferred.
     assert (first.verdict.code, first.verdict.certainty) == (Code.SERVER_KEY_MISMATCH, Certainty.INFERRED)
     assert any("the cloud's key was changed" in item.text for item in first.verdict.evidence)
+
+
+def test_a_client_hello_that_was_changed_is_still_a_device_s(tmp_path: Path):
+    """Its suite reads c0af: the cloud refuses the changed one, or the repetition is whole and the session is healthy."""
+
+    def other_suite(play: DtlsScene, number: int) -> None:
+        frame = play.trace.frames[number]
+        data = bytearray(frame.data)
+        data[frame.data.index(b"\xc0\xae") + 1] ^= 1
+        data[14 + 20 + 6 : 14 + 20 + 8] = bytes(2)
+        play.trace.frames[number] = replace(frame, data=bytes(data))
+
+    play = scene("suite refused", library=V216).hello()
+    changed = len(play.trace.frames) - 1
+    play.send(CLOUD, play.hs.alert(CLOUD, 2, 40))
+    other_suite(play, changed)
+    (refused,) = judged(play.trace, play.ticket(), tmp_path / "refused")
+    assert refused.verdict.code is Code.HANDSHAKE_REJECTED
+    assert not writes(refused)
+
+    play = scene("suite repeated", library=V216, cookie=False)
+    play.send(DEVICE, play.hs.client_hello())
+    asked = play.last
+    other_suite(play, 0)
+    play.trace.wait(3)
+    play.send(DEVICE, *play.hs.again(DEVICE, asked))
+    play.reply()
+    play.server_flight().device_flight().finish().greet()
+    (healthy,) = judged(play.trace, play.ticket(), tmp_path / "repeated")
+    assert healthy.verdict.code is Code.HEALTHY
+
+
+def test_a_clone_s_key_is_not_put_on_file_over_the_original_s(tmp_path: Path):
+    first = scene("clone").handshake().greet()
+    second = DtlsScene(first.lab, ident=first.ident, device=OTHER, trace=first.trace, device_port=50222)
+    second.handshake()
+    second.data(DEVICE, second.coap.hello())
+    second.udp.say(CLOUD, second.secrets.seal(CLOUD, ALERT, b"\x02\x31"))
+    secrets = {"a.keylog": first.secrets.keylog, "b.keylog": second.secrets.keylog}
+    original, clone = judged(first.trace, first.ticket() | secrets, tmp_path)
+    assert original.verdict.code is Code.HEALTHY
+    assert (clone.verdict.code, clone.verdict.certainty) == (Code.DEVICE_KEY_MISMATCH, Certainty.INFERRED)
+    assert Code.SESSION_DISPLACED in clone.verdict.alternatives
+    assert not writes(clone)
