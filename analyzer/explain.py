@@ -22,10 +22,14 @@ from analyzer.firmware.leds import Led, find_leds, leds, leds_told
 from analyzer.firmware.lines import LONGEST, Line, LineKind, known_lines, match_line, number_of
 from analyzer.firmware.numbers import Number, Space, meanings, number, spaces
 from analyzer.firmware.remedies import remedy
+from analyzer.firmware.serverlines import Says as ServerSays
+from analyzer.firmware.serverlines import said as said_by_server
+from analyzer.firmware.serverlines import server_lines
 from analyzer.firmware.shows import device_shows
 from analyzer.firmware.timers import Timer, timers_near
 from analyzer.firmware.verdicts import Situation, answers, finding_texts, situations, verdict_texts
 from analyzer.model import Code
+from analyzer.serverlog.signs import sign_of
 from dissectors.dtls.profile import GENERATIONS
 from dissectors.events import MORE_SIGNS, Sign
 
@@ -44,6 +48,8 @@ _NAME_PREFIX = re.compile(r"^(?:MBEDTLS_ERR_|SYSTEM_ERROR_|PROTOCOL_ERROR_|TLS_A
 _MOST_SITUATIONS = 4
 #: A description of a light has no more words.
 _LED_WORDS = 14
+#: A word of fewer characters may be anybody's, even where a server uses it, too.
+_SENTENCE = 9
 _HISTORY = "A letter for each thing seen on the wire, in order; capitals are the device's, small letters the cloud's."
 #: Marks a row of a detail as a line to type: it is shown as it is, never wrapped.
 _COMMAND = "$ "
@@ -84,6 +90,9 @@ def explain(word: str) -> Explanation | None:
     waits = tuple(_by_wait(plain))
     if waits:
         return Explanation(plain, waits)
+    servers = tuple(_by_server(plain))
+    if servers:
+        return Explanation(plain, servers)
     said = _PARTICLE.sub("keys ", plain)
     collected: list[Meaning] = [
         *_by_name(plain),
@@ -239,8 +248,27 @@ def _by_line(plain: str) -> Iterator[Meaning]:
                 yield _number(spaces()[name], item)
 
 
+def _by_server(plain: str) -> Iterator[Meaning]:
+    """What an open server's log says: never what a device says, though both may use the same words."""
+    found = said_by_server(plain)
+    if found is None or (found.kind is ServerSays.CHATTER and match_line(strip_prefix(plain).message)):
+        return
+    # Some words are of a server alone only in its own sentence.
+    if len(plain) < _SENTENCE and not sign_of(plain) and plain not in found.example:
+        return
+    for line in (found, *(item for item in server_lines() if item.form and item.words == found.words and item is not found)):
+        printed = {"text": "printed as text", "bunyan": "printed by bunyan"}.get(line.form or "")
+        details = [("A line like", line.example)]
+        details += [("Printed", printed)] if printed else []
+        details += [("Stage", line.stage)] if line.stage else []
+        details += [("It cannot be", ", ".join(code.value for code in line.rules_out))] if line.rules_out else []
+        codes = (line.code, *line.alternatives) if line.code else ()
+        verdicts = tuple(code.value for code in codes if code is not None)
+        yield Meaning("log-line", "server log line", line.text, (*details, ("Source", line.source)), verdicts)
+
+
 def _line_title(line: Line) -> str:
-    where = {LineKind.SERVER: "server log line", LineKind.TOOL: "line of a tool"}.get(line.kind, "device log line")
+    where = {LineKind.TOOL: "line of a tool"}.get(line.kind, "device log line")
     transport = {"tcp": ", TCP", "udp": ", UDP"}.get(line.transport or "", "")
     return f"{where}{transport}"
 
@@ -337,6 +365,7 @@ def _vocabulary() -> tuple[str, ...]:
     words += [word for row in answers() for word in row.words]
     words += [item.name for space in spaces().values() for item in space.numbers.values()]
     words += [line.example[:80] for line in known_lines() if line.kind is not LineKind.SECRET]
+    words += [line.example[:80] for line in server_lines()]
     return tuple(dict.fromkeys(word.lower() for word in words))
 
 

@@ -61,7 +61,8 @@ def analyze_paths(paths: Iterable[str], ring: KeyRing, options: Options = Option
     """Analyse captures in order. A capture that cannot be read is a row with its reason, never the end of the run."""
     if not options.logs:
         return report_of([_one(path, ring, options) for path in paths], ring)
-    from analyzer.logged import read_logs, with_logs
+    from analyzer.logged import with_logs
+    from analyzer.witnesses import read_logs
 
     logs = read_logs(options.logs)
     options = replace(options, logs=())
@@ -102,11 +103,12 @@ def _of_ticket(ticket: Ticket, ring: KeyRing, options: Options) -> tuple[Capture
 
 
 def analyze_logs(paths: Iterable[Path], ring: KeyRing) -> Report:
-    """Device logs without any capture. Raises InputError for one that cannot be opened."""
-    from analyzer.logged import log_reports, read_logs
+    """Logs of devices and servers without any capture. Raises InputError for one that cannot be opened."""
+    from analyzer.logged import log_reports
+    from analyzer.witnesses import read_logs
 
     paths = tuple(paths)
-    return report_of(log_reports(tuple(zip(paths, read_logs(paths), strict=True)), ring), ring)
+    return report_of(log_reports(paths, read_logs(paths), ring), ring)
 
 
 def report_of(captures: Iterable[CaptureReport], ring: KeyRing) -> Report:
@@ -210,7 +212,8 @@ def examined(
         advice=advice(why, ring),
     )
     if options.logs:
-        from analyzer.logged import read_logs, with_logs
+        from analyzer.logged import with_logs
+        from analyzer.witnesses import read_logs
 
         report = with_logs([report], read_logs(options.logs), ring)[0]
     return report, cases

@@ -48,14 +48,20 @@ ROOMS: dict[str, set[str]] = {
     "analyzer.sessions": {"dissectors", "analyzer.model", "analyzer.times", "analyzer.case", "analyzer.diagnosis", "analyzer.incidents"},
     "analyzer.judging": {"analyzer.model", "analyzer.case", "analyzer.names", "analyzer.keys", "analyzer.flows", "analyzer.examine", "analyzer.diagnosis", "analyzer.sessions"},
     "analyzer.devicelog": {"dissectors", "analyzer.errors", "analyzer.times", "analyzer.model", "analyzer.firmware"},
-    "analyzer.explain": {"dissectors", "analyzer.model", "analyzer.firmware", "analyzer.devicelog"},
-    "analyzer.logged": {"dissectors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.keys", "analyzer.stories", "analyzer.devicelog"},
+    "analyzer.serverlog": {"dissectors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.devicelog"},
+    "analyzer.witnesses": {"analyzer.devicelog", "analyzer.serverlog"},
+    "analyzer.explain": {"dissectors", "analyzer.model", "analyzer.firmware", "analyzer.devicelog", "analyzer.serverlog"},
+    "analyzer.serverlogged": {"dissectors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.keys", "analyzer.serverlog"},
+    "analyzer.logged": {
+        "dissectors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.keys", "analyzer.stories", "analyzer.devicelog",
+        "analyzer.witnesses", "analyzer.serverlogged",
+    },
     "analyzer.tickets": {"analyzer.errors", "analyzer.inputs", "analyzer.model", "analyzer.capture", "analyzer.keys", "analyzer.devicelog"},
     # The path itself.
     "analyzer.pipeline": {
         "analyzer.errors", "analyzer.packet", "analyzer.times", "analyzer.model", "analyzer.case", "analyzer.capture", "analyzer.conversations",
         "analyzer.names", "analyzer.limits", "analyzer.keys", "analyzer.flows", "analyzer.examine", "analyzer.examination", "analyzer.copies", "analyzer.disclosure",
-        "analyzer.unreached", "analyzer.judging", "analyzer.stories", "analyzer.logged", "analyzer.tickets",
+        "analyzer.unreached", "analyzer.judging", "analyzer.stories", "analyzer.witnesses", "analyzer.logged", "analyzer.tickets",
     },
     "analyzer.live": {
         "analyzer.errors", "analyzer.packet", "analyzer.model", "analyzer.case", "analyzer.capture", "analyzer.conversations", "analyzer.names",

@@ -25,6 +25,12 @@ _JITTER_MS = 2000
 _TEXT = 200
 #: So many lines that are no log lines are kept.
 _LOOSE = 200
+_OF_AN_ATTEMPT = frozenset(
+    {
+        *(LineKind.ATTEMPT, LineKind.ADDRESS, LineKind.WAITING, LineKind.REACHED),
+        *(LineKind.FAILED, LineKind.RESULT, LineKind.CONNECTED),
+    }
+)
 _SECRET = "device key: (private key removed)"
 
 
@@ -53,27 +59,40 @@ def read_log(
             with source.open("rb") as file:
                 return _read(file, shown, limits, has_end=source.is_file())
         except OSError as error:
-            raise _unreadable(str(source), error) from error
+            raise unreadable(str(source), error) from error
     if isinstance(source, io.IOBase):
         try:
             return _read(cast("BinaryIO", source), shown, limits, has_end=False)
         except OSError as error:
-            raise _unreadable(shown, error) from error
+            raise unreadable(shown, error) from error
     reading = _Reading(limits)
     reading.take_all(_text_lines(cast("Iterable[str]", source), limits))
     return reading.log(shown)
 
 
 def _read(file: BinaryIO, name: str, limits: LogLimits, *, has_end: bool) -> DeviceLog:
-    stored, reading = StoredLog(file, limits.bytes), _Reading(limits)
-    reading.take_all(stored.lines(limits.line))
+    stored = StoredLog(file, limits.bytes)
+    return read_stored(stored, stored.lines(limits.line), name, limits, has_end=has_end)
+
+
+def read_stored(stored: StoredLog, lines: Iterable[str], name: str, limits: LogLimits, *, has_end: bool) -> DeviceLog:
+    """The log whose ``lines`` come from ``stored``, some of which may have been looked at already."""
+    reading = _Reading(limits)
+    reading.take_all(lines)
     if has_end:
         stored.drain()
     log = reading.log(name)
     return replace(log, cut=stored.problem or log.cut, sha256=stored.sha256(), bytes=stored.size)
 
 
-def _unreadable(name: str, error: OSError) -> InputError:
+def speaks_of_an_attempt(line: str) -> bool:
+    """Whether a line is a device's that tells of its way to a cloud."""
+    found = match_line(strip_prefix(line[:LONGEST]).message)
+    return found is not None and found[0].kind in _OF_AN_ATTEMPT
+
+
+def unreadable(name: str, error: OSError) -> InputError:
+    """The one line for a log that cannot be opened or read."""
     reason = error.strerror or type(error).__name__
     return InputError(
         name, f"cannot be read: {reason}", "--log takes a text file, also gzip'ed, or - for standard input"

@@ -36,7 +36,6 @@ class LineKind(StrEnum):
     REPAIR = "repair"
     SECRET = "secret"
     INFO = "info"
-    SERVER = "server"
     TOOL = "tool"
 
 

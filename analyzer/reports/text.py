@@ -8,8 +8,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from analyzer.model import CaptureReport, Certainty, KeyRow, Outcome, Remedy, Report, Session, Verdict
+<<<<<<< HEAD
 from analyzer.reports.grouping import Group, Tone, alike, assumed, by_weight, counted, nothing_found, taken, weighed
 from analyzer.reports.ladder import duration_text, frames_text, offset_text, span_text
+=======
+from analyzer.reports.grouping import Group, Tone, alike, assumed, by_weight, counted, nothing_found
+from analyzer.reports.ladder import duration_text, frames_text, offset_text, span_text, told_by, told_since
+>>>>>>> d5c8a4b (Servers' logs as witnesses: read into connections, laid beside sessions, deciding what the wire leaves open)
 from analyzer.reports.pen import Pen
 from analyzer.reports.rungs import loose_log
 from analyzer.reports.textladder import ladder
@@ -235,10 +240,11 @@ def _where(pen: Pen, session: Session, number: int, total: int) -> Iterator[str]
         duration_text(session.duration_s),
         f"filter: {session.filter}",
     )
-    if not session.first_frame:  # told by a log: no address of its own, no frames, a clock that starts with the device
-        away = f"{session.transport} {pen.glyphs.to} {session.cloud.address or 'unknown'}:{session.cloud.port}"
-        clock = f"{session.begins} after the device's start"
-        parts = (parts[0], away, "from the device's log alone", clock, duration_text(session.duration_s))
+    if not session.first_frame:  # told by a log: no frames; a device knows no address of its own and no time of day
+        own = f"{address} " if address else ""
+        away = f"{session.transport} {own}{pen.glyphs.to} {session.cloud.address or 'unknown'}:{session.cloud.port}"
+        told = f"from the {told_by(session)} alone"
+        parts = (parts[0], away, told, told_since(session), duration_text(session.duration_s))
     line = "  "
     for part in map(pen.plain, parts):
         if len(line) + len(part) + 3 > pen.width - 1 and line.strip():
