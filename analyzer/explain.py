@@ -22,7 +22,6 @@ from analyzer.firmware.leds import Led, find_leds, leds, leds_told
 from analyzer.firmware.lines import LONGEST, Line, LineKind, known_lines, match_line, number_of
 from analyzer.firmware.numbers import Number, Space, meanings, number, spaces
 from analyzer.firmware.remedies import remedy
-from analyzer.firmware.serverlines import Says as ServerSays
 from analyzer.firmware.serverlines import said as said_by_server
 from analyzer.firmware.serverlines import server_lines
 from analyzer.firmware.shows import device_shows
@@ -251,12 +250,15 @@ def _by_line(plain: str) -> Iterator[Meaning]:
 def _by_server(plain: str) -> Iterator[Meaning]:
     """What an open server's log says: never what a device says, though both may use the same words."""
     found = said_by_server(plain)
-    if found is None or (found.kind is ServerSays.CHATTER and match_line(strip_prefix(plain).message)):
+    if found is None or (not sign_of(plain) and match_line(strip_prefix(plain).message)):
         return
     # Some words are of a server alone only in its own sentence.
     if len(plain) < _SENTENCE and not sign_of(plain) and plain not in found.example:
         return
-    for line in (found, *(item for item in server_lines() if item.form and item.words == found.words and item is not found)):
+    for line in (
+        found,
+        *(item for item in server_lines() if item.form and item.words == found.words and item is not found),
+    ):
         printed = {"text": "printed as text", "bunyan": "printed by bunyan"}.get(line.form or "")
         details = [("A line like", line.example)]
         details += [("Printed", printed)] if printed else []

@@ -133,7 +133,10 @@ def _beside_server(report: CaptureReport, waiting: dict[str, DeviceLog]) -> Capt
     logs = tuple(waiting.values())
     sessions, alignments = attach(report.sessions, logs)
     for alignment in alignments:
-        if alignment.sessions and len(alignment.doubtful) < len(alignment.sessions):
+        agreed = [
+            here for here in alignment.sessions.values() if here.agrees and here.attempt not in alignment.doubtful
+        ]
+        if agreed and len(agreed) == len(alignment.sessions):
             del waiting[alignment.log]
     kept = [alignment for alignment in alignments if alignment.log not in waiting]
     if not kept:

@@ -64,7 +64,7 @@ def beside_capture(
     problems: list[InputProblem] = []
     for log in logs:
         found = beside(log, sessions)
-        if not found.pairs:
+        if not any(judge(log, pairing.connection) for pairing in found.pairs.values()):
             continue
         fitting.add(log.name)
         first = True
@@ -123,6 +123,11 @@ def apart(log: ServerLog) -> Iterator[InputProblem]:
         shown = ", ".join(f"{count} {code}" for code, count in sorted(fates.items(), key=lambda item: -item[1])[:4])
         text = f"{log.name} fits no session here (another time, other devices, or another server); by itself it tells of {shown}"
         yield InputProblem("log-unmatched", text)
+    elif log.connections:
+        lines = f"{log.lines:,} line{'' if log.lines == 1 else 's'}"
+        yield InputProblem(
+            "log-without-attempt", f"{where}{lines} of a server's log read, and how a connection went is in none"
+        )
 
 
 # -- beside a capture ------------------------------------------------------------------------------------------------
@@ -190,7 +195,7 @@ def _decided(
         return verdict
     if len(left) == 1 and verdict.code in _CLASSES and left[0] not in _CLASSES:
         return _by_the_log(session, log, said, left[0], (), found, ring)
-    premise = _premise(log, found)
+    premise = _premise(log, session, found)
     return replace(
         verdict,
         alternatives=left,
@@ -230,18 +235,17 @@ def _by_the_log(
     verdict = session.verdict
     transport: Literal["tcp"] = "tcp"
     context = _context(session, ring)
-    summary = said.summary[:1].upper() + said.summary[1:]
     return replace(
         verdict,
         code=code,
         certainty=Certainty.INFERRED,
-        summary=f"{summary}: so says the server's log.",
+        summary=f"By the server's log, {said.summary}.",
         alternatives=left,
         evidence=(*_evidence(log, said), *verdict.evidence),
         would_settle=tuple(_still(verdict)),
         remedy=(*_for_all(said, code), *remedy(code, context)),
         device_shows=device_shows(code, transport, how=session.ending.how, stage=verdict.stage),
-        premises=(*verdict.premises, _premise(log, found)),
+        premises=(*verdict.premises, _premise(log, session, found)),
     )
 
 
@@ -264,10 +268,10 @@ def _evidence(log: ServerLog, said: Judged) -> tuple[Evidence, ...]:
     return (Evidence(f"{log.name} line {said.line}: {said.text}"),)
 
 
-def _premise(log: ServerLog, found: Beside) -> str:
-    clock = f", whose clock is {_clock_words(found.offset_s)}" if _is_off(found.offset_s) else ""
-    by = ", paired by the time alone: no address in it is one of the capture's" if found.by_time_alone else ""
-    return f"taken from the server's log {log.name}{clock}{by}"
+def _premise(log: ServerLog, session: Session, found: Beside) -> str:
+    clock = f", by a clock {_clock_words(found.offset_s)}" if _is_off(found.offset_s) else ""
+    by = "; only the times met, no address in it is one of the capture's" if found.by_time_alone else ""
+    return f"{log.name} is the server's log of the cloud at {session.cloud.address}, of this time{clock}{by}"
 
 
 def _is_off(offset_s: float | None) -> bool:
@@ -390,7 +394,14 @@ def _context(session: Session, ring: KeyRing | None) -> RemedyContext:
         "device_private": [key.file for key in own if key.role is Role.DEVICE_PRIVATE and key.status == "ok"],
         "cloud_copy": [key.file for key in own if key.role is Role.CLOUD_COPY],
     }
-    return replace(context, **{name: files[0] for name, files in names.items() if len(files) == 1})
+    only = {name: files[0] for name, files in names.items() if len(files) == 1}
+    return replace(
+        context,
+        cloud_private=only.get("cloud_private"),
+        cloud_public=only.get("cloud_public"),
+        device_private=only.get("device_private"),
+        cloud_copy=only.get("cloud_copy"),
+    )
 
 
 # -- without a capture -----------------------------------------------------------------------------------------------
@@ -447,7 +458,7 @@ def _session(log: ServerLog, connection: Connection, said: Judged, session_id: s
         else ("a capture of the same attempt, taken on the gateway, with the key folder",),
         remedy=(*_for_all(said, said.code), *remedy(said.code, context)),
         device_shows=device_shows(said.code, "tcp", how=session.ending.how, stage=said.stage),
-        premises=(f"taken from the server's log {log.name}",),
+        premises=(f"{log.name} is the server's log and tells all of it",),
     )
     session = replace(session, verdict=verdict)
     offset = 0.0 if begins is not None else None

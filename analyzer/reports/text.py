@@ -8,13 +8,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 
 from analyzer.model import CaptureReport, Certainty, KeyRow, Outcome, Remedy, Report, Session, Verdict
-<<<<<<< HEAD
 from analyzer.reports.grouping import Group, Tone, alike, assumed, by_weight, counted, nothing_found, taken, weighed
-from analyzer.reports.ladder import duration_text, frames_text, offset_text, span_text
-=======
-from analyzer.reports.grouping import Group, Tone, alike, assumed, by_weight, counted, nothing_found
 from analyzer.reports.ladder import duration_text, frames_text, offset_text, span_text, told_by, told_since
->>>>>>> d5c8a4b (Servers' logs as witnesses: read into connections, laid beside sessions, deciding what the wire leaves open)
 from analyzer.reports.pen import Pen
 from analyzer.reports.rungs import loose_log
 from analyzer.reports.textladder import ladder
@@ -169,7 +164,7 @@ def _session(pen: Pen, group: Group, total: int) -> Iterator[str]:
     yield from _head(pen, session)
     yield from pen.block(verdict.summary, 2, "  ")
     for number, text in enumerate(verdict.premises):
-        yield from pen.block(text, _QUESTION, "" if number else f"  {taken(verdict)}", "bold")
+        yield from pen.block(text, _QUESTION, "" if number else f"  {taken(verdict)} ", "bold")
     if Tone.of(verdict) is Tone.UNSURE:
         yield from _open_questions(pen, verdict)
         yield from _fix(pen, verdict, "Until then")

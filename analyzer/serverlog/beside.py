@@ -34,6 +34,12 @@ _VOTES = 400_000
 #: An offset that is neither small nor a zone's needs so many pairs.
 _PAIRS = 3
 _GROUPS = 20_000
+#: Offsets that are tried out, by sessions of this number; how sharp two instants agree (s; a log may have whole seconds
+#: only); what is as good as the best; how far clocks may differ where only the times meet (s).
+_TRIED, _SCORED = 24, 300
+_SHARP = 0.2
+_AS_GOOD = 0.9
+_ALONE = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +75,9 @@ def beside(log: ServerLog, sessions: Iterable[Session]) -> Beside:
         groups = _all(groups)
         shared = {session.id: [""] for session in usable}
     if log.clock is Clock.NONE:
+        if alone:
+            # Without times and without addresses, the only session and what the log tells of nobody else may belong together.
+            groups = {"": [item for item in groups[""] if item[2].address is None]}
         return Beside(log, {} if alone and len(usable) > 1 else _by_order(usable, shared, groups))
     # A session that began before the capture did has no time of its own.
     begun = [session for session in usable if _has_begun(session)]
@@ -181,21 +190,43 @@ def _offset(
             break
     if not votes:
         return None
-    summed = {bin_: votes[bin_ - 1] + count + votes[bin_ + 1] for bin_, count in votes.items()}
-    most = max(summed.values())
-    likely = [bin_ for bin_, count in summed.items() if count >= 0.6 * most and _likely(bin_ * _BIN, clock)]
-    if likely:
-        best = min(likely, key=lambda bin_: (-summed[bin_], abs(bin_)))
-        # A loop of attempts fits itself at many offsets: then the smallest is meant.
-        close = [bin_ for bin_ in likely if summed[bin_] >= 0.9 * summed[best]]
-        best = min(close, key=lambda bin_: (abs(_past_zone(bin_ * _BIN, clock)), abs(bin_)))
-    else:
-        best = max(summed, key=lambda bin_: (summed[bin_], -abs(bin_)))
-        if alone or summed[best] < _PAIRS or clock is Clock.ABSOLUTE and summed[best] < 0.5 * len(sessions):
-            return None
-    if alone and abs(_past_zone(best * _BIN, clock)) > 5:
+    summed: Counter[int] = Counter()
+    for bin_, count in votes.items():
+        for near in (bin_ - 1, bin_, bin_ + 1):
+            summed[near] += count
+    likely = [bin_ for bin_ in summed if _likely(bin_ * _BIN, clock)]
+    tried = sorted(likely, key=lambda bin_: (-summed[bin_], abs(_past_zone(bin_ * _BIN, clock)), abs(bin_)))[:_TRIED]
+    scored = [_scored(sessions, shared, groups, bin_ * _BIN) for bin_ in tried]
+    # A loop of attempts fits itself at many offsets: then the one nearest to what clocks do is meant.
+    best = max((score for score, _ in scored), default=0.0)
+    good = [offset for score, offset in scored if score >= _AS_GOOD * best > 0]
+    if good:
+        offset = min(good, key=lambda value: (round(abs(_past_zone(value, clock)) / 2), abs(value)))
+        return None if alone and abs(_past_zone(offset, clock)) > _ALONE else offset
+    bin_, count = max(summed.items(), key=lambda item: (item[1], -abs(item[0])))
+    if alone or count < _PAIRS or 2 * count < len(sessions):
         return None
-    return _refined(sessions, shared, groups, best * _BIN)
+    return _scored(sessions, shared, groups, bin_ * _BIN)[1]
+
+
+def _scored(
+    sessions: Sequence[Session], shared: Mapping[str, list[str]], groups: _Groups, offset: float
+) -> tuple[float, float]:
+    """How well all sessions lie at this offset, and the offset as their middle puts it."""
+    apart = []
+    for session in sessions[:_SCORED]:
+        start = seconds_of(session.start_time)
+        near = [found for place in shared[session.id] if (found := _nearest(groups[place], start - offset)) is not None]
+        if near:
+            nearest = min(near, key=lambda item: abs(start - offset - item[0]))
+            if abs(start - offset - nearest[0]) <= _TOLERANCE:
+                apart.append(start - nearest[0])
+    if not apart:
+        return 0.0, offset
+    middle = median(apart)
+    whole = all(when == int(when) for place in groups for when, _, _ in groups[place][:50])
+    width = 1.0 if whole else _SHARP
+    return sum(1 / (1 + ((value - middle) / width) ** 2) for value in apart), middle
 
 
 def _likely(offset: float, clock: Clock) -> bool:
@@ -209,17 +240,6 @@ def _past_zone(offset: float, clock: Clock) -> float:
     if clock is Clock.ABSOLUTE:
         return offset
     return offset - round(offset / _ZONE) * _ZONE
-
-
-def _refined(sessions: Sequence[Session], shared: Mapping[str, list[str]], groups: _Groups, offset: float) -> float:
-    apart = []
-    for session in sessions[:2000]:
-        start = seconds_of(session.start_time)
-        for place in shared[session.id]:
-            nearest = _nearest(groups[place], start - offset)
-            if nearest is not None and abs(start - offset - nearest[0]) <= 2 * _BIN:
-                apart.append(start - nearest[0])
-    return median(apart) if apart else offset
 
 
 def _nearest(timed: Sequence[_Timed], when: float) -> _Timed | None:

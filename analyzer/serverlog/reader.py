@@ -99,8 +99,10 @@ class ServerReading:
     def take(self, line: str) -> None:
         """Look at one line."""
         self._lines += 1
+        if "\x1b" in line:
+            line = _TERMINAL.sub("", line)
         at = line.find('{"')
-        if at >= 0 and (_JSON_MSG in line or '"log":"' in line) and self._json(line[at:] if at else line):
+        if at >= 0 and (_JSON_MSG in line or '"log":' in line) and self._json(line[at:] if at else line):
             return
         shape = self._shape(line)
         head = self._head
@@ -108,7 +110,7 @@ class ServerReading:
             head.left -= 1
             if shape.says is not None and shape.says.kind is Says.FAILED:
                 if head.says.kind is not Says.FAILED:
-                    says = said(line, head.form) if shape.says.form else shape.says
+                    says = said(line, head.form) if head.form != shape.form else shape.says
                     head.says, head.text = says or shape.says, f"{head.text}: {line.strip()}"
                 self._goes_on(head, line)
             elif shape.tells:
@@ -187,7 +189,7 @@ class ServerReading:
         if not inner.startswith('{"') and not read_time(inner) and isinstance(fields.get("time"), str):
             inner = f"{fields['time'][:40]} {inner}"
         self._lines -= 1
-        self.take(inner[:LONGEST_SERVER].replace('"log":"', '"log" :"'))
+        self.take(inner[:LONGEST_SERVER].replace('"log":', '"log" :'))
         return True
 
     def _text(self, line: str, says: ServerLine, form: str) -> None:
@@ -249,7 +251,8 @@ class ServerReading:
         if says.kind is Says.OPENED:
             self._open(line, time, fields, text)
             return
-        connection = self._whose(line, fields, text)
+        # "startup failed" repeats, without a key, what the line before it has said.
+        connection = self._whose(line, fields, text) if "startup failed" not in text else None
         if says.kind is Says.SERVER:
             self._concerns(line, text, says)
             return

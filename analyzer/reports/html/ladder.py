@@ -57,9 +57,7 @@ def _row(rung: Rung, session: Session) -> Html:
     marks = [
         element("p", element("span", rung.state, class_="state"), class_="note") if rung.state else None,
         [_note(note) for note in rung.notes],
-        element("ul", [_log_line(line) for line in rung.log], class_="log", aria_label="log")
-        if rung.log
-        else None,
+        element("ul", [_log_line(line) for line in rung.log], class_="log", aria_label="log") if rung.log else None,
     ]
     told = element("div", marks, class_="notes") if rung.state or rung.notes or rung.log else None
     return element(
