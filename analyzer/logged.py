@@ -13,12 +13,12 @@ from pathlib import Path
 from typing import Literal
 
 from analyzer import serverlogged
-from analyzer.devicelog import Alignment, DeviceLog, LogAttempt, attach, judge_attempt, judge_log, spoken
+from analyzer.devicelog import Alignment, DeviceLog, LogAttempt, LogEvent, attach, judge_attempt, judge_log, spoken
 from analyzer.devicelog.agree import log_lines
 from analyzer.firmware.case import RemedyContext, Transport
 from analyzer.firmware.evidence import missing_evidence
 from analyzer.firmware.judgements import asks_for_keys
-from analyzer.firmware.lines import LineKind
+from analyzer.firmware.lines import Line, LineKind, match_line
 from analyzer.firmware.remedies import remedy
 from analyzer.firmware.shows import device_shows
 from analyzer.keys import KeyRing
@@ -34,6 +34,7 @@ from analyzer.model import (
     Evidence,
     Finding,
     InputProblem,
+    Remedy,
     Session,
     Stage,
     Verdict,
@@ -265,7 +266,11 @@ def _told_by_logs(capture: CaptureReport, logs: Logs, ring: KeyRing | None) -> C
             problems += _without_attempt(log, _named(log, capture))
     if sessions:
         problems = [item for item in problems if item.code not in _TOLD_BY_VERDICT]
-    advice = () if sessions else (*capture.advice, missing_evidence("attempt-in-log", RemedyContext("tcp")))
+    advice: tuple[Remedy, ...] = ()
+    if not sessions:
+        before = [known[0].text for log in logs.device if (known := _before(log)) is not None]
+        lacking = [Remedy(text) for text in before] or [missing_evidence("attempt-in-log", RemedyContext("tcp"))]
+        advice = (*capture.advice, *lacking)
     return replace(capture, sessions=tuple(sessions), stories=tell(sessions), problems=tuple(problems), advice=advice)
 
 
@@ -287,12 +292,25 @@ def _named(log: DeviceLog, report: CaptureReport) -> str:
 def _without_attempt(log: DeviceLog, where: str) -> Iterator[InputProblem]:
     """That a log holds no attempt, and which of its lines are known all the same."""
     known = spoken(log)
+    early = _before(log)
+    if early is not None:
+        text = (
+            f"the device never got as far as its cloud, so no key is concerned: line {early[1].line}: {early[1].text}"
+        )
+        yield InputProblem("before-the-cloud", f"{where}{text}")
     lines = f"{log.lines:,} line{'' if log.lines == 1 else 's'}"
     yield InputProblem("log-without-attempt", f"{where}{lines} read, no connection attempt in them")
     for item in known:
         numbers = ", ".join(map(str, item.lines[:_LINES])) + (", ..." if len(item.lines) > _LINES else "")
         plural = "s" if len(item.lines) > 1 else ""
         yield InputProblem("known-line", f"{where}line{plural} {numbers} ({item.said}): {item.means}")
+
+
+def _before(log: DeviceLog) -> tuple[Line, LogEvent] | None:
+    """The first line that says why the device did not get as far as its cloud, and what it means."""
+    event = next((event for event in log.events if event.kind is LineKind.BEFORE), None)
+    found = match_line(event.text) if event is not None else None
+    return (found[0], event) if found is not None and event is not None else None
 
 
 class _Faults:

@@ -167,7 +167,7 @@ def _contradictions(session: Session, connection: Connection, said: Judged) -> I
         yield "the server logs that it refused the device's message, the capture shows that it answered it"
     if failed and said.stage == "session-key" and whole and wire.get("session-key") is Status.ABSENT:
         yield "the server logs that it sent the session key, the capture shows none"
-    if connection.up and whole and wire.get("cloud-hello") is Status.ABSENT:
+    if connection.up and whole and Status.ABSENT in (wire.get("session-key"), wire.get("cloud-hello")):
         yield "the server logs that the device connected, in the capture it never answered its Hello"
     if session.verdict.certainty is not Certainty.PROVEN:
         return

@@ -19,7 +19,7 @@ GROUP_HELP = """Tell from a packet capture why a Particle device cannot reach it
   analyze capture.pcap --keys keys/           which key is wrong, with proof
   analyze ticket.zip                          a ticket as it came: captures, keys, logs
   analyze captures/ --keys keys/              a row per session, and totals
-  analyze capture.pcap --log device.log       the device's own log beside it
+  analyze capture.pcap --log device.log       the device's log (or a server's)
   analyze --log device.log                    what the log alone can say
   analyze capture.pcap --format json          the same, for programs
 
@@ -62,7 +62,7 @@ def capture(
         typer.Option(
             "--log",
             metavar="FILE",
-            help="The device's serial log, also gzip'ed, or - for standard input; may be given several times.",
+            help="A device's serial log or an open server's, also gzip'ed, or - for standard input; may be repeated.",
         ),
     ] = None,
     port: options.Ports = None,

@@ -6,11 +6,12 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from analyzer.devicelog.attempts import attempts_of
-from analyzer.devicelog.prefix import hide_keys, strip_prefix
+from analyzer.devicelog.prefix import Before, hide_keys, learned, strip_prefix
 from analyzer.devicelog.records import DeviceLog, LogAttempt, LogEvent
 from analyzer.devicelog.spoken import may_speak
 from analyzer.devicelog.stored import StoredLog
@@ -23,6 +24,8 @@ _WRAP = 1 << 32
 #: Threads may log a little out of order; a clock that goes back further has been reset.
 _JITTER_MS = 2000
 _TEXT = 200
+#: So many lines are looked at before the first is read.
+_LEARN = 400
 #: So many lines that are no log lines are kept.
 _LOOSE = 200
 _OF_AN_ATTEMPT = frozenset(
@@ -113,10 +116,14 @@ class _Reading:
         self._secrets: list[int] = []
         self._loose: list[tuple[int, str]] = []
         self._cut: str | None = None
+        self._before: Before | None = None
 
     def take_all(self, lines: Iterable[str]) -> None:
-        """Look at all lines, or as many as the limits allow."""
-        for line in lines:
+        """Look at all lines, or as many as the limits allow; what stands before them all is learned from the first."""
+        rest = iter(lines)
+        head = list(islice(rest, _LEARN))
+        self._before = learned(head)
+        for line in chain(head, rest):
             if not self.take(line):
                 break
 
@@ -128,7 +135,7 @@ class _Reading:
         self._lines += 1
         if not raw.strip():
             return True
-        parts = strip_prefix(raw[:LONGEST])
+        parts = strip_prefix(raw[:LONGEST], self._before)
         time_ms = parts.time_ms if parts.time_ms is not None else self._header_ms
         self._header_ms = parts.time_ms if parts.header_only else (self._header_ms if parts.time_ms is None else None)
         if parts.time_ms is not None:

@@ -35,6 +35,8 @@ class LineKind(StrEnum):
     SESSION = "session"
     REPAIR = "repair"
     SECRET = "secret"
+    SENT = "sent"
+    BEFORE = "before"
     INFO = "info"
     TOOL = "tool"
 
