@@ -81,7 +81,7 @@ def strip_prefix(line: str, before: Before | None = None) -> Prefixed:
 def _bare(line: str) -> str:
     """The line without colours, control characters, a quotation mark and the time of a terminal."""
     text = _CONTROL.sub("", _ESCAPE.sub("", line)).strip()
-    if text.startswith("> "):
+    while text.startswith("> "):
         text = text[2:].lstrip()
     host = _HOST_TIME.match(text)
     return text[host.end() :] if host else text

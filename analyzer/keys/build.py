@@ -18,7 +18,7 @@ from analyzer.keys.blob import Blob, is_erased, is_zeroed
 from analyzer.keys.deviceslot import read_device_slot
 from analyzer.keys.key import Key, KeyFinding, Record
 from analyzer.keys.key import fingerprint as fingerprint_of
-from analyzer.keys.keyfile import read_file
+from analyzer.keys.keyfile import read_file, read_unreadable
 from analyzer.keys.published import PUBLISHED
 from analyzer.keys.reading import PRIVATE_DUMPS, Reading
 from analyzer.keys.roles import Claim, decide
@@ -111,7 +111,7 @@ def _remarks(blob: Blob, claim: Claim, role: Role, fingerprint: str | None) -> I
         yield lint.note("published-key", f"this is Particle's own key: {PUBLISHED[fingerprint]}")
     if blob.raw and (role, len(blob.data)) in _CORE_SLOTS or blob.part.startswith("Core flash"):
         yield lint.core_era()
-    if role is Role.CLOUD_PRIVATE and blob.raw and address.stamped(blob.data):
+    if role in (Role.CLOUD_PRIVATE, Role.DEVICE_SERVER_KEY) and blob.raw and address.stamped(blob.data):
         yield lint.private_as_server_key()
     if role is Role.DEVICE_PRIVATE and blob.raw and len(blob.data) % 2 and len(blob.data) not in PRIVATE_DUMPS:
         named_id = blob.device_id or claim.device_id or claim.hint.device_id
@@ -190,5 +190,5 @@ def _reading(blob: Blob, role: Role, structure: Structure | None, problem: str |
     if role is Role.DEVICE_SERVER_KEY and (blob.raw or structure is None):
         return read_server_slot(blob, structure, problem)
     if structure is None:
-        return Reading("unreadable", problem=problem)
+        return read_unreadable(blob, role, problem)
     return read_file(blob, role, structure, problem)

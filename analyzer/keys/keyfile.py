@@ -10,7 +10,7 @@ from analyzer.keys.reading import Reading, tail_notes
 from analyzer.keys.rsa import DEVICE_BITS, RsaKey
 from analyzer.keys.structure import Structure
 from analyzer.model import Role
-from dissectors.lightssl.messages import DeviceTail, TailKind
+from dissectors.lightssl.messages import TAIL_SIZE, DeviceTail, TailKind
 
 
 def read_file(blob: Blob, role: Role, structure: Structure, problem: str | None) -> Reading:
@@ -39,7 +39,7 @@ def read_file(blob: Blob, role: Role, structure: Structure, problem: str | None)
                 "Put the device's own public key here.",
             )
         )
-    if role in (Role.DEVICE_PUBLIC, Role.CLOUD_COPY) and (bad := _no_modulus(structure)) is not None:
+    if role in (Role.DEVICE_PUBLIC, Role.CLOUD_COPY) and (bad := _no_modulus(blob)) is not None:
         problem = problem or bad[0]
         notes.append(
             lint.device_key_unusable("public-key-of-slot", bad[0], ec=False) if bad[1] else lint.pkcs8_in_tcp_device()
@@ -61,12 +61,19 @@ _NOT_A_MODULUS = {
 }
 
 
-def _no_modulus(structure: Structure) -> tuple[str, bool] | None:
+def _no_modulus(blob: Blob) -> tuple[str, bool] | None:
     """Why a public key is none, and whether the device needs another (a PKCS#8 file only has to be written anew)."""
-    if structure.spki is None or structure.rsa is None or structure.private:
-        return None
-    kind = DeviceTail(structure.spki).kind
+    kind = DeviceTail(blob.data[:TAIL_SIZE]).kind
     return (_NOT_A_MODULUS[kind], kind is not TailKind.PKCS8) if kind in _NOT_A_MODULUS else None
+
+
+def read_unreadable(blob: Blob, role: Role, problem: str | None) -> Reading:
+    """What no library takes for a key: a device may have sent it as its own all the same."""
+    bad = _no_modulus(blob) if role in (Role.DEVICE_PUBLIC, Role.CLOUD_COPY) else None
+    if bad is None:
+        return Reading("unreadable", problem=problem)
+    found = lint.device_key_unusable("public-key-of-slot", bad[0], ec=False)
+    return Reading("RSA public key (SPKI)", "rsa", None, None, bad[0], (found,))
 
 
 def _cloud_key_size(bits: int) -> KeyFinding:
