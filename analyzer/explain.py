@@ -35,7 +35,7 @@ from dissectors.events import MORE_SIGNS, Sign
 Kind = Literal["verdict", "finding", "number", "led", "log-line", "wait", "situation", "history", "family"]
 
 _NUMBER = re.compile(r"[-+]?\d{1,10}")
-_HEX = re.compile(r"[-+]?0[xX][0-9a-fA-F]{1,8}|[-+]?[0-9a-fA-F]{2,5}")
+_HEX = re.compile(r"[-+]?0[xX][0-9a-fA-F]{1,8}|[-+]?[0-9a-fA-F]{2,5}|-[a-fA-F]")
 _WORDY_NUMBER = re.compile(r"(?:code|error|errno|alert|status|number)\s*[:=#]?\s*([-+]?(?:0x)?[0-9a-f]{1,10})")
 #: What makes a sentence a question, its longest, and what in it is a number that a device prints.
 _ASKS = frozenset({"how", "what", "why", "fix", "mean", "means", "meaning", "explain", "solve", "repair", "help"})
