@@ -89,12 +89,13 @@ def analyze_inputs(inputs: Iterable[str | Ticket], ring: KeyRing, options: Optio
 
 
 def _of_ticket(ticket: Ticket, ring: KeyRing, options: Options) -> tuple[CaptureReport, ...]:
-    from analyzer.logged import log_reports, read_logs, with_logs
+    from analyzer.logged import log_reports, with_logs
+    from analyzer.witnesses import Logs, read_logs
 
-    logs = (*ticket.logs, *read_logs(options.logs))
+    logs = Logs((*ticket.logs, *read_logs(options.logs).all))
     told = replace(options, logs=())
     if not ticket.captures:
-        return log_reports([(Path(log.name), log) for log in logs], ring)
+        return log_reports([Path(log.name) for log in logs.all], logs, ring)
     reports = [
         replace(_one(capture.name, ring, told, capture.source), inputs=ticket.inputs, joined=capture.joined)
         for capture in ticket.captures

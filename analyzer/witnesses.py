@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO
@@ -52,6 +52,11 @@ class Logs:
 def read_logs(paths: Iterable[Path]) -> Logs:
     """The logs at these paths, ``-`` for standard input. Raises InputError for one that cannot be opened or read."""
     return Logs(tuple(_read(sys.stdin.buffer, STDIN) if path == Path("-") else _read_path(path) for path in paths))
+
+
+def read_log(source: Path | BinaryIO, *, name: str) -> Log:
+    """One log, of whichever kind its content is. Raises InputError when it cannot be opened or read."""
+    return replace(_read_path(source), name=name) if isinstance(source, Path) else _read(source, name)
 
 
 def _read_path(path: Path) -> Log:

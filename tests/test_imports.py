@@ -56,7 +56,7 @@ ROOMS: dict[str, set[str]] = {
         "dissectors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.keys", "analyzer.stories", "analyzer.devicelog",
         "analyzer.witnesses", "analyzer.serverlogged",
     },
-    "analyzer.tickets": {"analyzer.errors", "analyzer.inputs", "analyzer.model", "analyzer.capture", "analyzer.keys", "analyzer.devicelog"},
+    "analyzer.tickets": {"analyzer.errors", "analyzer.inputs", "analyzer.model", "analyzer.capture", "analyzer.keys", "analyzer.devicelog", "analyzer.witnesses"},
     # The path itself.
     "analyzer.pipeline": {
         "analyzer.errors", "analyzer.packet", "analyzer.times", "analyzer.model", "analyzer.case", "analyzer.capture", "analyzer.conversations",

@@ -7,13 +7,14 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Final
 
-from analyzer.devicelog import DeviceLog, read_log
+from analyzer.devicelog import DeviceLog
 from analyzer.errors import InputError
 from analyzer.keys.folder import MAX_FILE, KeyFile, load_files
 from analyzer.keys.manifest import NAME as MANIFEST
 from analyzer.keys.ring import KeyRing
 from analyzer.model import TakenAs
 from analyzer.tickets.files import TicketFile
+from analyzer.witnesses import Log, read_log
 
 #: How keys and logs are called; anything else of a folder does not make a ticket of it.
 _KEY_NAMES: Final = re.compile(
@@ -33,7 +34,7 @@ class Sorted:
 
     captures: tuple[TicketFile, ...]
     ring: KeyRing
-    logs: tuple[DeviceLog, ...]
+    logs: tuple[Log, ...]
     taken: tuple[tuple[str, TakenAs], ...]
 
 
@@ -46,7 +47,7 @@ def sort(files: tuple[TicketFile, ...], left: tuple[str, ...] = (), passphrases:
     """Look at every file once. A log is no key, whatever digits are in it; what is neither is left alone."""
     taken: dict[str, TakenAs] = {}
     captures: list[TicketFile] = []
-    logs: list[DeviceLog] = []
+    logs: list[Log] = []
     keys: list[TicketFile] = []
     for item in files:
         taken[item.inside] = TakenAs.LEFT
@@ -57,7 +58,7 @@ def sort(files: tuple[TicketFile, ...], left: tuple[str, ...] = (), passphrases:
             taken[item.inside] = TakenAs.CAPTURE
         elif (log := _log(item)) is not None:
             logs.append(log)
-            taken[item.inside] = TakenAs.DEVICE_LOG
+            taken[item.inside] = TakenAs.DEVICE_LOG if isinstance(log, DeviceLog) else TakenAs.SERVER_LOG
         elif item.size <= MAX_FILE:
             keys.append(item)
     ring = load_files([_key_file(item) for item in keys], passphrases=passphrases)
@@ -75,8 +76,8 @@ def _key_file(item: TicketFile) -> KeyFile:
     return KeyFile(item.inside, item.path if item.data is None else item.inside, item.read, item.mode)
 
 
-def _log(item: TicketFile) -> DeviceLog | None:
-    """The device's log a file is, or None: at least one line in it that firmware writes."""
+def _log(item: TicketFile) -> Log | None:
+    """The log a file is, of a device or a server, or None: at least one line in it that firmware or an open server writes."""
     suffix = PurePosixPath(item.name.lower().removesuffix(".gz")).suffix
     if suffix in _DATA or _KEY_NAMES.search(item.name) or not 0 < item.size <= _MAX_LOG:
         return None
@@ -86,4 +87,6 @@ def _log(item: TicketFile) -> DeviceLog | None:
         log = read_log(item.source(), name=item.name)
     except InputError:
         return None
-    return log if log.events or log.attempts else None
+    if isinstance(log, DeviceLog):
+        return log if log.events or log.attempts else None
+    return log if log.connections or log.about else None

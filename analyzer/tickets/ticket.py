@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO, cast
 
-from analyzer.devicelog import DeviceLog
 from analyzer.errors import InputError
 from analyzer.keys.ring import KeyRing
 from analyzer.model import TicketInput
@@ -15,6 +14,7 @@ from analyzer.tickets.archive import unpacked
 from analyzer.tickets.files import TicketFile
 from analyzer.tickets.pieces import Chain, joined
 from analyzer.tickets.sorting import sort
+from analyzer.witnesses import Log
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +45,7 @@ class Ticket:
     place: str
     captures: tuple[Capture, ...]
     ring: KeyRing
-    logs: tuple[DeviceLog, ...]
+    logs: tuple[Log, ...]
     inputs: tuple[TicketInput, ...]
 
     @classmethod
