@@ -160,6 +160,24 @@ def test_live_tells_a_session_once() -> None:
     assert [session.verdict.code for session in told] == [session.verdict.code for session in original(name).sessions]
 
 
+def test_sessions_whose_checksums_are_all_wrong_stay() -> None:
+    """One device's packets were rewritten without mending them, another's were not: both are told."""
+    name = "tcp-01e-good-three-devices"
+    link, frames = genuine(name)
+    seen = []
+    for item in frames:
+        data = bytearray(item.data)
+        if (
+            item.protocol == TCP
+            and item.ends[0][3:] + item.ends[2][3:] != b""
+            and 0x33 in (item.ends[0][3], item.ends[2][3])
+        ):
+            data[item.l4 + 16] ^= 0x55
+        seen.append(replace(item, data=bytes(data)))
+    assert seen != list(frames)
+    assert len(report(pcap(link, seen), name).sessions) == len(original(name).sessions)
+
+
 def test_a_packet_whose_port_was_damaged_is_no_other_device() -> None:
     name = "tcp-01a-good-brewskey-fw063"
     link, frames = genuine(name)
