@@ -15,25 +15,32 @@ from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal
 
-from analyzer.devicelog.prefix import hide_keys, strip_prefix
+from analyzer.devicelog.prefix import hide_keys, learned, strip_prefix
 from analyzer.firmware.case import RemedyContext
 from analyzer.firmware.families import families
-from analyzer.firmware.leds import Led, find_leds, leds, leds_told
+from analyzer.firmware.leds import Led, Reading, leds, leds_told, read_leds
 from analyzer.firmware.lines import LONGEST, Line, LineKind, known_lines, match_line, number_of
 from analyzer.firmware.numbers import Number, Space, meanings, number, spaces
 from analyzer.firmware.remedies import remedy
+from analyzer.firmware.serverlines import said as said_by_server
+from analyzer.firmware.serverlines import server_lines
 from analyzer.firmware.shows import device_shows
 from analyzer.firmware.timers import Timer, timers_near
 from analyzer.firmware.verdicts import Situation, answers, finding_texts, situations, verdict_texts
 from analyzer.model import Code
+from analyzer.serverlog.signs import sign_of
 from dissectors.dtls.profile import GENERATIONS
 from dissectors.events import MORE_SIGNS, Sign
 
 Kind = Literal["verdict", "finding", "number", "led", "log-line", "wait", "situation", "history", "family"]
 
 _NUMBER = re.compile(r"[-+]?\d{1,10}")
-_HEX = re.compile(r"[-+]?0[xX][0-9a-fA-F]{1,8}|[-+]?[0-9a-fA-F]{2,5}")
+_HEX = re.compile(r"[-+]?0[xX][0-9a-fA-F]{1,8}|[-+]?[0-9a-fA-F]{2,5}|-[a-fA-F]")
 _WORDY_NUMBER = re.compile(r"(?:code|error|errno|alert|status|number)\s*[:=#]?\s*([-+]?(?:0x)?[0-9a-f]{1,10})")
+#: What makes a sentence a question, its longest, and what in it is a number that a device prints.
+_ASKS = frozenset({"how", "what", "why", "fix", "mean", "means", "meaning", "explain", "solve", "repair", "help"})
+_QUESTION = 14
+_TOKEN = re.compile(r"-\d{1,5}|-?0x[0-9a-f]{2,8}|-[0-9a-f]{4}")
 _WAIT = re.compile(r"(\d{1,5}(?:\.\d{1,6})?) ?(ms|s|sec|seconds|min|minutes)")
 _UNITS = {"ms": 0.001, "min": 60.0, "minutes": 60.0}
 #: How a command begins that people paste; whose it is does not make it another command.
@@ -43,7 +50,9 @@ _NEAR_MISS = 0.75
 _NAME_PREFIX = re.compile(r"^(?:MBEDTLS_ERR_|SYSTEM_ERROR_|PROTOCOL_ERROR_|TLS_ALERT_)")
 _MOST_SITUATIONS = 4
 #: A description of a light has no more words.
-_LED_WORDS = 14
+_LED_WORDS = 24
+#: A word of fewer characters may be anybody's, even where a server uses it, too.
+_SENTENCE = 9
 _HISTORY = "A letter for each thing seen on the wire, in order; capitals are the device's, small letters the cloud's."
 #: Marks a row of a detail as a line to type: it is shown as it is, never wrapped.
 _COMMAND = "$ "
@@ -84,6 +93,12 @@ def explain(word: str) -> Explanation | None:
     waits = tuple(_by_wait(plain))
     if waits:
         return Explanation(plain, waits)
+    asked = tuple(_by_question(plain))
+    if asked:
+        return Explanation(plain, asked)
+    servers = tuple(_by_server(plain))
+    if servers:
+        return Explanation(plain, servers)
     said = _PARTICLE.sub("keys ", plain)
     collected: list[Meaning] = [
         *_by_name(plain),
@@ -146,6 +161,16 @@ def _by_number(plain: str) -> Iterator[Meaning]:
             if (space.name, item.value) not in seen and (space.hexadecimal or not hexadecimal):
                 seen.add((space.name, item.value))
                 yield _number(space, item)
+
+
+def _by_question(plain: str) -> Iterator[Meaning]:
+    """A question about a number, such as "how do I fix -19": the answer is the number's."""
+    words = plain.lower().rstrip("?").split()
+    if not _ASKS.intersection(words) and not plain.endswith("?"):
+        return
+    tokens = [word for word in words if _TOKEN.fullmatch(word)]
+    if len(tokens) == 1 and len(words) <= _QUESTION:
+        yield from _by_number(tokens[0])
 
 
 def _values(token: str) -> Iterator[tuple[int, bool]]:
@@ -222,7 +247,7 @@ def _by_family(plain: str) -> Iterator[Meaning]:
 
 
 def _by_line(plain: str) -> Iterator[Meaning]:
-    found = match_line(strip_prefix(plain).message)
+    found = match_line(strip_prefix(plain, learned([plain], least=1)).message)
     if not found:
         return
     line, values = found
@@ -239,21 +264,48 @@ def _by_line(plain: str) -> Iterator[Meaning]:
                 yield _number(spaces()[name], item)
 
 
+def _by_server(plain: str) -> Iterator[Meaning]:
+    """What an open server's log says: never what a device says, though both may use the same words."""
+    found = said_by_server(plain)
+    if found is None or (not sign_of(plain) and match_line(strip_prefix(plain).message)):
+        return
+    # Some words are of a server alone only in its own sentence.
+    if len(plain) < _SENTENCE and not sign_of(plain) and plain not in found.example:
+        return
+    for line in (
+        found,
+        *(item for item in server_lines() if item.form and item.words == found.words and item is not found),
+    ):
+        printed = {"text": "printed as text", "bunyan": "printed by bunyan"}.get(line.form or "")
+        details = [("A line like", line.example)]
+        details += [("Printed", printed)] if printed else []
+        details += [("Stage", line.stage)] if line.stage else []
+        details += [("It cannot be", ", ".join(code.value for code in line.rules_out))] if line.rules_out else []
+        codes = (line.code, *line.alternatives) if line.code else ()
+        verdicts = tuple(code.value for code in codes if code is not None)
+        yield Meaning("log-line", "server log line", line.text, (*details, ("Source", line.source)), verdicts)
+
+
 def _line_title(line: Line) -> str:
-    where = {LineKind.SERVER: "server log line", LineKind.TOOL: "line of a tool"}.get(line.kind, "device log line")
+    where = {LineKind.TOOL: "line of a tool"}.get(line.kind, "device log line")
     transport = {"tcp": ", TCP", "udp": ", UDP"}.get(line.transport or "", "")
     return f"{where}{transport}"
 
 
 def _by_led(plain: str) -> Iterator[Meaning]:
     # A colour inside a long pasted text is no LED pattern by itself.
-    found = find_leds(plain) if len(plain.split()) <= _LED_WORDS else ()
-    yield from map(_led, found or (led for _, led in leds_told(plain)))
+    reading = read_leds(plain) if len(plain.split()) <= _LED_WORDS else Reading()
+    if reading.leds:
+        yield from (_led(led, reading) for led in reading.leds)
+        return
+    yield from (_led(led, reading) for _, led in leds_told(plain))
 
 
-def _led(led: Led) -> Meaning:
+def _led(led: Led, reading: Reading) -> Meaning:
     first, *rest = led.meanings
-    details = [(item.eras, item.text) for item in rest]
+    details = [("Passed before", "; ".join(reading.passed))] if reading.passed else []
+    details += [("Colour", f"taken for {real}, which many see as {seen}") for seen, real in reading.seen_as]
+    details += [(item.eras, item.text) for item in rest]
     verdicts = dict.fromkeys(code.value for item in led.meanings for code in item.verdicts)
     text = first.text if first.eras == "all" else f"{first.text} ({first.eras})"
     return Meaning("led", f"LED: {led.pattern}", text, tuple(details), tuple(verdicts))
@@ -337,6 +389,7 @@ def _vocabulary() -> tuple[str, ...]:
     words += [word for row in answers() for word in row.words]
     words += [item.name for space in spaces().values() for item in space.numbers.values()]
     words += [line.example[:80] for line in known_lines() if line.kind is not LineKind.SECRET]
+    words += [line.example[:80] for line in server_lines()]
     return tuple(dict.fromkeys(word.lower() for word in words))
 
 

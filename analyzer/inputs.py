@@ -9,7 +9,7 @@ from pathlib import Path
 from analyzer.errors import InputError
 
 #: First bytes of what may be a capture: pcap in both byte orders and precisions, its modified form, pcapng, gzip.
-_MAGICS = (
+MAGICS = (
     b"\xa1\xb2\xc3\xd4",
     b"\xd4\xc3\xb2\xa1",
     b"\xa1\xb2\x3c\x4d",
@@ -43,7 +43,11 @@ def expand(words: Iterable[str]) -> tuple[str, ...]:
             continue
         path = Path(word)
         if path.is_dir():
-            inside = [str(item) for item in sorted(path.rglob("*")) if item.is_file() and _looks_like_capture(item)]
+            inside = [
+                str(item)
+                for item in sorted(path.rglob("*"))
+                if item.is_file() and not _left_behind(item.relative_to(path)) and _looks_like_capture(item)
+            ]
             if not inside:
                 raise InputError(word, "no captures in this folder", "captures are .pcap or .pcapng files, also .gz")
             found.update(dict.fromkeys(inside))
@@ -57,6 +61,11 @@ def expand(words: Iterable[str]) -> tuple[str, ...]:
     return tuple(found)
 
 
+def _left_behind(path: Path) -> bool:
+    """Whether macOS left a file beside the one meant (`__MACOSX/`, `._NAME`)."""
+    return "__MACOSX" in path.parts or path.name.startswith("._")
+
+
 def _looks_like_capture(path: Path) -> bool:
     if path.name.lower().endswith(NAMES):
         return True
@@ -65,4 +74,4 @@ def _looks_like_capture(path: Path) -> bool:
             head = stream.read(4)
     except OSError:
         return False
-    return head in _MAGICS
+    return head in MAGICS

@@ -1,23 +1,24 @@
-"""Device logs in the report: beside the sessions of a capture or, where no capture shows one, as sessions of their own.
+"""Logs in the report: beside the sessions of a capture or, where no capture shows one, as sessions of their own.
 
 How it works. `analyzer.devicelog` reads, pairs and judges; here its answers become rows of the report. A session told by
-a log alone has no frames, and its times count from the device's start, which is all a device knows of time.
+a device's log alone has no frames, and its times count from the device's start, which is all a device knows of time. Servers'
+logs come first (`serverlogged`), so that a device's log can be laid beside what a server's tells, too.
 """
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
-from analyzer.devicelog import Alignment, DeviceLog, LogAttempt, attach, judge_attempt, judge_log, read_log, spoken
+from analyzer import serverlogged
+from analyzer.devicelog import Alignment, DeviceLog, LogAttempt, LogEvent, attach, judge_attempt, judge_log, spoken
 from analyzer.devicelog.agree import log_lines
 from analyzer.firmware.case import RemedyContext, Transport
 from analyzer.firmware.evidence import missing_evidence
 from analyzer.firmware.judgements import asks_for_keys
-from analyzer.firmware.lines import LineKind
+from analyzer.firmware.lines import Line, LineKind, match_line
 from analyzer.firmware.remedies import remedy
 from analyzer.firmware.shows import device_shows
 from analyzer.keys import KeyRing
@@ -33,12 +34,14 @@ from analyzer.model import (
     Evidence,
     Finding,
     InputProblem,
+    Remedy,
     Session,
     Stage,
     Verdict,
 )
 from analyzer.stories import tell
 from analyzer.times import rfc3339
+from analyzer.witnesses import Log, Logs
 from dissectors.events import Direction, How, Status
 from dissectors.handshakes import USUAL, usual_port
 
@@ -46,8 +49,6 @@ from dissectors.handshakes import USUAL, usual_port
 _ATTEMPTS = 200
 #: Notes for a capture without a session that a log's verdicts make superfluous.
 _TOLD_BY_VERDICT = frozenset({"device-key-damaged"})
-#: What a log from a pipe is called.
-_STDIN = "standard input"
 #: Line numbers that are named for one thing a log says again and again.
 _LINES = 6
 _FROM_CLOUD = frozenset(
@@ -69,46 +70,82 @@ _TOLD_APART = frozenset({Code.SESSION_KEY_UNUSABLE})
 _ONCE = frozenset({"retry-loop", "network-reset", "secret-in-log"})
 
 
-def read_logs(paths: Iterable[Path]) -> tuple[DeviceLog, ...]:
-    """The logs at these paths, ``-`` for standard input. Raises InputError for one that cannot be opened or read."""
-    return tuple(read_log(sys.stdin.buffer, name=_STDIN) if path == Path("-") else read_log(path) for path in paths)
-
-
-def with_logs(
-    captures: Sequence[CaptureReport], logs: Sequence[DeviceLog], ring: KeyRing | None = None
-) -> tuple[CaptureReport, ...]:
+def with_logs(captures: Sequence[CaptureReport], logs: Logs, ring: KeyRing | None = None) -> tuple[CaptureReport, ...]:
     """The captures with what the logs say beside their sessions.
 
     When no capture holds a session, the logs' own attempts become sessions of the first capture that could be read.
     A log that fits no session says by itself what it can, among the problems of the first capture with sessions.
     """
-    if not logs:
+    if not logs.all:
         return tuple(captures)
-    result, fitting = [], set()
-    for capture in captures:
-        sessions, alignments = attach(capture.sessions, logs)
-        fitting |= {alignment.log for alignment in alignments if alignment.sessions}
-        sessions = tuple(_decided(_with_findings(session, alignments, logs), alignments, logs) for session in sessions)
+    result: list[CaptureReport] = []
+    fitting: set[str] = set()
+    for whole in captures:
+        capture, known = serverlogged.beside_capture(whole, logs.server, ring)
+        sessions, alignments = attach(capture.sessions, logs.device)
+        fitting |= known | {alignment.log for alignment in alignments if alignment.sessions}
+        sessions = tuple(
+            _decided(_with_findings(session, alignments, logs.device), alignments, logs.device) for session in sessions
+        )
         if len(captures) == 1:
             sessions = tuple(_with_strangers(session, alignments) for session in sessions)
-        stories = tell(sessions) if any(alignment.sessions for alignment in alignments) else capture.stories
-        result.append(replace(capture, sessions=sessions, stories=stories))
+        paired = bool(known) or any(alignment.sessions for alignment in alignments)
+        result.append(replace(capture, sessions=sessions, stories=tell(sessions) if paired else capture.stories))
     place = next((index for index, capture in enumerate(result) if capture.sessions), None)
     if place is None:
         place = next((index for index, capture in enumerate(result) if capture.status != "failed"), None)
         if place is not None:
             result[place] = _told_by_logs(result[place], logs, ring)
-    elif len(logs) > len(fitting):
-        apart = (item for log in logs if log.name not in fitting for item in _apart(log))
+    elif len(logs.all) > len(fitting):
+        strangers = [log for log in logs.all if log.name not in fitting]
+        apart = (item for log in strangers for item in _apart(log))
         result[place] = replace(result[place], problems=(*result[place].problems, *apart))
     if place is not None:
-        result[place] = _cut_short(result[place], logs)
+        result[place] = _cut_short(result[place], logs.device)
+        result[place] = serverlogged.cut_short(result[place], [log for log in logs.server if log.name in fitting])
     return tuple(result)
 
 
-def log_reports(logs: Sequence[tuple[Path, DeviceLog]], ring: KeyRing | None = None) -> tuple[CaptureReport, ...]:
-    """Each log as a report of its own, where there is no capture at all."""
-    return tuple(_cut_short(_told_by_logs(_empty(path, log), (log,), ring), (log,)) for path, log in logs)
+def log_reports(paths: Sequence[Path], logs: Logs, ring: KeyRing | None = None) -> tuple[CaptureReport, ...]:
+    """Each log as a report of its own, where there is no capture at all.
+
+    A device's log that fits what a server's tells stands beside it instead: one attempt, two witnesses.
+    """
+    result: list[CaptureReport | DeviceLog] = []
+    for path, log in zip(paths, logs.all, strict=True):
+        result.append(log if isinstance(log, DeviceLog) else serverlogged.server_report(str(path), log))
+    waiting = {log.name: log for log in logs.device}
+    for position, report in enumerate(result):
+        if isinstance(report, CaptureReport) and waiting:
+            result[position] = _beside_server(report, waiting)
+    finished: list[CaptureReport] = []
+    for path, item in zip(paths, result, strict=True):
+        if isinstance(item, CaptureReport):
+            finished.append(replace(item, stories=tell(item.sessions)))
+        elif item.name in waiting:
+            finished.append(_cut_short(_told_by_logs(_empty(path, item), Logs((item,)), ring), (item,)))
+    return tuple(finished)
+
+
+def _beside_server(report: CaptureReport, waiting: dict[str, DeviceLog]) -> CaptureReport:
+    """A server's log's report with the device logs that fit its connections; those are no longer ``waiting``."""
+    if report.first_time is None:
+        return report
+    logs = tuple(waiting.values())
+    sessions, alignments = attach(report.sessions, logs)
+    for alignment in alignments:
+        agreed = [
+            here for here in alignment.sessions.values() if here.agrees and here.attempt not in alignment.doubtful
+        ]
+        if agreed and len(agreed) == len(alignment.sessions):
+            del waiting[alignment.log]
+    kept = [alignment for alignment in alignments if alignment.log not in waiting]
+    if not kept:
+        return report
+    chosen = tuple(log for log in logs if log.name not in waiting)
+    sessions, alignments = attach(report.sessions, chosen)
+    decided = tuple(_decided(_with_findings(session, alignments, chosen), alignments, chosen) for session in sessions)
+    return replace(report, sessions=decided)
 
 
 def sessions_of(log: DeviceLog, first: int = 1, ring: KeyRing | None = None) -> tuple[Session, ...]:
@@ -179,8 +216,11 @@ def _with_strangers(session: Session, alignments: Iterable[Alignment]) -> Sessio
     return replace(session, findings=(*session.findings, *found)) if found else session
 
 
-def _apart(log: DeviceLog) -> Iterator[InputProblem]:
+def _apart(log: Log) -> Iterator[InputProblem]:
     """What a log that fits no session says by itself."""
+    if not isinstance(log, DeviceLog):
+        yield from serverlogged.apart(log)
+        return
     if not log.attempts:
         yield from _without_attempt(log, f"{log.name}: ")
         return
@@ -211,17 +251,26 @@ def _empty(path: Path, log: DeviceLog) -> CaptureReport:
     )
 
 
-def _told_by_logs(capture: CaptureReport, logs: Sequence[DeviceLog], ring: KeyRing | None) -> CaptureReport:
+def _told_by_logs(capture: CaptureReport, logs: Logs, ring: KeyRing | None) -> CaptureReport:
     sessions: list[Session] = []
     problems = list(capture.problems)
-    for log in logs:
+    for log in logs.all:
+        if not isinstance(log, DeviceLog):
+            told = serverlogged.server_report(log.name, log)
+            sessions += serverlogged.server_sessions(log, len(sessions) + 1)
+            problems += told.problems
+            continue
         found = sessions_of(log, len(sessions) + 1, ring)
         sessions += found
         if not found:
             problems += _without_attempt(log, _named(log, capture))
     if sessions:
         problems = [item for item in problems if item.code not in _TOLD_BY_VERDICT]
-    advice = () if sessions else (*capture.advice, missing_evidence("attempt-in-log", RemedyContext("tcp")))
+    advice: tuple[Remedy, ...] = ()
+    if not sessions:
+        before = [known[0].text for log in logs.device if (known := _before(log)) is not None]
+        lacking = [Remedy(text) for text in before] or [missing_evidence("attempt-in-log", RemedyContext("tcp"))]
+        advice = (*capture.advice, *lacking)
     return replace(capture, sessions=tuple(sessions), stories=tell(sessions), problems=tuple(problems), advice=advice)
 
 
@@ -243,12 +292,25 @@ def _named(log: DeviceLog, report: CaptureReport) -> str:
 def _without_attempt(log: DeviceLog, where: str) -> Iterator[InputProblem]:
     """That a log holds no attempt, and which of its lines are known all the same."""
     known = spoken(log)
+    early = _before(log)
+    if early is not None:
+        text = (
+            f"the device never got as far as its cloud, so no key is concerned: line {early[1].line}: {early[1].text}"
+        )
+        yield InputProblem("before-the-cloud", f"{where}{text}")
     lines = f"{log.lines:,} line{'' if log.lines == 1 else 's'}"
     yield InputProblem("log-without-attempt", f"{where}{lines} read, no connection attempt in them")
     for item in known:
         numbers = ", ".join(map(str, item.lines[:_LINES])) + (", ..." if len(item.lines) > _LINES else "")
         plural = "s" if len(item.lines) > 1 else ""
         yield InputProblem("known-line", f"{where}line{plural} {numbers} ({item.said}): {item.means}")
+
+
+def _before(log: DeviceLog) -> tuple[Line, LogEvent] | None:
+    """The first line that says why the device did not get as far as its cloud, and what it means."""
+    event = next((event for event in log.events if event.kind is LineKind.BEFORE), None)
+    found = match_line(event.text) if event is not None else None
+    return (found[0], event) if found is not None and event is not None else None
 
 
 class _Faults:

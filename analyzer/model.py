@@ -243,8 +243,8 @@ class Finding:
 class Session:
     """Everything said of one session.
 
-    One that only a device's log tells has no frames (``first_frame`` 0). A device knows no time of day, so its times count
-    from the device's start, as if that had been at 1970-01-01T00:00:00Z.
+    One that only a log tells has no frames (``first_frame`` 0). A device knows no time of day, so its times count from the
+    device's start, as if that had been at 1970-01-01T00:00:00Z; a server does.
     """
 
     id: str
@@ -277,8 +277,13 @@ class Session:
 
     @property
     def begins(self) -> str:
-        """When it began, for people: the time, or (``+5:04.420``) how long after the device's start."""
-        return self.start_time if self.first_frame else since_start(self.start_time)
+        """When it began, for people: the time, or (``+5:04.420``) how long after the device's start; a server's log may know
+        neither."""
+        if self.first_frame:
+            return self.start_time
+        if self.log and all(line.witness == "server" for line in self.log):
+            return "time unknown" if self.start_time.startswith("1970-01-01") else self.start_time
+        return since_start(self.start_time)
 
 
 @dataclass(frozen=True, slots=True)
@@ -333,7 +338,8 @@ class Incident:
 
 @dataclass(frozen=True, slots=True)
 class LogLine:
-    """A device-log line beside the stage it belongs to; ``time_ms`` is the device's own clock, since boot."""
+    """A log's line beside the stage it belongs to; ``time_ms`` is the device's own clock, since boot. A server's line has
+    ``offset_s`` instead: seconds from the session's start, on the capture's clock."""
 
     file: str
     line: int
@@ -341,6 +347,8 @@ class LogLine:
     stage: str | None
     text: str
     agrees: bool | None = None
+    witness: Literal["device", "server"] = "device"
+    offset_s: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -394,6 +402,24 @@ class InputProblem:
     packets: int | None = None
 
 
+class TakenAs(StrEnum):
+    """What a file of a ticket was taken for."""
+
+    CAPTURE = "capture"
+    KEY = "key"
+    DEVICE_LOG = "device-log"
+    SERVER_LOG = "server-log"
+    LEFT = "left"
+
+
+@dataclass(frozen=True, slots=True)
+class TicketInput:
+    """A file of the ticket, by its path in it, and what it was taken for."""
+
+    path: str
+    taken_as: TakenAs
+
+
 @dataclass(frozen=True, slots=True)
 class CaptureReport:
     """One capture file."""
@@ -412,6 +438,10 @@ class CaptureReport:
     stories: tuple[Story, ...] = ()
     #: What to do when there is no session to judge. Absent from the JSON when there is nothing to say.
     advice: tuple[Remedy, ...] = ()
+    #: For a capture of a ticket: the ticket's files. Absent from the JSON for any other.
+    inputs: tuple[TicketInput, ...] = ()
+    #: The further files that go on from this one and were read with it (a ring buffer's). Absent when there is none.
+    joined: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -433,6 +463,8 @@ class Totals:
 
 #: What `CaptureReport.format` says of a report that comes from a device's log.
 LOG_FORMAT = "device-log"
+#: The same for a server's.
+SERVER_LOG_FORMAT = "server-log"
 #: The name of the report's JSON form, and of the program that writes it.
 SCHEMA_NAME = "handshake-report/1"
 TOOL_NAME = "particle-handshake-analyzer"

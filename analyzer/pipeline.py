@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -25,11 +25,13 @@ from analyzer.examination import Examination
 from analyzer.examine import resolve
 from analyzer.judging import in_context, judged
 from analyzer.keys import KeyRing
+from analyzer.keys.folder import merged
 from analyzer.limits import Limits, Watch
 from analyzer.model import SCHEMA_NAME, TOOL_NAME, CaptureReport, InputProblem, KeyRow, Report, Session, Tool, Totals
 from analyzer.names import NameLog
 from analyzer.packet import Problem
 from analyzer.stories import stories_across, tell
+from analyzer.tickets.ticket import Ticket
 from analyzer.times import rfc3339
 from analyzer.unreached import advice, lonely_tests, silent_devices, stored_hosts, unreached
 
@@ -59,19 +61,55 @@ def analyze_paths(paths: Iterable[str], ring: KeyRing, options: Options = Option
     """Analyse captures in order. A capture that cannot be read is a row with its reason, never the end of the run."""
     if not options.logs:
         return report_of([_one(path, ring, options) for path in paths], ring)
-    from analyzer.logged import read_logs, with_logs
+    from analyzer.logged import with_logs
+    from analyzer.witnesses import read_logs
 
     logs = read_logs(options.logs)
     options = replace(options, logs=())
     return report_of(with_logs([_one(path, ring, options) for path in paths], logs, ring), ring)
 
 
+def analyze_inputs(inputs: Iterable[str | Ticket], ring: KeyRing, options: Options = Options()) -> Report:  # noqa: B008
+    """Captures and tickets in order. A ticket's keys and logs are for its captures; ``ring`` and ``options`` come on top."""
+    inputs = tuple(inputs)
+    if not any(isinstance(item, Ticket) for item in inputs):
+        return analyze_paths([str(item) for item in inputs], ring, options)
+    captures: list[CaptureReport] = []
+    keys: dict[KeyRow, None] = dict.fromkeys(ring.rows())
+    alone = sum(isinstance(item, Ticket) for item in inputs) == 1
+    for item in inputs:
+        if isinstance(item, str):
+            captures += analyze_paths([item], ring, options).captures
+            continue
+        both = merged(ring, item.ring, "ticket") if ring.keys else item.ring
+        captures += _of_ticket(item, both, options)
+        rows = both.rows() if ring.keys else item.ring.rows()
+        keys.update(dict.fromkeys(rows if alone else (replace(row, file=f"{item.place}/{row.file}") for row in rows)))
+    return replace(report_of(captures, ring), keys=tuple(keys))
+
+
+def _of_ticket(ticket: Ticket, ring: KeyRing, options: Options) -> tuple[CaptureReport, ...]:
+    from analyzer.logged import log_reports, with_logs
+    from analyzer.witnesses import Logs, read_logs
+
+    logs = Logs((*ticket.logs, *read_logs(options.logs).all))
+    told = replace(options, logs=())
+    if not ticket.captures:
+        return log_reports([Path(log.name) for log in logs.all], logs, ring)
+    reports = [
+        replace(_one(capture.name, ring, told, capture.source), inputs=ticket.inputs, joined=capture.joined)
+        for capture in ticket.captures
+    ]
+    return with_logs(reports, logs, ring)
+
+
 def analyze_logs(paths: Iterable[Path], ring: KeyRing) -> Report:
-    """Device logs without any capture. Raises InputError for one that cannot be opened."""
-    from analyzer.logged import log_reports, read_logs
+    """Logs of devices and servers without any capture. Raises InputError for one that cannot be opened."""
+    from analyzer.logged import log_reports
+    from analyzer.witnesses import read_logs
 
     paths = tuple(paths)
-    return report_of(log_reports(tuple(zip(paths, read_logs(paths), strict=True)), ring), ring)
+    return report_of(log_reports(paths, read_logs(paths), ring), ring)
 
 
 def report_of(captures: Iterable[CaptureReport], ring: KeyRing) -> Report:
@@ -90,9 +128,12 @@ def report_of(captures: Iterable[CaptureReport], ring: KeyRing) -> Report:
     )
 
 
-def _one(path: str, ring: KeyRing, options: Options) -> CaptureReport:
-    source: Path | BinaryIO = sys.stdin.buffer if path == "-" else Path(path)
+def _one(
+    path: str, ring: KeyRing, options: Options, opened: Callable[[], Path | BinaryIO] | None = None
+) -> CaptureReport:
+    """The report on one capture, whatever becomes of it; ``opened`` gives what to read where ``path`` is only its name."""
     try:
+        source = opened() if opened is not None else sys.stdin.buffer if path == "-" else Path(path)
         return analyze_capture(source, ring, options, name=path)
     except InputError as error:
         problem = error.problem + (f" ({error.hint})" if error.hint else "")
@@ -172,7 +213,8 @@ def examined(
         advice=advice(why, ring),
     )
     if options.logs:
-        from analyzer.logged import read_logs, with_logs
+        from analyzer.logged import with_logs
+        from analyzer.witnesses import read_logs
 
         report = with_logs([report], read_logs(options.logs), ring)[0]
     return report, cases

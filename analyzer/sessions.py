@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from analyzer.case import Case
+from analyzer.diagnosis.address import headline
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.findings import findings_for
@@ -26,7 +27,7 @@ def assemble(case: Case, draft: Draft, context: Context, session_id: str, digits
         certainty=draft.certainty,
         stage=draft.stage,
         frames=_frames(draft.frames),
-        summary=draft.summary,
+        summary=headline(case, draft, findings),
         alternatives=draft.alternatives,
         evidence=draft.evidence,
         would_settle=draft.would_settle,

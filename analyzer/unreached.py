@@ -82,6 +82,8 @@ def unreached(cases: Sequence[Case], lookups: Sequence[Lookup], ring: KeyRing, e
     for (_, name, failed), members in list(groups.items())[:_MOST_CASES]:
         last = max(item.answered_ns or item.last_asked_ns or item.asked_ns for item in members)
         said_no = any(item.rcode is not None for item in members)
+        if failed and not said_no:
+            last = min(item.asked_ns for item in members)  # the first question has waited longest
         watched = end_ns - last
         if watched < (_ANSWER_WATCH_NS if failed else _DEVICE_WATCH_NS) and not (failed and said_no):
             continue

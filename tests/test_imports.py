@@ -48,13 +48,20 @@ ROOMS: dict[str, set[str]] = {
     "analyzer.sessions": {"dissectors", "analyzer.model", "analyzer.times", "analyzer.case", "analyzer.diagnosis", "analyzer.incidents"},
     "analyzer.judging": {"analyzer.model", "analyzer.case", "analyzer.names", "analyzer.keys", "analyzer.flows", "analyzer.examine", "analyzer.diagnosis", "analyzer.sessions"},
     "analyzer.devicelog": {"dissectors", "analyzer.errors", "analyzer.times", "analyzer.model", "analyzer.firmware"},
-    "analyzer.explain": {"dissectors", "analyzer.model", "analyzer.firmware", "analyzer.devicelog"},
-    "analyzer.logged": {"dissectors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.keys", "analyzer.stories", "analyzer.devicelog"},
+    "analyzer.serverlog": {"dissectors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.devicelog"},
+    "analyzer.witnesses": {"analyzer.devicelog", "analyzer.serverlog"},
+    "analyzer.explain": {"dissectors", "analyzer.model", "analyzer.firmware", "analyzer.devicelog", "analyzer.serverlog"},
+    "analyzer.serverlogged": {"dissectors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.keys", "analyzer.serverlog"},
+    "analyzer.logged": {
+        "dissectors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.keys", "analyzer.stories", "analyzer.devicelog",
+        "analyzer.witnesses", "analyzer.serverlogged",
+    },
+    "analyzer.tickets": {"analyzer.errors", "analyzer.inputs", "analyzer.model", "analyzer.capture", "analyzer.keys", "analyzer.devicelog", "analyzer.witnesses"},
     # The path itself.
     "analyzer.pipeline": {
         "analyzer.errors", "analyzer.packet", "analyzer.times", "analyzer.model", "analyzer.case", "analyzer.capture", "analyzer.conversations",
         "analyzer.names", "analyzer.limits", "analyzer.keys", "analyzer.flows", "analyzer.examine", "analyzer.examination", "analyzer.copies", "analyzer.disclosure",
-        "analyzer.unreached", "analyzer.judging", "analyzer.stories", "analyzer.logged",
+        "analyzer.unreached", "analyzer.judging", "analyzer.stories", "analyzer.witnesses", "analyzer.logged", "analyzer.tickets",
     },
     "analyzer.live": {
         "analyzer.errors", "analyzer.packet", "analyzer.model", "analyzer.case", "analyzer.capture", "analyzer.conversations", "analyzer.names",
@@ -67,11 +74,11 @@ ROOMS: dict[str, set[str]] = {
     },
     "analyzer.reports": {"dissectors", "analyzer.errors", "analyzer.safe", "analyzer.model", "analyzer.keys", "analyzer.exports"},
     "analyzer.library": {"analyzer.inputs", "analyzer.model", "analyzer.keys", "analyzer.pipeline", "analyzer.reports"},
-    "analyzer.fleet": {"analyzer.errors", "analyzer.inputs", "analyzer.model", "analyzer.keys", "analyzer.pipeline", "analyzer.reports"},
+    "analyzer.fleet": {"analyzer.errors", "analyzer.inputs", "analyzer.model", "analyzer.keys", "analyzer.tickets", "analyzer.pipeline", "analyzer.reports"},
     "analyzer.reports.fleet": {"analyzer.errors", "analyzer.safe", "analyzer.times", "analyzer.model", "analyzer.reports", "analyzer.fleet"},
     "analyzer.cli": {
-        "analyzer.errors", "analyzer.safe", "analyzer.inputs", "analyzer.wireshark", "analyzer.watching", "analyzer.model", "analyzer.keys",
-        "analyzer.firmware", "analyzer.explain", "analyzer.pipeline", "analyzer.live", "analyzer.exports", "analyzer.reports", "analyzer.fleet", "analyzer.reports.fleet",
+        "analyzer.errors", "analyzer.safe", "analyzer.wireshark", "analyzer.watching", "analyzer.model", "analyzer.keys",
+        "analyzer.firmware", "analyzer.explain", "analyzer.tickets", "analyzer.pipeline", "analyzer.live", "analyzer.exports", "analyzer.reports", "analyzer.fleet", "analyzer.reports.fleet",
     },
     "analyzer.__main__": {"analyzer.cli"},
     "analyzer": {"analyzer.library", "analyzer.pipeline"},

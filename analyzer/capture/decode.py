@@ -72,6 +72,8 @@ class Decoder:
         self._interned: dict[tuple[Carrier, ...], tuple[Carrier, ...]] = {}
         self._number = self._time_ns = self._steps = 0
         self._found: list[Packet] = []
+        #: The last IP header: where, and where its data ends on the wire.
+        self._header: tuple[bytes, int, int] = (b"", 0, 0)
         #: Whether the record is cut, and how much of it there is.
         self._cut = self._size = 0
         #: Packets of the record beside the one that `decode` gave.
@@ -105,6 +107,7 @@ class Decoder:
         self._size = len(data)
         self._cut = self._size < wire
         self._carriers = ()
+        self._header = b"", 0, 0
         found = self._found = []
         self._link(link_type, data, wire)
         if not found:
@@ -117,6 +120,11 @@ class Decoder:
         """`further`, which is empty afterwards."""
         further, self.further = tuple(self.further), _NOTHING
         return further
+
+    def innermost(self) -> tuple[bytes, int]:
+        """The IP packet around the last packet found, from its header on, and its length on the wire."""
+        data, at, wire = self._header
+        return data[at:], wire - at
 
     def ip_packets(self, number: int, time_ns: int, data: bytes, wire: int) -> list[Packet]:
         """The packets of an IP packet that somebody else has taken out of its frame."""
@@ -245,6 +253,7 @@ class Decoder:
         if len(data) <= at:
             self._damaged()
             return
+        self._header = data, at, wire
         version = data[at] >> 4
         if version == 4:
             self._ipv4(data, at, wire, depth)

@@ -346,7 +346,7 @@ PROTOCOLS: dict[int, tuple[str, Reader]] = {
 }  # fmt: skip
 
 #: IP protocols that carry no IP and need no word: hop-by-hop to mobility; IGMP, EGP, DCCP, RSVP, routing, SCTP, UDP-Lite ...
-PLAIN_PROTOCOLS = frozenset({0, 1, 2, 3, 6, 8, 9, 12, 17, 20, 27, 28, 29, 33, 43, 44, 46, 54, 58, 59, 60, 88, 89, 103, 112, 113, 123, 132, 133, 134, 135, 136, 138, 139, 140, 142, 255})  # fmt: skip
+PLAIN_PROTOCOLS = frozenset({0, 1, 2, 3, 6, 8, 9, 12, 17, 20, 27, 28, 29, 33, 43, 44, 46, 54, 58, 59, 60, 88, 89, 103, 112, 113, 123, 132, 133, 134, 135, 136, 138, 139, 140, 142, 253, 254, 255})  # fmt: skip
 
 
 # -- UDP ports -----------------------------------------------------------------------------------------------------------

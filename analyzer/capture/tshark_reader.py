@@ -13,6 +13,7 @@ import contextlib
 import hashlib
 import shutil
 import signal
+import struct
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -212,7 +213,10 @@ class TsharkCapture:
             found = self._inner.ip_packets(number, time_ns, data[at:], int(frame.length) - at) if at >= 0 else []
             if found:
                 return found
-        packet = _packet(frame)
+        try:
+            packet = _packet(frame)
+        except (ValueError, struct.error):  # headers so damaged that tshark gives no address or number
+            packet = None
         wireless = "wlan" in names and not _protected(frame)
         if self._link is not None and "frame_raw" in raw and (packet is None or wireless):
             # Aggregates of 802.11 and pseudowires are several layers of one name, or none.

@@ -92,7 +92,7 @@ def batch(
     from analyzer.fleet.listing import listed
     from analyzer.fleet.questions import Filter
     from analyzer.fleet.store import Store
-    from analyzer.fleet.tickets import Tickets
+    from analyzer.fleet.tickets import Tickets, places_of
     from analyzer.fleet.work import Limits, Setup
     from analyzer.pipeline import Options
     from analyzer.reports.fleet.writing import write
@@ -106,7 +106,12 @@ def batch(
         workers = remote(scheduler)
     else:
         workers = fleet.local(jobs or cores())
-    tickets = None if keys_beside is None else Tickets(ring, folder_name(keys_beside), passphrases(passphrase_file))
+    known = passphrases(passphrase_file)
+    if keys_beside is not None:
+        tickets: Tickets | None = Tickets(ring, folder_name(keys_beside), known)
+    else:
+        places = places_of(paths)
+        tickets = Tickets(ring, passphrases=known, places=places) if places else None
     setup = Setup(
         ring,
         Options(ports=ports_of(port or ()), engine=engine.value),

@@ -60,8 +60,8 @@ def run(request: Request) -> int:
     """Analyse, write the report, say what was wrong with the inputs; the exit status."""
     from analyzer.cli.exits import status_of
     from analyzer.cli.keyfolder import load
-    from analyzer.inputs import expand
-    from analyzer.pipeline import Options, analyze_logs, analyze_paths
+    from analyzer.cli.ticket import inputs_of
+    from analyzer.pipeline import Options, analyze_inputs, analyze_logs
     from analyzer.reports.writing import Style, write
     from analyzer.safe import printable
 
@@ -76,8 +76,8 @@ def run(request: Request) -> int:
     if request.show_secrets and request.format.value not in SECRET_FORMATS:
         raise UsageError(f"--show-secrets needs --format {', '.join(SECRET_FORMATS)}")
     ring = load(request.keys or (), request.passphrase_file)
-    paths = expand(request.paths or ())
-    report = analyze_paths(paths, ring, options) if paths else analyze_logs(options.logs, ring)
+    inputs = inputs_of(request)
+    report = analyze_inputs(inputs, ring, options) if inputs else analyze_logs(options.logs, ring)
     if request.redact:
         import secrets
 

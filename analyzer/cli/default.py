@@ -17,13 +17,14 @@ GROUP_HELP = """Tell from a packet capture why a Particle device cannot reach it
 \b
   analyze capture.pcap                        what can be said without keys
   analyze capture.pcap --keys keys/           which key is wrong, with proof
+  analyze ticket.zip                          a ticket as it came: captures, keys, logs
   analyze captures/ --keys keys/              a row per session, and totals
-  analyze capture.pcap --log device.log       the device's own log beside it
+  analyze capture.pcap --log device.log       the device's log (or a server's)
   analyze --log device.log                    what the log alone can say
   analyze capture.pcap --format json          the same, for programs
 
 A first word that is one of the commands below selects it; anything else is a capture
-(pcap or pcapng, also .gz; a folder; `-` for standard input).
+(pcap or pcapng, also .gz; a folder or an archive; `-` for standard input).
 Exit status: 0 every session healthy, 1 at least one failing, 2 usage, 3 an input could
 not be read or finished, 4 no device session found."""
 
@@ -61,7 +62,7 @@ def capture(
         typer.Option(
             "--log",
             metavar="FILE",
-            help="The device's serial log, also gzip'ed, or - for standard input; may be given several times.",
+            help="A device's serial log or an open server's, also gzip'ed, or - for standard input; may be repeated.",
         ),
     ] = None,
     port: options.Ports = None,

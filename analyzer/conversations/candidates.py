@@ -37,6 +37,8 @@ class Shape:
         flags = packet.flags
         if flags & RST:
             return None
+        if flags & (SYN | ACK) == SYN and packet.length:
+            return False  # TCP Fast Open (RFC 7413): the client speaks first
         if flags & SYN and self._origin[side] is None:
             self._origin[side] = (packet.sequence + 1) & _MASK
             self._client = 1 - side if flags & ACK else side

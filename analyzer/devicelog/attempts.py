@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Literal
 
 from analyzer.devicelog.records import LogAttempt, LogEvent, Outcome
+from analyzer.firmware.families import known_host
 from analyzer.firmware.lines import LineKind
 
 #: Stages in the order a log passes through them; a step back means a new attempt (logs without "Cloud: connecting").
@@ -17,6 +18,8 @@ _IN_ATTEMPT = frozenset(
     }
 )
 #: Lines that open a handshake and nothing else; a second one within an attempt that failed is a new attempt.
+#: So many copies of one message without an answer are one too many.
+_AGAIN = 3
 _OPENING = ("tarting handshake", "Establish secure connection")
 
 
@@ -77,17 +80,19 @@ def _attempt(index: int, events: tuple[LogEvent, ...], device: str | None) -> Lo
             if name in event.values and event.kind is not LineKind.FACT:
                 values.setdefault(name, event.values[name])
     port = int(values.get("port", "0"))
+    named = [known for event in events if (known := known_host(event.values.get("host", ""))) is not None]
     return LogAttempt(
         index=index,
         boot=events[0].boot,
         events=events,
         outcome=_outcome(events),
-        device_id=device,
-        transport=_transport(events),
+        device_id=device or next((known.device for known in named if known.device), None),
+        transport=_transport(events, [known.transport for known in named]),
         family=next((e.family for e in events if e.family), None),
         host=values.get("host"),
         address=values.get("address"),
-        port=port if 0 < port < 65536 else None,
+        # 0 and 65535 (erased flash) mean: not set (device-os server address block, tcp.md 4.3).
+        port=port if 0 < port < 65535 else None,
         address_type=address.number if address else None,
     )
 
@@ -96,11 +101,42 @@ def _outcome(events: tuple[LogEvent, ...]) -> Outcome:
     if any(e.kind is LineKind.CONNECTED or (e.stage == "session" and e.kind is LineKind.REACHED) for e in events):
         return "connected"
     bad = (LineKind.FAILED, LineKind.RESULT, LineKind.LOST)
-    return "failed" if any(e.kind in bad for e in events) else "unfinished"
+    return "failed" if any(e.kind in bad for e in events) or is_resent(events) else "unfinished"
 
 
-def _transport(events: tuple[LogEvent, ...]) -> Literal["tcp", "udp"] | None:
+def is_resent(events: Iterable[LogEvent]) -> bool:
+    """Whether the last lines show one message going out again and again: three times and more, with nothing behind it."""
+    sent, spoken = 0, False
+    for event in events:
+        if event.kind is LineKind.SENT:
+            sent += spoken
+        elif event.kind in (LineKind.REACHED, LineKind.FAILED, LineKind.CONNECTED, LineKind.RESULT):
+            sent, spoken = 0, event.kind is LineKind.REACHED and event.stage == "device-hello"
+    return sent >= _AGAIN
+
+
+def _transport(events: tuple[LogEvent, ...], named: list[str]) -> Literal["tcp", "udp"] | None:
+    """By a line that only one of them has, else by a name or port that is one's, else by a line that TCP always has.
+
+    A TCP device that has a name stored, or nothing, resolves one before it connects, and says so ("Resolved host", "unable to
+    resolve IP"; device-os system_cloud_internal.cpp v0.6.1-v1.4.4); a UDP device of 0.6 and 0.7 does not.
+    """
     found = next((e.transport for e in events if e.transport in ("tcp", "udp")), None)
+    if found is None:
+        found = next((transport for transport in named if transport == "udp"), None)
+    ports = {event.values["port"] for event in events if "port" in event.values}
+    if found is None and len(ports & {"5683", "5684"}) == 1:
+        found = "udp" if "5684" in ports else "tcp"
+    if found is None and _connects_without_a_name(events):
+        found = "udp"
     if found == "tcp":
         return "tcp"
     return "udp" if found == "udp" else None
+
+
+def _connects_without_a_name(events: tuple[LogEvent, ...]) -> bool:
+    address = next((e for e in events if e.kind is LineKind.ADDRESS), None)
+    if address is None or address.number == 0:
+        return False
+    connect = next((e for e in events if e.stage == "connect"), None)
+    return connect is not None and not any(e.stage == "name-resolution" for e in events)

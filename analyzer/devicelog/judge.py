@@ -86,6 +86,7 @@ def _fits(rule: Judgement, attempt: LogAttempt, initial: list[str]) -> bool:
         (rule.seen, all(any(word in text for text in texts) for word in rule.seen)),
         (rule.unseen, not any(word in text for word in rule.unseen for text in texts)),
         (rule.resumed, attempt.resumed),
+        (rule.resent, attempt.resent),
         (rule.address_lost, attempt.address_lost),
     )
     return all(holds for condition, holds in asked if condition)

@@ -6,11 +6,12 @@ import io
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from itertools import chain, islice
 from pathlib import Path
 from typing import BinaryIO, cast
 
 from analyzer.devicelog.attempts import attempts_of
-from analyzer.devicelog.prefix import hide_keys, strip_prefix
+from analyzer.devicelog.prefix import Before, hide_keys, learned, strip_prefix
 from analyzer.devicelog.records import DeviceLog, LogAttempt, LogEvent
 from analyzer.devicelog.spoken import may_speak
 from analyzer.devicelog.stored import StoredLog
@@ -23,8 +24,16 @@ _WRAP = 1 << 32
 #: Threads may log a little out of order; a clock that goes back further has been reset.
 _JITTER_MS = 2000
 _TEXT = 200
+#: So many lines are looked at before the first is read.
+_LEARN = 400
 #: So many lines that are no log lines are kept.
 _LOOSE = 200
+_OF_AN_ATTEMPT = frozenset(
+    {
+        *(LineKind.ATTEMPT, LineKind.ADDRESS, LineKind.WAITING, LineKind.REACHED),
+        *(LineKind.FAILED, LineKind.RESULT, LineKind.CONNECTED),
+    }
+)
 _SECRET = "device key: (private key removed)"
 
 
@@ -53,27 +62,40 @@ def read_log(
             with source.open("rb") as file:
                 return _read(file, shown, limits, has_end=source.is_file())
         except OSError as error:
-            raise _unreadable(str(source), error) from error
+            raise unreadable(str(source), error) from error
     if isinstance(source, io.IOBase):
         try:
             return _read(cast("BinaryIO", source), shown, limits, has_end=False)
         except OSError as error:
-            raise _unreadable(shown, error) from error
+            raise unreadable(shown, error) from error
     reading = _Reading(limits)
     reading.take_all(_text_lines(cast("Iterable[str]", source), limits))
     return reading.log(shown)
 
 
 def _read(file: BinaryIO, name: str, limits: LogLimits, *, has_end: bool) -> DeviceLog:
-    stored, reading = StoredLog(file, limits.bytes), _Reading(limits)
-    reading.take_all(stored.lines(limits.line))
+    stored = StoredLog(file, limits.bytes)
+    return read_stored(stored, stored.lines(limits.line), name, limits, has_end=has_end)
+
+
+def read_stored(stored: StoredLog, lines: Iterable[str], name: str, limits: LogLimits, *, has_end: bool) -> DeviceLog:
+    """The log whose ``lines`` come from ``stored``, some of which may have been looked at already."""
+    reading = _Reading(limits)
+    reading.take_all(lines)
     if has_end:
         stored.drain()
     log = reading.log(name)
     return replace(log, cut=stored.problem or log.cut, sha256=stored.sha256(), bytes=stored.size)
 
 
-def _unreadable(name: str, error: OSError) -> InputError:
+def speaks_of_an_attempt(line: str) -> bool:
+    """Whether a line is a device's that tells of its way to a cloud."""
+    found = match_line(strip_prefix(line[:LONGEST]).message)
+    return found is not None and found[0].kind in _OF_AN_ATTEMPT
+
+
+def unreadable(name: str, error: OSError) -> InputError:
+    """The one line for a log that cannot be opened or read."""
     reason = error.strerror or type(error).__name__
     return InputError(
         name, f"cannot be read: {reason}", "--log takes a text file, also gzip'ed, or - for standard input"
@@ -94,10 +116,14 @@ class _Reading:
         self._secrets: list[int] = []
         self._loose: list[tuple[int, str]] = []
         self._cut: str | None = None
+        self._before: Before | None = None
 
     def take_all(self, lines: Iterable[str]) -> None:
-        """Look at all lines, or as many as the limits allow."""
-        for line in lines:
+        """Look at all lines, or as many as the limits allow; what stands before them all is learned from the first."""
+        rest = iter(lines)
+        head = list(islice(rest, _LEARN))
+        self._before = learned(head)
+        for line in chain(head, rest):
             if not self.take(line):
                 break
 
@@ -109,7 +135,7 @@ class _Reading:
         self._lines += 1
         if not raw.strip():
             return True
-        parts = strip_prefix(raw[:LONGEST])
+        parts = strip_prefix(raw[:LONGEST], self._before)
         time_ms = parts.time_ms if parts.time_ms is not None else self._header_ms
         self._header_ms = parts.time_ms if parts.header_only else (self._header_ms if parts.time_ms is None else None)
         if parts.time_ms is not None:

@@ -74,6 +74,16 @@ class LogAttempt:
         )
 
     @property
+    def resent(self) -> bool:
+        """A message went out again and again, nothing came back, and no line says how it ended."""
+        failed = (LineKind.FAILED, LineKind.RESULT, LineKind.CONNECTED)
+        return (
+            self.outcome == "failed"
+            and not any(e.kind in failed for e in self.events)
+            and any(e.kind is LineKind.SENT for e in self.events)
+        )
+
+    @property
     def first_line(self) -> int:
         """The number of its first line in the file, from 1."""
         return self.events[0].line

@@ -37,6 +37,8 @@ class StoredLog:
         data = io.BufferedReader(_Chunks(self._bounded()), _CHUNK)
         head = data.peek(_HEAD)[:_HEAD]
         encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+        if head[1:2] == b"\0" != head[:1]:  # without the mark at its start
+            encoding = "utf-16-le"
         text = io.TextIOWrapper(data, encoding, errors="replace", newline=None)
         fresh = True
         while piece := text.readline(longest):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from ipaddress import ip_address, ip_network
 
 from analyzer.case import FIRM_SOURCES, Case
 from analyzer.decrypt.lightssl import LightSslDecryption
 from analyzer.diagnosis.context import Context
+from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.remedy import custom_server, stored_slot
 from analyzer.keys import Key, ServerAddress
 from analyzer.keys.published import PARTICLE_RSA_SPKI
-from analyzer.model import Certainty, Finding
+from analyzer.model import Certainty, Code, Finding
 from analyzer.names import particle_name
 from dissectors.events import Status
 
@@ -42,6 +44,14 @@ def address_findings(case: Case, context: Context) -> list[Finding]:
         text = f"the device has {stored} stored as its server ({slot.file}) and talks to {case.cloud}"
         found.append(Finding("wrong-cloud", Certainty.INFERRED, text, (case.first_frame,)))
     return found
+
+
+def headline(case: Case, draft: Draft, findings: Collection[Finding]) -> str:
+    """The verdict's sentence: a lost address is the cause of the mismatch behind it, and stands before it."""
+    if draft.code is not Code.SERVER_KEY_MISMATCH or all(item.code != "server-address-lost" for item in findings):
+        return draft.summary
+    where = case.host or str(case.cloud)
+    return f"The device has lost the address of its own server and goes to {where} instead, with its own server's key, which is not that cloud's."
 
 
 def _lost_by_slot(case: Case, slot: Key | None, *, official: bool) -> tuple[Certainty, str] | None:

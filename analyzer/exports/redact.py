@@ -19,9 +19,10 @@ from typing import BinaryIO
 
 from analyzer import conversations
 from analyzer.capture import Record, open_capture
+from analyzer.capture.decode import Decoder
 from analyzer.capture.fragments import Fragments, Key
 from analyzer.capture.links import LINKS
-from analyzer.capture.scapy_link import ScapyLinks
+from analyzer.capture.records import Notes
 from analyzer.conversations import TcpConversation, UdpConversation
 from analyzer.exports.output import new_file
 from analyzer.exports.pcapng_writer import PcapngWriter
@@ -174,7 +175,7 @@ class _Copy:
         self._queue: deque[_Waiting] = deque()
         self._fragments = Fragments()
         self._datagrams: dict[Key, list[_Waiting]] = {}
-        self._scapy: ScapyLinks | None = None
+        self._decoder = Decoder(Notes())
         self._newest: int | None = None
         self._last: tuple[int, int] | None = None
         self.kept = 0
@@ -185,7 +186,7 @@ class _Copy:
         """Take the next record of the source."""
         number, time_ns, link_type, data, wire = record
         self._last = link_type, len(data)
-        found = self._located(link_type, data, wire)
+        found = self._located(record)
         waiting = _Waiting(number, time_ns, link_type, max(wire - len(data), 0))
         self._queue.append(waiting)
         if found is None:
@@ -205,12 +206,18 @@ class _Copy:
             link_type, data = links.blank(link_type, length)
             self._write(link_type, last_ns, data, len(data))
 
-    def _located(self, link_type: int, data: bytes, wire: int) -> tuple[int, bytes, ip.Ip] | None:
+    def _located(self, record: Record) -> tuple[int, bytes, ip.Ip] | None:
         """(link type to write, link header disguised, IP packet) of a record, or None when it holds no IP."""
+        number, time_ns, link_type, data, wire = record
+        first = self._decoder.decode(number, time_ns, link_type, data, wire)
+        last = (self._decoder.taken() or (first,))[-1]
         locate = LINKS.get(link_type)
-        if locate is None:
-            return self._foreign(link_type, data, wire)
-        at = locate(data)
+        at = locate(data) if locate is not None else -1
+        if at < 0 or (last is not None and last.carriers):
+            # Inside a tunnel, or under a header that is not rewritten: what is inside comes out.
+            inside, length = self._decoder.innermost()
+            packet = ip.read(inside, length)
+            return None if packet is None else (links.RAW, b"", packet)
         packet = ip.read(data[at:], wire - at) if at >= 0 else None
         if packet is None:
             return None
@@ -221,14 +228,6 @@ class _Copy:
         if inner[1] or header is None:
             return links.RAW, b"", inner[0]
         return link_type, header, packet
-
-    def _foreign(self, link_type: int, data: bytes, wire: int) -> tuple[int, bytes, ip.Ip] | None:
-        if self._scapy is None:
-            self._scapy = ScapyLinks()
-        found = self._scapy.ip(link_type, data) if link_type >= 0 and self._scapy.knows(link_type) else None
-        packet = ip.read(found, wire - (len(data) - len(found))) if found is not None else None
-        inner = ip.innermost(packet) if packet is not None else None
-        return None if inner is None else (links.RAW, b"", inner[0])
 
     def _rewrite(self, waiting: _Waiting, packet: ip.Ip, behind: int) -> None:
         """Settle a record, or let it wait for the rest of its datagram. ``behind``: bytes after the IP packet."""

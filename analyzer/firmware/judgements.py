@@ -30,6 +30,7 @@ class Judgement:
     seen: tuple[str, ...] = ()
     unseen: tuple[str, ...] = ()
     resumed: bool | None = None
+    resent: bool | None = None
     address_lost: bool | None = None
 
 
@@ -59,7 +60,7 @@ def _judgement(entry: dict[str, Any]) -> Judgement:
     lost = entry.get("lost", [])
     asked: dict[str, Any] = {
         key: entry[key]
-        for key in ("stage", "transport", "outcome", "failed", "resumed", "address_lost")
+        for key in ("stage", "transport", "outcome", "failed", "resumed", "resent", "address_lost")
         if key in entry
     }
     return Judgement(

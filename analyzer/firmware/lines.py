@@ -35,8 +35,9 @@ class LineKind(StrEnum):
     SESSION = "session"
     REPAIR = "repair"
     SECRET = "secret"
+    SENT = "sent"
+    BEFORE = "before"
     INFO = "info"
-    SERVER = "server"
     TOOL = "tool"
 
 

@@ -7,17 +7,18 @@ more, as the firmware reads it; what that gives is what decides.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Final
 
-from analyzer.keys import der, ec, protected, rsa
+from analyzer.keys import address, der, ec, protected, rsa
 from analyzer.keys import findings as lint
 from analyzer.keys.blob import Blob, is_erased, is_zeroed
 from analyzer.keys.deviceslot import read_device_slot
 from analyzer.keys.key import Key, KeyFinding, Record
 from analyzer.keys.key import fingerprint as fingerprint_of
-from analyzer.keys.keyfile import read_file
+from analyzer.keys.keyfile import read_file, read_unreadable
 from analyzer.keys.published import PUBLISHED
 from analyzer.keys.reading import PRIVATE_DUMPS, Reading
 from analyzer.keys.roles import Claim, decide
@@ -37,6 +38,8 @@ _MIN_PREFIX = 16
 #: A structure does not claim more than this but by damage.
 _MAX_DECLARED = 1 << 20
 _EC_DUMP = 192
+#: The ids of Spark Cores (STM32F103 unique ids, as in support threads and issues): 53ff6f06..., 48ff6c06..., 55ff7406...
+_CORE_ID = re.compile(r"[45][0-9a-f]ff[0-9a-f]{2}06[0-9a-f]{16}")
 #: Slot sizes that only a Spark Core's dumps have.
 _CORE_SLOTS = frozenset({(Role.DEVICE_PRIVATE, 1024), (Role.DEVICE_SERVER_KEY, 2048)})
 
@@ -45,6 +48,8 @@ def build(blob: Blob, claim: Claim, passphrases: Sequence[bytes] = ()) -> Key:
     """The key in ``blob``, usable or with its problem. Never raises on content."""
     structure, problem, notes = _structure(blob, passphrases)
     role, role_notes = decide(blob, claim, structure)
+    if structure is None and blob.raw and address.alone(blob.data) is not None:
+        role, role_notes = Role.DEVICE_SERVER_KEY, ()
     device_id = blob.device_id or claim.device_id or claim.hint.device_id
     if role in (Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC) and claim.device_id is None:
         device_id = None
@@ -106,6 +111,12 @@ def _remarks(blob: Blob, claim: Claim, role: Role, fingerprint: str | None) -> I
         yield lint.note("published-key", f"this is Particle's own key: {PUBLISHED[fingerprint]}")
     if blob.raw and (role, len(blob.data)) in _CORE_SLOTS or blob.part.startswith("Core flash"):
         yield lint.core_era()
+    if role in (Role.CLOUD_PRIVATE, Role.DEVICE_SERVER_KEY) and blob.raw and address.stamped(blob.data):
+        yield lint.private_as_server_key()
+    if role is Role.DEVICE_PRIVATE and blob.raw and len(blob.data) % 2 and len(blob.data) not in PRIVATE_DUMPS:
+        named_id = blob.device_id or claim.device_id or claim.hint.device_id
+        if named_id is not None and _CORE_ID.fullmatch(named_id):
+            yield lint.odd_length(len(blob.data), claim.file, named_id)
     if claim.hint.superseded:
         yield lint.note("cli-backup", "what the device held before particle-cli wrote another key (pre_, backup_)")
     named = claim.hint.device_id
@@ -171,10 +182,13 @@ def _was_encrypted() -> KeyFinding:
 
 
 def _reading(blob: Blob, role: Role, structure: Structure | None, problem: str | None) -> Reading:
+    if role is Role.DEVICE_SERVER_KEY and structure is None and (where := address.alone(blob.data)) is not None:
+        told = f"only the address part of a server key slot ({where.host}): no key is in it"
+        return Reading("server address", None, None, None, told, (lint.address_part(where),), address=where)
     if role is Role.DEVICE_PRIVATE and (blob.raw or structure is None):
         return read_device_slot(blob, structure, problem)
     if role is Role.DEVICE_SERVER_KEY and (blob.raw or structure is None):
         return read_server_slot(blob, structure, problem)
     if structure is None:
-        return Reading("unreadable", problem=problem)
+        return read_unreadable(blob, role, problem)
     return read_file(blob, role, structure, problem)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from typing import Final
 
-from analyzer.keys.key import Fix, KeyFinding, Severity
+from analyzer.keys.key import Fix, KeyFinding, ServerAddress, Severity
 from analyzer.safe import printable
 from dissectors.handshakes import Transport, usual_port
 
@@ -156,6 +156,43 @@ def read_again(problem: str, *, private: bool) -> KeyFinding:
 def piece(which: str) -> KeyFinding:
     """A log line shows the beginning of a key only."""
     return note("piece", f"only the beginning of the {which} is there, as the device's log prints it")
+
+
+def address_part(where: ServerAddress) -> KeyFinding:
+    """The 128 bytes behind a server key, read alone."""
+    port = f", port {where.port}" if where.port else ""
+    told = (
+        f"the address part of a {where.transport.upper()} device's server key slot, without the key: {where.host}{port}"
+    )
+    return note(
+        "address-part", told, "For the key read the whole slot (512 bytes at 2082 for TCP, 320 at 3298 for UDP)."
+    )
+
+
+def private_as_server_key() -> KeyFinding:
+    """`keys server` was given a private key."""
+    told = (
+        "a server key file made from the cloud's private key: a device reads no public key in it (it sends what no server "
+        "opens, or nothing), and every device it is written to carries parts of the private key"
+    )
+    return error(
+        "private-key-as-server-key",
+        told,
+        "Make it from the public half, and write that to the device.",
+        fix="server-key",
+    )
+
+
+def odd_length(size: int, file: str, device_id: str) -> KeyFinding:
+    """A key that a Spark Core's bootloader does not take as it is."""
+    told = f"{size} bytes, an odd length: a Spark Core takes even lengths only, so dfu-util stops at the last byte (whole chunk: -7)"
+    even = f"{device_id}.even.der"
+    return warning(
+        "odd-length",
+        told,
+        "Put one byte behind it, which the device ignores, and load that (particle-cli 2 and later does so by itself).",
+        (f"cp {quoted(file)} {even}", f"printf '\\377' >> {even}", f"particle keys load {even}"),
+    )
 
 
 def core_era() -> KeyFinding:

@@ -20,6 +20,7 @@ from analyzer.keys.findings import quoted
 from analyzer.keys.key import FileFinding, Key, KeyFinding
 from analyzer.keys.published import PUBLISHED
 from analyzer.keys.ring import KeyRing
+from analyzer.keys.rsa import SERVER_BITS
 from analyzer.model import Role
 from dissectors.handshakes import Algorithm, Transport, usual_port
 
@@ -104,6 +105,9 @@ class Fixes:
         host = where.host if where is not None and not address.is_particle(where.host) else None
         told = host if host is not None and commands.HOST.fullmatch(host) else None
         port = where.port if where is not None and where.port and told else usual_port(transport)
+        # What a device cannot hold is not written to it again: the server needs another key first.
+        small = transport == "tcp" and finding.fix == "server-key" and self._too_small()
+        renew = ("The cloud's own key has to be 2048 bits first: let the server make a new one. ") if small else ""
         der, make = commands.cloud_public(public, private, _TOOL[transport])
         own = commands.load_server_key(der, told or "HOST", port, transport)
         lines = [line for line in (make, own) if line]
@@ -111,12 +115,19 @@ class Fixes:
         # What is wrong may be the address itself: then it does not tell whose device this is.
         address_counts = finding.code != "server-key-and-address-differ"
         if public or private or (host is not None and address_counts):
-            return _CUSTOM + missing, lines
+            return renew + _CUSTOM + missing, lines
         if finding.fix == "address":
             return f"If this device belongs to a custom cloud: {_lower(_CUSTOM)}{missing}", lines
         if where is not None and address.is_particle(where.host) and address_counts:
             return _PARTICLE, ("particle keys server",)
         return _EITHER + missing, ("particle keys server", *lines)
+
+    def _too_small(self) -> bool:
+        """Whether the folder's only cloud keys are ones that no device can hold."""
+        sizes = [
+            key.bits for role in (Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC) for key in self._ring.by_role(role, "rsa")
+        ]
+        return bool(sizes) and all(bits is not None and bits != SERVER_BITS for bits in sizes)
 
     def _is_foreign(self, key: Key) -> bool:
         """Whether a stored server key is neither Particle's nor of a cloud in the folder."""

@@ -7,7 +7,7 @@ import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from hashlib import sha256
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Final
 
 from analyzer.errors import InputError
@@ -69,6 +69,61 @@ def load_keys(
     if progress is not None:
         progress(len(listing.files), len(listing.files))
     return KeyRing(settle_records(settle_roles(keys)), skipped, digest.hexdigest(), listing.findings)
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFile:
+    """A file that may hold keys, wherever its bytes are: ``inside`` is its path in the ticket and its name in reports,
+    ``path`` where a person finds it, ``mode`` its rights (0: unknown)."""
+
+    inside: str
+    path: str
+    read: Callable[[], bytes]
+    mode: int = 0
+
+
+def load_files(files: Sequence[KeyFile], *, passphrases: Sequence[bytes] = ()) -> KeyRing:
+    """The keys of these files, as `load_keys` reads a folder of them."""
+    keys: list[Key] = []
+    skipped: list[Skipped] = []
+    findings: list[FileFinding] = []
+    digest = sha256()
+    contents: list[tuple[KeyFile, bytes]] = []
+    for file in files:
+        try:
+            contents.append((file, file.read()))
+        except OSError as error:
+            skipped.append(Skipped(file.inside, f"cannot be read: {error.strerror or 'input error'}"))
+    texts = [(file.inside, data) for file, data in contents if PurePosixPath(file.inside).name == MANIFEST]
+    try:
+        manifest = Manifest.of_texts(texts)
+    except ManifestError as error:
+        manifest = Manifest()
+        told = lint.error("manifest-unreadable", f"{error}: nothing in it was used", "Correct it.")
+        findings.append(FileFinding(texts[0][0], told))
+    for file, data in contents:
+        digest.update(file.inside.encode("utf-8", "surrogateescape") + b"\0" + sha256(data).digest())
+        if PurePosixPath(file.inside).name == MANIFEST:
+            continue
+        found = _read(_File(Path(file.path), file.inside, file.inside, manifest), data, passphrases)
+        if isinstance(found, Skipped):
+            skipped.append(found)
+        else:
+            keys.extend(_with_mode(key, file.mode) for key in found)
+    return KeyRing(settle_records(settle_roles(keys)), skipped, digest.hexdigest(), findings)
+
+
+def merged(common: KeyRing, own: KeyRing, folder: str) -> KeyRing:
+    """Both rings as one. A file of ``own`` whose name ``common`` has too is told apart by ``folder``, the one it is in."""
+    taken = {key.file for key in common.keys}
+    renamed = (replace(key, file=f"{folder}/{key.file}") if key.file in taken else key for key in own.keys)
+    both = f"{common.fingerprint_of_folder}/{own.fingerprint_of_folder}"
+    return KeyRing(
+        settle_records(settle_roles([*renamed, *common.keys])),
+        (*own.skipped, *common.skipped),
+        sha256(both.encode()).hexdigest(),
+        (*own.findings, *common.findings),
+    )
 
 
 @dataclass(frozen=True, slots=True)

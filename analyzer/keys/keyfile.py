@@ -10,6 +10,7 @@ from analyzer.keys.reading import Reading, tail_notes
 from analyzer.keys.rsa import DEVICE_BITS, RsaKey
 from analyzer.keys.structure import Structure
 from analyzer.model import Role
+from dissectors.lightssl.messages import TAIL_SIZE, DeviceTail, TailKind
 
 
 def read_file(blob: Blob, role: Role, structure: Structure, problem: str | None) -> Reading:
@@ -38,9 +39,41 @@ def read_file(blob: Blob, role: Role, structure: Structure, problem: str | None)
                 "Put the device's own public key here.",
             )
         )
+    if role in (Role.DEVICE_PUBLIC, Role.CLOUD_COPY) and (bad := _no_modulus(blob)) is not None:
+        problem = problem or bad[0]
+        notes.append(
+            lint.device_key_unusable("public-key-of-slot", bad[0], ec=False) if bad[1] else lint.pkcs8_in_tcp_device()
+        )
     if blob.raw:
         notes += tail_notes(blob.data, structure.size)
     return Reading(structure.kind, structure.algorithm, structure.bits, structure.spki, problem, tuple(notes), rsa, ec)
+
+
+#: What a "public key" really is that a TCP device made of other bytes than a modulus (tcp.md 1.3: slot bytes 11 to 138).
+_NOT_A_MODULUS = {
+    TailKind.ERASED: "blank flash (all 0xFF) in the place of a modulus: the device's private key slot is erased",
+    TailKind.ZEROED: "zeroes in the place of a modulus: the device's private key slot is zeroed",
+    TailKind.PKCS8: "the head of a PKCS#8 file in the place of a modulus: the device's slot holds PKCS#8, which it cannot read",
+    TailKind.EC: (
+        "bytes of an EC private key in the place of a modulus: the device's RSA (TCP) slot holds the key of a UDP device. "
+        "Nothing can be encrypted to this, and it gives most of that EC key away: do not enrol it, do not pass it on"
+    ),
+}
+
+
+def _no_modulus(blob: Blob) -> tuple[str, bool] | None:
+    """Why a public key is none, and whether the device needs another (a PKCS#8 file only has to be written anew)."""
+    kind = DeviceTail(blob.data[:TAIL_SIZE]).kind
+    return (_NOT_A_MODULUS[kind], kind is not TailKind.PKCS8) if kind in _NOT_A_MODULUS else None
+
+
+def read_unreadable(blob: Blob, role: Role, problem: str | None) -> Reading:
+    """What no library takes for a key: a device may have sent it as its own all the same."""
+    bad = _no_modulus(blob) if role in (Role.DEVICE_PUBLIC, Role.CLOUD_COPY) else None
+    if bad is None:
+        return Reading("unreadable", problem=problem)
+    found = lint.device_key_unusable("public-key-of-slot", bad[0], ec=False)
+    return Reading("RSA public key (SPKI)", "rsa", None, None, bad[0], (found,))
 
 
 def _cloud_key_size(bits: int) -> KeyFinding:

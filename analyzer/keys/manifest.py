@@ -19,7 +19,7 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -59,6 +59,15 @@ class Manifest:
         above = () if folder == root or root not in folder.parents else cls.of(root, folder.parent).entries
         return cls(above + _load(root, folder / NAME))
 
+    @classmethod
+    def of_texts(cls, texts: Iterable[tuple[str, bytes]]) -> Manifest:
+        """The manifests of a ticket that is in memory: path inside it, and content. Raises ManifestError."""
+        entries: list[tuple[str, Entry]] = []
+        for path, data in sorted(texts, key=lambda item: item[0].count("/")):
+            prefix = path[: path.rfind("/") + 1]
+            entries += ((prefix + name, entry) for name, entry in _entries(_parsed(data)))
+        return cls(tuple(entries))
+
     def entry(self, name: str) -> Entry:
         """What is said of the file ``name`` (relative to the key folder); the last word counts."""
         role: Role | None = None
@@ -74,9 +83,17 @@ def _load_text(path: Path, modified_ns: int, size: int) -> Mapping[str, Any]:
     if size > _MAX_SIZE:
         raise ManifestError("too large for a manifest")
     try:
-        return tomllib.loads(path.read_text("utf-8"))
+        return _parsed(path.read_bytes())
+    except OSError as error:
+        raise ManifestError(f"not readable as TOML: {error}") from None
+
+
+def _parsed(data: bytes) -> Mapping[str, Any]:
+    if len(data) > _MAX_SIZE:
+        raise ManifestError("too large for a manifest")
+    try:
+        return tomllib.loads(data.decode("utf-8"))
     except (
-        OSError,
         RecursionError,
         ValueError,
     ) as error:  # a number of 5,000 digits is a ValueError, not tomllib's own

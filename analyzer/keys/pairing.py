@@ -89,6 +89,7 @@ def _device(
     pairs += _two_private_keys(row, fixes, found)
     pairs += _private_key(row, told)
     pairs += _read_out(row)
+    pairs += _of_the_slot(row)
     pairs += _stored_public(row, own, found)
     pairs += _cloud_copies(row, own, ring, fixes, found)
     pairs += serverpairs.server_key(row, ring, cloud, fixes, found)
@@ -134,7 +135,8 @@ def _own_fingerprint(
     if explained is not None and explained.meant is not None:
         return explained.meant, explained
     public = row.first(Role.DEVICE_PUBLIC)
-    return (public.fingerprint if public is not None and private is None else None), explained
+    sound = public is not None and private is None and public.status == "ok"
+    return (public.fingerprint if public is not None and sound else None), explained
 
 
 def _two_private_keys(row: Row, fixes: Fixes, found: list[FileFinding]) -> Iterator[Pair]:
@@ -167,6 +169,17 @@ def _private_key(row: Row, explained: damage.Explained | None) -> Iterator[Pair]
         yield Pair("device-private", "device", False, text, serverpairs.error_of(private))
 
 
+def _of_the_slot(row: Row) -> Iterator[Pair]:
+    """A public key that the device sent and that is none: what its slot holds is no RSA key."""
+    for key in (*row.of(Role.DEVICE_PUBLIC), *row.of(Role.CLOUD_COPY)):
+        code = next(
+            (item.code for item in key.findings if item.code in ("public-key-of-slot", "pkcs8-in-tcp-device")), None
+        )
+        if code is not None and not key.superseded and key.status == "unusable":
+            what = "the device's public key" if key.role is Role.DEVICE_PUBLIC else "the cloud's copy"
+            yield Pair(key.role.value, "device", False, f"{what} is no key: {key.problem}", code)
+
+
 def _read_out(row: Row) -> Iterator[Pair]:
     """A damaged backup beside a sound key: what the device held when particle-cli was about to write that key.
 
@@ -192,7 +205,13 @@ def _short(problem: str | None) -> str:
 
 def _stored_public(row: Row, own: str | None, found: list[FileFinding]) -> Iterator[Pair]:
     for key in row.of(Role.DEVICE_PUBLIC):
-        if key.superseded or key.fingerprint is None or row.first(Role.DEVICE_PRIVATE) is None or own is None:
+        if (
+            key.superseded
+            or key.status != "ok"
+            or key.fingerprint is None
+            or row.first(Role.DEVICE_PRIVATE) is None
+            or own is None
+        ):
             continue
         fits = key.fingerprint == own
         text = (
@@ -209,6 +228,8 @@ def _stored_public(row: Row, own: str | None, found: list[FileFinding]) -> Itera
 def _cloud_copies(row: Row, own: str | None, ring: KeyRing, fixes: Fixes, found: list[FileFinding]) -> Iterator[Pair]:
     copies = row.of(Role.CLOUD_COPY)
     for key in copies:
+        if any(item.code == "public-key-of-slot" for item in key.findings):
+            continue  # said of the device: what it sent is on file
         if key.record == "own-half":
             text = f"{key.file} is the device's own half, as `particle keys save` writes it: the cloud's copy is not in hand"
             yield Pair("device-private", "own-half", None, text)

@@ -93,12 +93,18 @@ def weighed(verdict: Verdict) -> tuple[tuple[Evidence, ...], tuple[tuple[Code, s
     )
 
 
+#: Codes of what could not be looked into.
+_CLOSED = frozenset({"encrypted-tunnel", "unread-encapsulation", "encrypted-wireless", "unsupported-link-type", "nested-too-deep", "bad-fcs", "cut-packets"})  # fmt: skip
+
+
 def nothing_found(capture: CaptureReport) -> str:
     """What to think of a capture or a log that was read and holds no device session; empty when its problems say all."""
     if capture.format == LOG_FORMAT:
         return ""
     read = f"{counted(capture.packets, 'packet')} read ({', '.join(capture.link_types) or 'no packets'})"
     codes = {problem.code for problem in capture.problems}
+    if capture.status == "partial" and codes & _CLOSED:
+        return f"{read}, and none of them could be looked into: the notes say what they are and what helps."
     if "internet-test-alone" in codes:  # a device is seen: causes for seeing none would only contradict
         return f"{read}; the note says what is known."
     if "device-key-damaged" in codes:

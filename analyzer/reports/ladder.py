@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from analyzer.model import AlsoSeen, Session
+from analyzer.model import AlsoSeen, LogLine, Session
 
 
 def frames_text(frames: Iterable[int], limit: int = 6) -> str:
@@ -22,6 +22,24 @@ def frames_text(frames: Iterable[int], limit: int = 6) -> str:
 def offset_text(seconds: float | None) -> str:
     """An offset from the session's start: ``+0.218``."""
     return "" if seconds is None else f"{seconds:+.3f}"
+
+
+def log_clock(line: LogLine) -> str:
+    """Whose log, and its clock: ``log 23.886`` (a device's, since its start), ``server log +0.218`` (since the session's)."""
+    if line.witness == "server":
+        return f"server log {line.offset_s:+.3f}" if line.offset_s is not None else "server log"
+    return f"log {line.time_ms / 1000:.3f}" if line.time_ms is not None else "log"
+
+
+def told_since(session: Session) -> str:
+    """When a session without frames began: a server's time of day, or how long after the device's start."""
+    return f"{session.begins} after the device's start" if session.begins.startswith("+") else session.begins
+
+
+def told_by(session: Session) -> str:
+    """Whose logs alone tell of a session without frames."""
+    names = dict.fromkeys(line.witness for line in session.log) or {"device": None}
+    return " and the ".join(f"{name}'s log" for name in names)
 
 
 def span_text(session: Session | AlsoSeen) -> str:

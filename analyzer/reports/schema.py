@@ -14,7 +14,7 @@ from analyzer.model import SCHEMA_NAME, Report
 from analyzer.reports.json import written_names
 
 #: Written only when there is something in them (`analyzer.reports.json`); secrets only when `--show-secrets` asked for them.
-_WHEN_GIVEN = ("also_seen", "secrets", "secrets_shown", "advice", "causes")
+_WHEN_GIVEN = ("also_seen", "secrets", "secrets_shown", "advice", "causes", "inputs", "joined")
 
 
 def report_schema() -> dict[str, Any]:

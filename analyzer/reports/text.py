@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from analyzer.model import CaptureReport, Certainty, KeyRow, Outcome, Remedy, Report, Session, Verdict
 from analyzer.reports.grouping import Group, Tone, alike, assumed, by_weight, counted, nothing_found, taken, weighed
-from analyzer.reports.ladder import duration_text, frames_text, offset_text, span_text
+from analyzer.reports.ladder import duration_text, frames_text, offset_text, span_text, told_by, told_since
 from analyzer.reports.pen import Pen
 from analyzer.reports.rungs import loose_log
 from analyzer.reports.textladder import ladder
@@ -164,7 +164,7 @@ def _session(pen: Pen, group: Group, total: int) -> Iterator[str]:
     yield from _head(pen, session)
     yield from pen.block(verdict.summary, 2, "  ")
     for number, text in enumerate(verdict.premises):
-        yield from pen.block(text, _QUESTION, "" if number else f"  {taken(verdict)}", "bold")
+        yield from pen.block(text, _QUESTION, "" if number else f"  {taken(verdict)} ", "bold")
     if Tone.of(verdict) is Tone.UNSURE:
         yield from _open_questions(pen, verdict)
         yield from _fix(pen, verdict, "Until then")
@@ -235,10 +235,11 @@ def _where(pen: Pen, session: Session, number: int, total: int) -> Iterator[str]
         duration_text(session.duration_s),
         f"filter: {session.filter}",
     )
-    if not session.first_frame:  # told by a log: no address of its own, no frames, a clock that starts with the device
-        away = f"{session.transport} {pen.glyphs.to} {session.cloud.address or 'unknown'}:{session.cloud.port}"
-        clock = f"{session.begins} after the device's start"
-        parts = (parts[0], away, "from the device's log alone", clock, duration_text(session.duration_s))
+    if not session.first_frame:  # told by a log: no frames; a device knows no address of its own and no time of day
+        own = f"{address} " if address else ""
+        away = f"{session.transport} {own}{pen.glyphs.to} {session.cloud.address or 'unknown'}:{session.cloud.port}"
+        told = f"from the {told_by(session)} alone"
+        parts = (parts[0], away, told, told_since(session), duration_text(session.duration_s))
     line = "  "
     for part in map(pen.plain, parts):
         if len(line) + len(part) + 3 > pen.width - 1 and line.strip():

@@ -6,7 +6,7 @@ import re
 from collections.abc import Iterator
 
 from analyzer.model import Outcome, Session
-from analyzer.reports.ladder import offset_text
+from analyzer.reports.ladder import log_clock, offset_text
 from analyzer.reports.pen import Pen
 from analyzer.reports.rungs import Kind, Note, Rung, rungs
 from dissectors.events import Direction, How, Status
@@ -95,9 +95,8 @@ class _Row:
         for note in rung.notes:
             yield self._note(note)
         for line in rung.log:
-            clock = f"{line.time_ms / 1000:.3f} " if line.time_ms is not None else ""
             clash = f"  {pen.glyphs.note} disagrees" if line.agrees is False else ""
-            yield f"log {clock}{line.text}{clash}", "bad" if line.agrees is False else "dim"
+            yield f"{log_clock(line)} {line.text}{clash}", "bad" if line.agrees is False else "dim"
 
     def _note(self, note: Note) -> tuple[str, str]:
         glyphs = self.pen.glyphs

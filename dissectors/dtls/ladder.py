@@ -61,8 +61,7 @@ _MARKED: Final = (ContentType.MOVED, ContentType.MOVED_CID)
 
 def finish(ledger: Ledger, hint_port: bool, superseded_ns: int | None, refused: int) -> DtlsAttempt:
     """The attempt as it stands. ``refused`` counts attempts of the flow that were not kept."""
-    hello = ledger.device.find(Kind.CLIENT_HELLO)
-    client = hello.parse(ClientHello.from_wire) if hello else None
+    client = _client_hello(ledger)
     certificate = ledger.device.find(Kind.CERTIFICATE)
     verify = ledger.device.find(Kind.CERTIFICATE_VERIFY)
     flights = tuple(_server_flight(ledger, answer) for answer in ledger.answers if answer.flight.messages)
@@ -104,6 +103,20 @@ def finish(ledger: Ledger, hint_port: bool, superseded_ns: int | None, refused: 
         datagrams=(ledger.datagrams[Direction.UP], ledger.datagrams[Direction.DOWN]),
         last_ns=(ledger.last_ns[Direction.UP], ledger.last_ns[Direction.DOWN]),
     )
+
+
+def _client_hello(ledger: Ledger) -> ClientHello | None:
+    """The ClientHello: the last copy that a device can have written, for one may have been changed on the way."""
+    sent = [message for (_, kind), message in ledger.device.messages.items() if kind == Kind.CLIENT_HELLO]
+    sent.sort(key=lambda message: message.message_seq, reverse=True)
+    copies = [
+        copy
+        for message in sent
+        for copy in (message.parse(ClientHello.from_wire), *message.variants(ClientHello.from_wire))
+        if copy is not None
+    ]
+    sound = (copy for copy in copies if client_profile(copy)[0] is Profile.PARTICLE)
+    return next(sound, copies[0] if copies else None)
 
 
 def _profile(

@@ -23,6 +23,8 @@ from dissectors.dtls.record import CID_LENGTH, DTLS_1_2
 #: TLS_ECDHE_ECDSA_WITH_AES_128_CCM_8, and the signalling suite every hello of the fork ends with.
 SUITE: Final = 0xC0AE
 SUITES: Final = (SUITE, 0x00FF)
+#: The only named group that the firmware is built with (MBEDTLS_ECP_DP_* of its config files, all tags; RFC 8422 section 5.1.1).
+SECP256R1: Final = 23
 _SUPPORTED_VERSIONS: Final = 43
 
 

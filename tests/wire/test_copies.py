@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import io
 from dataclasses import replace
 
 import pytest
 
+from analyzer.capture import open_capture
+from analyzer.live import Desk
 from tests.wire.frames import (
     SERVED,
     TCP,
@@ -18,7 +21,7 @@ from tests.wire.frames import (
     pcap,
     translated_alone,
 )
-from tests.wire.handed import GENUINE, genuine, original, report, verdicts
+from tests.wire.handed import GENUINE, genuine, original, report, ring, verdicts
 
 SECOND = 10**9
 
@@ -145,3 +148,42 @@ def test_damaged_copies_beside_the_good_ones(name: str, late: bool) -> None:
         bad = [_damaged(item, number * 7 % (room - 1)).at(item.ns + (40_000 if late else -40_000))] if room > 2 else []
         seen += [item, *bad] if late else [*bad, item]
     assert verdicts(report(pcap(link, seen), name)) == verdicts(original(name))
+
+
+def test_live_tells_a_session_once() -> None:
+    name = "tcp-02a-cloud-wrong-devkey-brewskey"
+    link, frames = genuine(name)
+    desk = Desk(ring(name), end_after_s=1.0)
+    capture = open_capture(io.BytesIO(pcap(link, both_sides(frames))), name="x")
+    told = [session for packet in capture for session in desk.feed(packet)]
+    told += desk.finish()
+    assert [session.verdict.code for session in told] == [session.verdict.code for session in original(name).sessions]
+
+
+def test_sessions_whose_checksums_are_all_wrong_stay() -> None:
+    """One device's packets were rewritten without mending them, another's were not: both are told."""
+    name = "tcp-01e-good-three-devices"
+    link, frames = genuine(name)
+    seen = []
+    for item in frames:
+        data = bytearray(item.data)
+        if (
+            item.protocol == TCP
+            and item.ends[0][3:] + item.ends[2][3:] != b""
+            and 0x33 in (item.ends[0][3], item.ends[2][3])
+        ):
+            data[item.l4 + 16] ^= 0x55
+        seen.append(replace(item, data=bytes(data)))
+    assert seen != list(frames)
+    assert len(report(pcap(link, seen), name).sessions) == len(original(name).sessions)
+
+
+def test_a_packet_whose_port_was_damaged_is_no_other_device() -> None:
+    name = "tcp-01a-good-brewskey-fw063"
+    link, frames = genuine(name)
+    data = bytearray(frames[10].data)
+    data[frames[10].l4 + (1 if device_sends(frames[10]) else 3)] ^= 0x41
+    stray = replace(frames[10], data=bytes(data), ns=frames[10].ns - 1000)
+    found = report(pcap(link, [*frames[:10], stray, *frames[10:]]), name)
+    assert verdicts(found) == verdicts(original(name))
+    assert "damaged-packets" in [problem.code for problem in found.problems]

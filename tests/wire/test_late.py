@@ -203,3 +203,14 @@ def test_no_clock_at_all(name: str) -> None:
     for session in report(pcap(link, [item.at(frames[0].ns) for item in frames]), name).sessions:
         assert allowed(session, truth), session.verdict
         assert session.verdict.certainty is not Certainty.PROVEN or session.verdict.code in truth
+
+
+@pytest.mark.parametrize("name", [name for name in GENUINE if name.startswith("dtls-0") or name.startswith("dtls-1")])
+def test_a_capture_that_begins_within_a_dtls_handshake(name: str) -> None:
+    """What is left of one handshake is not taken for part of the next: no answer is called altered for that."""
+    link, frames = genuine(name)
+    frames = frames[:40]
+    truth = known(name) | {session.verdict.code for session in report(pcap(link, frames), name).sessions}
+    for at in range(1, min(len(frames), 12)):
+        for session in report(pcap(link, frames[at:]), name).sessions[:1]:
+            assert allowed(session, truth), (at, session.verdict)

@@ -63,9 +63,9 @@ class Delivery:
 def delivery(view: View) -> Delivery:
     """What of this attempt its sender says did not arrive."""
     went_on = min((ns for stage in FLIGHT if (ns := view.step(stage).start_ns) is not None), default=None)
-    exchange, finished = view.step("server-key-exchange").start_ns, view.step("cloud-finished").start_ns
+    answered, finished = view.step("server-hello").start_ns, view.step("cloud-finished").start_ns
     answer = () if went_on is None or finished is not None else _copies(view, DOWN, ANSWER, went_on)
-    hello = () if exchange is None or went_on is not None else _copies(view, UP, ("client-hello",), exchange)
+    hello = () if answered is None or went_on is not None else _copies(view, UP, ("client-hello",), answered)
     flight = () if finished is None else _copies(view, UP, FLIGHT, finished)
     if hello and refusal(view.attempt) is not None:
         hello = ()  # one answer was lost, the next one came and was refused
@@ -121,16 +121,17 @@ def device_refusal(view: View) -> Evidence | None:
     if after is not None:
         text = f"the device starts over {after:.1f} s after the cloud's answer: it would repeat its ClientHello after {first:.0f} s if the answer had not come, so it came and was refused"
         return Evidence(text, view.next_frame)
-    if view.restarted and not _asks_again(view) and view.pattern:
+    if view.restarted and not asked_again(view.attempt) and view.pattern:
         text = "the device starts over without having repeated its ClientHello, as it does at once in other attempts: the answer came and was refused"
         return Evidence(text, view.next_frame)
     return None
 
 
-def _asks_again(view: View) -> bool:
+def asked_again(attempt: DtlsAttempt) -> bool:
     """Whether the device repeats its ClientHello behind the cloud's answer: it has not got it."""
-    exchange = view.step("server-key-exchange").start_ns
-    return any(r.stage == "client-hello" and r.mark.time_ns > (exchange or 0) for r in view.attempt.repeats)
+    hello = _step(attempt, "server-hello")
+    after = hello.start_ns if hello is not None else None
+    return after is not None and any(r.stage == "client-hello" and r.mark.time_ns > after for r in attempt.repeats)
 
 
 def pattern(view: View) -> bool:

@@ -213,6 +213,7 @@ def unknown_device(view: View) -> Draft | None:
         or view.got_in
         or server is None
         or not server.complete
+        or any(key.folder == server.key.folder for key in view.ring.by_role(Role.DEVICE_PRIVATE))
     ):
         return None
     others = len(server.devices)
@@ -319,7 +320,12 @@ def doubts(view: View) -> tuple[Certainty, tuple[Code, ...], tuple[str, ...]]:
     if not view.device_proceeds:
         return Certainty.INFERRED, (Code.SERVER_FAULT, Code.PROFILE_MISMATCH), (SERVER_LOG,)
     if found.shown_key is not None and view.got_in_with_key is not None:
-        return Certainty.INFERRED, (Code.SERVER_FAULT, Code.SESSION_DROPPED), (SERVER_LOG,)
+        causes = (Code.SERVER_FAULT, Code.SESSION_DROPPED)
+        if view.surrounded:
+            return Certainty.INFERRED, causes, (SERVER_LOG,)
+        # One success says when something changed: the cloud's record of the device may be what did.
+        changed = (*causes, Code.DEVICE_KEY_MISMATCH, Code.DEVICE_UNKNOWN)
+        return Certainty.UNDETERMINED, changed, (SERVER_LOG, CLOUD_RECORD)
     if on_file and found.possession:
         return Certainty.INFERRED, (Code.DEVICE_UNKNOWN, Code.SERVER_FAULT), (SERVER_LOG,)
     codes = [Code.DEVICE_KEY_MISMATCH, Code.DEVICE_UNKNOWN, Code.SERVER_FAULT]

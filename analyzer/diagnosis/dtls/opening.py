@@ -7,6 +7,7 @@ from itertools import islice
 from analyzer.case import Case
 from analyzer.conversations import IcmpNote
 from analyzer.diagnosis.draft import Draft
+from analyzer.diagnosis.dtls.delivery import asked_again
 from analyzer.diagnosis.dtls.view import View
 from analyzer.diagnosis.icmp import icmp_text
 from analyzer.diagnosis.patience import CONNECT_WATCH
@@ -14,7 +15,7 @@ from analyzer.firmware.timers import timer
 from analyzer.model import Certainty, Code, Evidence, Finding
 from dissectors.alerts import AlertCode
 from dissectors.dtls.messages import Certificate
-from dissectors.dtls.profile import Profile, server_objections
+from dissectors.dtls.profile import SECP256R1, Profile, server_objections
 from dissectors.events import Direction, Status
 
 UP, DOWN = Direction.UP, Direction.DOWN
@@ -29,6 +30,8 @@ _NOT_AGREED = frozenset(
 )
 #: Other sessions looked at for comparison; a fleet's capture holds thousands.
 _NEIGHBOURS = 200
+#: Cookies that were returned and not taken: one may have grown old on the way.
+_COOKIES = 3
 #: Headers of a record and of the handshake message in it.
 _RECORD = 25
 MINUTE = "a capture that goes on for a minute after the device starts to connect"
@@ -118,9 +121,12 @@ def cut_packets(view: View) -> Draft | None:
 
 def late_start(view: View) -> Draft | None:
     """The capture begins in the middle of a handshake that does not complete."""
-    if view.attempt.kind != "handshake" or view.seen("client-hello") or view.session_up:
+    if view.attempt.kind != "handshake" or view.session_up:
         return None
     frames = view.attempt.frames
+    hello, answer = view.frames("client-hello"), view.frames("server-key-exchange")
+    if view.seen("client-hello") and not (hello and answer and min(answer) < min(hello)):
+        return None
     return Draft(
         Code.CAPTURE_INCOMPLETE,
         Certainty.INFERRED,
@@ -216,7 +222,7 @@ def somebody_else(view: View) -> Draft | None:
 def repeated_certificate(view: View) -> Draft | None:
     """All the cloud says is an earlier attempt's answer, in which it sends a certificate."""
     earlier = view.stale
-    flights = () if earlier is None else earlier.flights
+    flights = () if earlier is None or asked_again(earlier) else earlier.flights
     certificate = next((flight.certificate for flight in flights if flight.certificate is not None), None)
     if certificate is None:
         return None
@@ -253,6 +259,9 @@ def wrong_profile(view: View) -> Draft | None:
     if flight is None or flight.hello is None:
         return None
     objections = list(server_objections(attempt.client_hello, flight.hello))
+    group = flight.key_exchange.group if flight.key_exchange is not None else SECP256R1
+    if group != SECP256R1:
+        objections.append(f"key exchange in group {group:04x}; devices are built with secp256r1 (0017) alone")
     late = [text for text in objections if "connection id" in text]
     if view.device_proceeds:
         # Only the missing connection id lets the handshake complete; the device then drops the session without a word.
@@ -335,6 +344,10 @@ def after_cookie(view: View) -> Draft | None:
         return None
     verify, hello = view.step("hello-verify"), view.step("client-hello")
     returned = hello.fields.get("cookie_bytes") != 0
+    sent = hello.fields.get("sent")
+    cookies = sent - 1 - view.repeats("client-hello") if isinstance(sent, int) else 0
+    if cookies >= _COOKIES:
+        return _cookies_refused(view, cookies)
     if too_short(view):
         return cut_short(view, "hello-verify", "the cloud's HelloVerifyRequest")
     if returned:
@@ -356,6 +369,33 @@ def after_cookie(view: View) -> Draft | None:
         (Evidence("HelloVerifyRequest", verify.frames), Evidence(text, hello.frames), view.ending()),
         alternatives=(Code.SERVER_FAULT,) if returned else (),
         would_settle=("a capture on the other side of the network: which datagram does not arrive?",),
+    )
+
+
+def _cookies_refused(view: View, cookies: int) -> Draft:
+    """Every cookie that the device returns is answered with a new one, for ever: the device sets no limit.
+
+    A cookie is an HMAC over the client's address and port and the time, under a key that the server makes at its start, good
+    for 60 s (Mbed-TLS/mbedtls:library/ssl_cookie.c); the client returns whatever comes (ssl_cli.c, hello verify request).
+    """
+    frames = tuple(sorted({*view.frames("client-hello"), *view.frames("hello-verify")}))
+    return Draft(
+        Code.HANDSHAKE_STALLED,
+        Certainty.INFERRED,
+        "server-hello",
+        frames,
+        f"The cloud takes none of the {cookies} cookies that the device returns, and asks for a new one each time. No key has been used yet.",
+        (
+            Evidence(f"{cookies} ClientHellos, each with another cookie, and no ServerHello", frames[:12]),
+            Evidence(
+                "a cookie holds for the address and port it was sent to, and for the server that made it: a NAT changes the port with every datagram, or several servers answer by turns"
+            ),
+        ),
+        alternatives=(Code.SERVER_FAULT,),
+        would_settle=(
+            "a capture on the cloud's side: does each ClientHello come from the same address and port?",
+            "is there a load balancer before several servers, which must keep a client at one of them?",
+        ),
     )
 
 

@@ -24,7 +24,7 @@ _SLOT_DUMP = "a dump of the device's server-key slot (dfu-util, offset 3298 of t
 def undelivered(view: View) -> Draft | None:
     """The device repeats its ClientHello although the cloud has answered: it does not get the answer, and judges no key."""
     frames = view.delivery.hello
-    if not frames or view.alert(UP) is not None:
+    if not frames or view.alert(UP) is not None or view.alert(DOWN) is not None:
         return None
     size = longest(view, DOWN, *ANSWER)
     times = f"{len(frames)} time{'s' * (len(frames) > 1)}"
@@ -377,12 +377,12 @@ def stalled(view: View) -> Draft | None:
         summary = f"Part of the cloud's answer is missing ({', '.join(absent)}), and the device cannot go on."
         certainty, alternatives = Certainty.INFERRED, (Code.SERVER_KEY_MISMATCH,)
         settle = (MINUTE, "a capture on the cloud's side: is the whole answer sent?")
-    elif view.stored_signs and refused is not None:
+    elif view.stored_signs and (refused is not None or view.pattern):
         stored = view.stored_server_key
         assert stored is not None
         text = f"{name(stored)} is stored in the device and signed the answer as captured: what the device got was changed behind this point, or it holds another key than that file says"
         evidence.append(Evidence(text, frames))
-        summary = "The device has the cloud's answer and starts over at once, although the key in its file accepts it."
+        summary = "The device has the cloud's answer and does not take it, although the key in its file accepts it."
         alternatives = (Code.SERVER_KEY_MISMATCH,)
     elif view.stored_signs:
         stored = view.stored_server_key
@@ -400,9 +400,11 @@ def stalled(view: View) -> Draft | None:
         if view.signer_name is not None:
             evidence.append(Evidence(f"the cloud's answer is signed with {view.signer_name}", frames))
         if view.signer_spki is not None and view.got_in_with_signer is not None:
-            text = "the same device gets in while the cloud signs with this very key: no key is wrong"
+            text = "the same device gets in while the cloud signs with this very key"
             evidence.append(Evidence(text, (view.got_in_with_signer.first_frame,)))
             alternatives, certainty = (), Certainty.INFERRED
+            if not view.surrounded:
+                alternatives, certainty = (Code.SERVER_KEY_MISMATCH,), Certainty.UNDETERMINED
     evidence.append(refused or _reaction(view))
     return Draft(Code.HANDSHAKE_STALLED, certainty, _STAGE, frames, summary, tuple(evidence), alternatives, settle)
 

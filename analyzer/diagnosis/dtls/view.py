@@ -306,6 +306,12 @@ class View:
         return [other for other in others if other.cloud == self.case.cloud and established(other)]
 
     @cached_property
+    def surrounded(self) -> bool:
+        """Whether this device got in before and after: then no key was changed in between."""
+        starts = [case.start_ns for case in self.got_in]
+        return bool(starts) and min(starts) < self.case.start_ns < max(starts)
+
+    @cached_property
     def got_in_with_key(self) -> Case | None:
         """One of them in which it shows the key that it shows here, or none: the cloud takes that key."""
         shown = self.decryption.shown_key

@@ -10,7 +10,7 @@ from __future__ import annotations
 from analyzer.model import LogLine, Session
 from analyzer.reports.html.element import Html, element
 from analyzer.reports.html.parts import drawing, hidden, outcome
-from analyzer.reports.ladder import offset_text
+from analyzer.reports.ladder import log_clock, offset_text
 from analyzer.reports.rungs import Kind, Note, Rung, rungs
 from dissectors.events import Direction, Status
 
@@ -57,9 +57,7 @@ def _row(rung: Rung, session: Session) -> Html:
     marks = [
         element("p", element("span", rung.state, class_="state"), class_="note") if rung.state else None,
         [_note(note) for note in rung.notes],
-        element("ul", [_log_line(line) for line in rung.log], class_="log", aria_label="device log")
-        if rung.log
-        else None,
+        element("ul", [_log_line(line) for line in rung.log], class_="log", aria_label="log") if rung.log else None,
     ]
     told = element("div", marks, class_="notes") if rung.state or rung.notes or rung.log else None
     return element(
@@ -142,15 +140,16 @@ def _note(note: Note) -> Html:
 
 
 def _log_line(line: LogLine) -> Html:
-    clock = f"{line.time_ms / 1000:.3f}" if line.time_ms is not None else None
+    server = ", s from the start of the session" if line.offset_s is not None else ""
+    clock = ", device clock in s" if line.time_ms is not None else server
     clash = element("span", drawing("note"), " disagrees", class_="outcome bad") if line.agrees is False else None
     return element(
         "li",
         element(
             "span",
-            f"log {clock}" if clock else "log",
+            log_clock(line),
             class_="clock",
-            title=f"{line.file} line {line.line}" + (", device clock in s" if clock else ""),
+            title=f"{line.file} line {line.line}{clock}",
         ),
         " ",
         element("code", line.text),

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Sequence
 from analyzer.model import Certainty, Outcome, Remedy, Session, Verdict
 from analyzer.reports.grouping import Tone
 from analyzer.reports.html.element import Html, Node, element
-from analyzer.reports.ladder import frames_text
+from analyzer.reports.ladder import frames_text, told_since
 
 #: Signs differ in shape, not only in colour, and stand beside a word.
 _SIGNS = {
@@ -103,10 +103,10 @@ def moment(time: str | None, *, to_second: bool = False) -> Html | None:
 
 
 def began(session: Session, *, to_second: bool = False) -> Html | None:
-    """When a session began: by the clock, or after the device's start for one that only its log tells."""
+    """When a session began: by the clock, or as a log that alone tells of it says."""
     if session.first_frame:
         return moment(session.start_time, to_second=to_second)
-    return element("span", f"{session.begins} after the device's start")
+    return element("span", told_since(session))
 
 
 def facts(*pairs: tuple[str, Node]) -> Html:

@@ -15,7 +15,7 @@ from itertools import chain, count
 from pathlib import PurePath
 
 from analyzer.exports.redaction.pseudonyms import Pseudonyms
-from analyzer.model import LOG_FORMAT, CaptureReport, Report
+from analyzer.model import LOG_FORMAT, SERVER_LOG_FORMAT, CaptureReport, Report
 from analyzer.reports.redaction.search import Search, Shapes, Words
 
 LEFT_OUT = "(left out)"
@@ -72,12 +72,17 @@ _LOGS = (
     re.compile(r"^[0-9]+ failed attempts in (.+)$"),
     re.compile(r"^(.+?): [0-9,]+ lines? read, no connection attempt in them"),
     re.compile(r"^(.+?): lines? [0-9., ]+ \("),
+    re.compile(r"^the clock of (.+) is [0-9,.]+ (?:h|s) "),
+    re.compile(r"^(.+?): [0-9]+ devices got the line of line"),
+    re.compile(r"^(.+?) line [0-9]+: "),
+    re.compile(r"^(.+) fits no session here \("),
+    re.compile(r"^(.+?): [0-9,]+ lines? of a server's log read"),
     re.compile(r"^(.+): [^:]+; what was read until then was used$"),
 )
 _LOG_CODES = frozenset(
     {
         *("known-line", "log-alone", "log-cut", "log-disagrees", "log-unmatched", "log-without-attempt"),
-        *("retry-loop", "secret-in-log"),
+        *("retry-loop", "secret-in-log", "log-clock", "log-long", "server-wide", "server-says"),
     }
 )
 #: Where nothing but a server's name can stand: there an ordinary word is one too.
@@ -206,7 +211,7 @@ class Names:
             for name in _logs_of(capture):
                 self._logs.setdefault(name, f"log-{len(self._logs) + 1}.log")
             base = PurePath(capture.path).name
-            alone = capture.format == LOG_FORMAT
+            alone = capture.format in (LOG_FORMAT, SERVER_LOG_FORMAT)
             self._captures[capture.path] = (
                 self._logs[base] if alone else f"capture-{number}{_endings(capture.path)[-12:]}"
             )
@@ -286,7 +291,7 @@ def _server(found: str) -> str | None:
 
 
 def _logs_of(capture: CaptureReport) -> Iterator[str]:
-    if capture.format == LOG_FORMAT:
+    if capture.format in (LOG_FORMAT, SERVER_LOG_FORMAT):
         yield PurePath(capture.path).name
     told = [(problem.code, problem.message) for problem in capture.problems]
     for session in capture.sessions:

@@ -20,6 +20,7 @@ from analyzer.packet import Problem
 from analyzer.pipeline import Options, analyze_capture
 from analyzer.reports.json import plain
 from captures.synth import capfile, wire
+from tests.analyzer.capture.wrappings import WRAPPINGS, frames, radiotap, wrapped
 
 CAPTURES = Path(__file__).resolve().parents[3] / "captures"
 #: One of each path to a payload; `tests/test_engines.py --all` style runs over everything are by hand.
@@ -223,3 +224,55 @@ def test_nothing_of_pysharks_event_loop_is_left_behind(captures: Path, tshark: s
         after = signal.getsignal(signal.SIGCHLD), signal.set_wakeup_fd(-1)
         signal.set_wakeup_fd(after[1])
         assert after == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "GTP-U",
+        "GRE, IP",
+        "TZSP",
+        "L2TP",
+        "ERSPAN II",
+        "radiotap with A-MSDU",
+        "MPLS pseudowire",
+        "ESP without encryption",
+    ],
+)
+def test_inside_a_tunnel_it_says_what_our_own_reader_says(name: str, tshark: str, tmp_path: Path) -> None:
+    case = CAPTURES / "tcp-02a-cloud-wrong-devkey-brewskey"
+    path = tmp_path / "c.pcap"
+    path.write_bytes(wrapped(case / "capture.pcap", WRAPPINGS[name]))
+    ring = load_keys([case / "keys"])
+    own = analyze_capture(path, ring, name="c")
+    theirs = analyze_capture(path, ring, Options(engine="tshark"), name="c")
+    assert plain(theirs.sessions) == plain(own.sessions)
+    assert own.sessions
+
+
+def test_a_link_type_that_only_wireshark_reads_is_read_of_itself(tshark: str, tmp_path: Path) -> None:
+    """ARCNET as Linux captures it (LINKTYPE 129), RFC 1201: addresses, offset, protocol, split flag, sequence."""
+    case = CAPTURES / "tcp-02a-cloud-wrong-devkey-brewskey"
+    path = tmp_path / "c.pcap"
+    records = [
+        (time_ns, bytes.fromhex("01020000d4000000") + data[14:]) for time_ns, data in frames(case / "capture.pcap")
+    ]
+    path.write_bytes(capfile.pcap([capfile.Frame(time_ns, data, len(data)) for time_ns, data in records], 129))
+    ring = load_keys([case / "keys"])
+    report = analyze_capture(path, ring, Options())
+    assert {session.verdict.code.value for session in report.sessions} == {"device-key-mismatch"}
+    assert (report.problems[0].code, report.status) == ("read-by-wireshark", "ok")
+    alone = analyze_capture(path, ring, Options(engine="scapy"))
+    assert [problem.code for problem in alone.problems] == ["unsupported-link-type"]
+    assert (alone.status, alone.sessions) == ("partial", ())
+    assert "install it" in alone.problems[0].message
+
+
+def test_encrypted_802_11_is_counted_with_tshark_too(tshark: str, tmp_path: Path) -> None:
+    path = tmp_path / "c.pcap"
+    closed = radiotap() + bytes.fromhex("0841") + bytes(22) + bytes(range(64))
+    path.write_bytes(capfile.pcap([capfile.Frame(1, closed, len(closed))] * 3, 127))
+    for engine in ("auto", "tshark"):
+        report = analyze_capture(path, load_keys([]), Options(engine=engine))
+        assert [(problem.code, problem.packets) for problem in report.problems] == [("encrypted-wireless", 3)]
+        assert report.status == "partial"

@@ -124,6 +124,27 @@ def corrupt_hello() -> Made:
     return play.rejected().trace, tcp.keys()
 
 
+def cut_off(trace: Trace) -> Trace:
+    """The same packets with nothing behind their TCP header."""
+    trace.frames[:] = [frame.cut(54) for frame in trace.frames]
+    return trace
+
+
+@meets("lightssl.opening.sizes_alone", "capture-incomplete")
+def cut_portal() -> Made:
+    play = Tcp("cut portal").play.connect()
+    play.talk.say(CLOUD, bytes(range(200)))
+    play.talk.say(DEVICE, bytes(256))
+    return cut_off(play.trace), {}
+
+
+@meets("lightssl.session.unseen", "capture-incomplete")
+def cut_session() -> Made:
+    play = Tcp("cut session").play
+    play.whole()
+    return cut_off(play.trace), {}
+
+
 @meets("lightssl.opening.answered_too_late", "connect-unanswered")
 def late_answer() -> Made:
     talk = Tcp("late answer").play.talk
@@ -363,7 +384,7 @@ def unknown_device() -> Made:
     play.data(DEVICE, play.coap.hello())
     play.udp.say(CLOUD, play.secrets.seal(CLOUD, ALERT, b"\2\x31"))
     others = {f"0123456789abcdef0123456{n}.cloud.pub.der": play.lab.ec(f"another {n}").spki for n in range(2)}
-    return play.trace, play.ticket(on_file=None) | secret(play) | others
+    return play.trace, play.ticket(on_file=None, device=None) | secret(play) | others
 
 
 def flipped(play: DtlsScene, wanted: bytes, at: int) -> None:

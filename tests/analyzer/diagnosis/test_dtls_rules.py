@@ -237,8 +237,8 @@ def test_a_device_that_is_through_elsewhere_clears_the_copy(tmp_path: Path):
     play.handshake().greet()
     keys = play.ticket(on_file=play.lab.ec("another").spki)
     first, second = judged(play.trace, keys, tmp_path)
-    assert said(first) == (Code.HANDSHAKE_STALLED, INFERRED)
-    assert Code.DEVICE_KEY_MISMATCH not in first.verdict.alternatives
+    assert said(first) == (Code.HANDSHAKE_STALLED, UNDETERMINED)
+    assert first.verdict.alternatives[0] is Code.SERVER_FAULT, "the record may have been repaired in between"
     assert said(second)[0] is Code.HEALTHY
     assert "stale-key-file" in {finding.code for finding in second.findings}
 

@@ -1,0 +1,60 @@
+"""Tickets on the command line: what a word means, what each file was taken for, and keys that lie beside a capture."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from analyzer.cli.keyfolder import passphrases
+from analyzer.safe import printable
+
+if TYPE_CHECKING:
+    from analyzer.cli.capturing import Request
+    from analyzer.tickets import Ticket
+
+#: How the folder is called that people keep keys in, beside a capture.
+_BESIDE = ("keys", "core_keys", "deviceKeys")
+
+
+def inputs_of(request: Request) -> tuple[str | Ticket, ...]:
+    """Captures by their paths, tickets read. Raises InputError for what is not there or cannot be unpacked."""
+    words = tuple(request.paths or ())
+    if words and all(word == "-" or (Path(word).is_file() and not _archived(word)) for word in words):
+        if not request.keys:
+            _say_what_lies_beside(words)
+        return tuple(dict.fromkeys(words))
+    from analyzer.tickets import Ticket, gather
+
+    found: list[str | Ticket] = []
+    for item in gather(words):
+        if isinstance(item, str):
+            found.append(item)
+            continue
+        place, files = (item, None) if isinstance(item, Path) else item
+        ticket = Ticket.read(place, files, passphrases=passphrases(request.passphrase_file))
+        found.append(ticket)
+        if request.verbose:
+            for line in ticket.told():
+                print(printable(f"analyze: {place}: {line}"), file=sys.stderr)
+    return tuple(found)
+
+
+def _archived(word: str) -> bool:
+    from analyzer.tickets.archive import is_archive
+
+    return is_archive(Path(word))
+
+
+def _say_what_lies_beside(words: tuple[str, ...]) -> None:
+    """A line for each folder of keys beside a capture that nothing reads."""
+    told: dict[Path, str] = {}
+    for word in words:
+        if word == "-":
+            continue
+        for name in _BESIDE:
+            folder = Path(word).parent / name
+            if folder.is_dir() and any(item.is_file() for item in folder.iterdir()):
+                told.setdefault(folder, word)
+    for folder, word in told.items():
+        print(printable(f"analyze: {word}: {folder} lies beside it and was not read: --keys {folder}"), file=sys.stderr)

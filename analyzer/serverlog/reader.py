@@ -1,0 +1,627 @@
+"""Read a server's log line by line into connections, in bounded memory and linear time; secrets never leave this module.
+
+How it works. Most lines of a server are chatter and are known by a few words; only the others are taken apart. A line is
+one bunyan record (JSON, also inside docker's own JSON), or a head line of text (console.log, or bunyan's pretty printer)
+whose object or error goes on in the lines behind it. Its fields say to which connection it belongs: its key, else the
+device, else the address, else what is open.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter, deque
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from analyzer.devicelog.prefix import hide_keys
+from analyzer.firmware.serverlines import Says, ServerLine, said, server_line, server_lines
+from analyzer.model import Certainty
+from analyzer.serverlog.records import Clock, Connection, Run, ServerLog
+from analyzer.serverlog.when import read_time
+
+#: Connections kept, the last ones; devices counted in one run of the server; lines about the server itself.
+_CONNECTIONS = 200_000
+_PEERS = 20_000
+_ABOUT = 50
+_RUNS = 100
+#: An object or an error goes on over no more lines than this.
+_TAIL = 30
+_TEXT = 200
+#: Characters of a line that are looked at.
+LONGEST_SERVER = 16_384
+#: A day without a date: a clock that goes back by more than half a day begins the next.
+_DAY = 86_400.0
+
+_FIELD = re.compile(
+    r"\b(cache_key|connectionKey|coreID|coreId|deviceID|ip|remoteIPAddress|duration|connectionID|connId|Connection ID|port|serverPort)\b"
+    r"[\"']?\s{0,3}[:=]\s{0,3}[\"']?([^\"',\s)}]{1,64})"
+)
+_FROM = re.compile(r"Connection from: ([0-9a-fA-F.:]{2,45})")
+_SESSION_KEY = re.compile(r"Session ended for (?:core )?(_\d{1,12})\b|connectionKey: (_\d{1,12})")
+_ID = re.compile(r"\b[0-9a-fA-F]{24}\b")
+_PORT = re.compile(r"(?:on port: |[Ll]istening on )(\d{1,5})\b")
+_ERROR = re.compile(r"\bError: \S")
+_JSON_MSG = '"msg":"'
+_TERMINAL = re.compile(r"\x1b\[[0-9;]{0,24}[A-Za-z]")
+#: Where the server's own words begin behind any prefix.
+_BEGINS = re.compile(
+    r"Handshake (?:failed|decryption)|Handshake: |Connection from|Session ended|on ready|(?:Core|Device) online"
+    r"|\d{1,6} ?: (?:Core|Device) disconnected|Device disconnected|Device startup failed|core startup failed|Caught exception|uncaughtException"
+)
+#: The object behind a line, which says whose it is.
+_OBJECT = re.compile(r"\s{0,4}[({]\s{0,4}(?:ip|cache_key|coreID|deviceID|connectionKey)\b[^)}]{0,400}[)}]?")
+_HEAD = 160
+_SECRET = ("PRIVATE KEY-----", "device key:")
+#: Words one of which stands in every text line that is no chatter: the first test, and the cheapest.
+_WORDS = tuple(
+    dict.fromkeys(group[0] for line in server_lines() if line.kind is not Says.CHATTER for group in line.words)
+)
+#: Without digits and hexadecimal letters, lines that differ in ids, addresses and times are one.
+_NO_HEX = str.maketrans("", "", "0123456789abcdef")
+_SHAPES = 20_000
+_QUOTES = 4_096
+_JSON_FIELDS = tuple(
+    (name, f'"{name}":"') for name in ("cache_key", "connectionKey", "deviceID", "ip", "remoteIPAddress", "serverPort")
+)
+_TAIL_WORDS = ("ID: ", "key: ", "key=", "Key: ", "ip: ", "rror", "}", "duration", "port: ", "routines")
+
+
+class ServerReading:
+    """The state while reading: what is open, what was said so far."""
+
+    def __init__(self) -> None:
+        self._lines = 0
+        self._known = 0
+        self._kept: deque[Connection] = deque(maxlen=_CONNECTIONS)
+        self._made = 0
+        self._by_key: dict[str, Connection] = {}
+        self._unnamed: deque[tuple[int, float | None]] = deque(maxlen=4096)
+        self._opened = 0
+        self._shift: int | None = None
+        self._runs: list[_Run] = [_Run()]
+        self._about: list[tuple[int, str, ServerLine]] = []
+        self._program: Counter[str] = Counter()
+        self._ports: list[int] = []
+        self._clocks: Counter[Clock] = Counter()
+        self._day = 0.0
+        self._time: float | None = None
+        self._head: _Head | None = None
+        self._texts: dict[str, str] = {}
+        self._secret: int | None = None
+        self._reason: tuple[int, ServerLine, str] | None = None
+        self._what: dict[str, ServerLine | None] = {}
+        self._messages: dict[str, bool] = {}
+        self._shapes: dict[str, _Shape] = {}
+        self._quotes: dict[str, str] = {}
+
+    def take(self, line: str) -> None:
+        """Look at one line."""
+        self._lines += 1
+        if "\x1b" in line:
+            line = _TERMINAL.sub("", line)
+        at = line.find('{"')
+        if at >= 0 and (_JSON_MSG in line or '"log":' in line) and self._json(line[at:] if at else line):
+            return
+        shape = self._shape(line)
+        head = self._head
+        if head is not None and head.left and not shape.begins:
+            head.left -= 1
+            if shape.says is not None and shape.says.kind is Says.FAILED:
+                if head.says.kind is not Says.FAILED:
+                    says = said(line, head.form) if head.form != shape.form else shape.says
+                    head.says, head.text = says or shape.says, f"{head.text}: {line.strip()}"
+                self._goes_on(head, line)
+            elif shape.tells:
+                self._goes_on(head, line)
+            return
+        if shape.says is not None:
+            self._text(line, shape.says, shape.form)
+        elif shape.secret and self._secret is None:
+            self._secret = self._lines
+
+    def _shape(self, line: str) -> _Shape:
+        """What kind of line this is; lines that differ in digits and hexadecimal letters alone are of one kind."""
+        key = line.translate(_NO_HEX)
+        found = self._shapes.get(key)
+        if found is None:
+            if len(self._shapes) > _SHAPES:
+                self._shapes.clear()
+            found = self._shapes[key] = _shape_of(line)
+        return found
+
+    # -- forms of a line ---------------------------------------------------------------------------------------------
+
+    def _json(self, record: str) -> bool:
+        """One record of bunyan's, or one of docker's around a line; False when it is neither."""
+        start = record.rfind(_JSON_MSG)
+        if start < 0:
+            return self._docker(record)
+        if self._head is not None:
+            self._close()
+        start += len(_JSON_MSG)
+        message = record[start : record.find('"', start)]
+        self._known += 1
+        told = self._messages.get(message)
+        if told is None:
+            told = self._messages[message] = message == "Connection" or _of_interest(said(message, "bunyan"))
+            if len(self._messages) > 10_000:
+                self._messages.clear()
+        error = record.find('"err":') if not told or "ailed" in message else -1
+        error = error if error >= 0 else record.find('"err":{')
+        if not told and error < 0:
+            return True
+        reason = ""
+        if error >= 0:
+            reason = _after(record, '"message":"', error) or _after(record, '"err":"', error)
+        self._program["Brewskey"] += 1
+        time = self._clock(read_time(_after(record, '"time":"')))
+        text = f"{message}: {reason}" if reason else message
+        if message == "New Connection":
+            self._open(self._lines, time, {}, "")
+            return True
+        fields = {name: value for name, word in _JSON_FIELDS if (value := _after(record, word))}
+        if reason and "deviceID" not in fields and (named := _ID.search(reason)):
+            fields["deviceID"] = named[0]
+        duration = record.find('"duration":')
+        if duration >= 0:
+            fields["duration"] = record[duration + 11 : duration + 31].partition(",")[0].rstrip("}")
+        # "Connection" says that a device with that id is known now and an older session of it ends.
+        joined = message == "Connection" and "remoteIPAddress" in fields
+        number = record.find('"connectionID":')
+        if joined and number >= 0:
+            fields["connectionID"] = record[number + 15 : number + 27].partition(",")[0]
+        says = server_line("up") if joined else self._said(text)
+        if says is not None:
+            fields["scanned"] = "yes"
+            self._event(self._lines, time, says, fields, text)
+        return True
+
+    def _docker(self, record: str) -> bool:
+        try:
+            fields = json.loads(record)
+        except ValueError:
+            return False
+        if not isinstance(fields, dict) or not isinstance(fields.get("log"), str):
+            return False
+        inner = fields["log"].rstrip("\n")
+        if not inner.startswith('{"') and not read_time(inner) and isinstance(fields.get("time"), str):
+            inner = f"{fields['time'][:40]} {inner}"
+        self._lines -= 1
+        self.take(inner[:LONGEST_SERVER].replace('"log":', '"log" :'))
+        return True
+
+    def _text(self, line: str, says: ServerLine, form: str) -> None:
+        if self._head is not None:
+            self._close()
+        self._known += 1
+        self._program["Brewskey" if form == "bunyan" or "evice" in line else "spark-protocol"] += 1
+        self._head = head = _Head(self._lines, self._clock(read_time(line)), says, line, form)
+        head.fields.update(_fields_of(line))
+        if says.kind in (Says.OPENED, Says.START) or line.rstrip().endswith("}"):
+            self._close()
+
+    def _goes_on(self, head: _Head, line: str) -> None:
+        for name, value in _FIELD.findall(line):
+            head.fields.setdefault(name, value)
+        if head.says.kind in (Says.UNNAMED, Says.ENDED) or head.says.name == "up":
+            says = said(line, head.form) if _ERROR.search(line) else None
+            if says is not None and says.kind in (Says.FAILED, Says.FAULT) and head.says.kind is Says.UNNAMED:
+                head.says, head.text = says, f"{head.text}: {line.strip()}"
+        if line.rstrip().endswith("}"):
+            self._close()
+
+    def _close(self) -> None:
+        head, self._head = self._head, None
+        if head is not None:
+            self._event(head.line, head.time, head.says, head.fields, head.text)
+
+    def _said(self, text: str) -> ServerLine | None:
+        """What a bunyan record's message and error say; the same but for an id is looked up once."""
+        key = text.translate(_NO_HEX)
+        if key not in self._what:
+            if len(self._what) > _SHAPES:
+                self._what.clear()
+            found = said(text, "bunyan")
+            self._what[key] = found if _of_interest(found) else None
+        return self._what[key]
+
+    # -- what it means for a connection ------------------------------------------------------------------------------
+
+    def _clock(self, when: tuple[float, Clock] | None) -> float | None:
+        if when is None:
+            return None
+        seconds, clock = when
+        self._clocks[clock] += 1
+        if clock is Clock.DAYLESS:
+            seconds += self._day
+            if self._time is not None and seconds < self._time - _DAY / 2:
+                self._day += _DAY
+                seconds += _DAY
+        self._time = seconds
+        return seconds
+
+    def _event(self, line: int, time: float | None, says: ServerLine, fields: Mapping[str, Any], text: str) -> None:
+        if says.kind is Says.CHATTER:
+            return
+        if says.kind is Says.START:
+            self._start(fields, text)
+            return
+        if says.kind is Says.OPENED:
+            self._open(line, time, fields, text)
+            return
+        # "startup failed" repeats, without a key, what the line before it has said.
+        connection = self._whose(line, fields, text) if "startup failed" not in text else None
+        if says.kind is Says.SERVER:
+            self._concerns(line, text, says)
+            return
+        if connection is None and not self._keyless(line, time, says, text):
+            return
+        if connection is None:
+            connection = self._current(says) or self._new("", line)
+        connection.last_line = line
+        self._fill(connection, fields, text)
+        if says.kind is Says.UP:
+            if not connection.up:
+                connection.up, connection.up_at, connection.up_line = True, time, line
+            self._displaced(connection, fields, line, time)
+            return
+        if says.kind is Says.ENDED:
+            duration = _number(fields.get("duration"))
+            # Only what stood has a length, and an end of its own in Brewskey's server.
+            connection.up = (
+                connection.up
+                or duration is not None
+                or "Session ended for Device" in text
+                or "Session ended for device with" in text
+            )
+            if connection.ended is None or connection.ended.name == "ended":
+                connection.ended, connection.ended_at, connection.ended_line = says, time, line
+                if not connection.says:
+                    connection.text = self._kept_text(text)
+            connection.duration_s = duration if duration is not None else connection.duration_s
+            return
+        if says.kind is Says.UNNAMED:
+            connection.at = connection.at if connection.at is not None else time
+            return
+        if self._reason is not None and says.name == "decryption-failed":
+            line, says, text = self._reason
+            self._reason = None
+        earlier = connection.says
+        if earlier is None or (earlier.kind is Says.FAULT and says.kind is Says.FAILED) or _closer(says, earlier):
+            connection.says, connection.says_line, connection.at = says, line, time
+            connection.text = self._kept_text(text)
+
+    def _concerns(self, line: int, text: str, says: ServerLine) -> None:
+        if len(self._about) < _ABOUT:
+            self._about.append((line, _quoted(text), says))
+
+    def _keyless(self, line: int, time: float | None, says: ServerLine, text: str) -> bool:
+        """Whether a line that names no connection tells of one all the same, and not of one that has said it already."""
+        if says.kind is Says.FAILED and "startup failed" in text:
+            return not any(item.says is not None and item.says.kind is Says.FAILED for item in self._last(4))
+        if says.kind is Says.FAILED:
+            # spark-protocol prints OpenSSL's words first and the connection's line after them.
+            self._reason = self._reason or (line, says, text)
+            return False
+        if says.kind is Says.UP:
+            return not any(item.up and item.ended is None for item in self._last(4))
+        if says.kind is Says.FAULT and self._current(says) is not None:
+            return True
+        if says.kind in (Says.FAULT, Says.UNNAMED):
+            self._concerns(line, text, says)
+        return False
+
+    def _current(self, says: ServerLine) -> Connection | None:
+        """The one connection that is open, when there is one alone."""
+        opened = [item for item in self._last(64) if item.ended is None and item.says is None]
+        return opened[-1] if opened and (len(opened) == 1 or says.kind is Says.UP) else None
+
+    def _start(self, fields: Mapping[str, Any], text: str) -> None:
+        port = _number(fields.get("serverPort") or fields.get("port")) or _number(
+            (_PORT.search(text) or [None, None])[1]
+        )
+        if port and int(port) not in self._ports and len(self._ports) < 8:
+            self._ports.append(int(port))
+        if self._runs[-1].used:
+            self._settle()
+            if len(self._runs) < _RUNS:
+                self._runs.append(_Run())
+            self._by_key.clear()
+            self._unnamed.clear()
+        self._opened, self._shift = 0, 0
+
+    def _open(self, line: int, time: float | None, fields: Mapping[str, Any], text: str) -> None:
+        self._opened += 1
+        self._runs[-1].used = True
+        number = fields.get("connId") or fields.get("Connection ID")
+        if number is None:
+            # "New Connection" names nothing: the n-th one is connection _n, once it is known where the counting began.
+            if self._shift is None:
+                self._unnamed.append((line, time))
+                return
+            connection = self._new(f"_{self._opened + self._shift}", line)
+        else:
+            value = int(_number(number) or 0)
+            # spark-protocol says connId n and calls the connection _(n-1); Brewskey's says Connection ID n and calls it _n.
+            connection = self._new(f"_{value - 1 if 'connId' in fields else value}", line)
+        connection.opened_at = time
+        self._fill(connection, fields, text)
+
+    def _whose(self, line: int, fields: Mapping[str, Any], text: str) -> Connection | None:
+        key = fields.get("cache_key") or fields.get("connectionKey")
+        if not key and fields.get("connectionID"):
+            key = f"_{fields['connectionID']}"
+        if not key:
+            found = _SESSION_KEY.search(text)
+            key = (found[1] or found[2]) if found else None
+        if key:
+            key = str(key)[:32]
+            connection = self._by_key.get(key)
+            if connection is None:
+                connection = self._new(key, line)
+                self._count(key, connection)
+            return connection
+        device = _device(fields, text)
+        if device is None:
+            return None
+        found_by = [item for item in self._last(64) if item.device == device and item.ended is None]
+        return found_by[-1] if found_by else None
+
+    def _last(self, count: int) -> list[Connection]:
+        return [self._kept[index] for index in range(max(0, len(self._kept) - count), len(self._kept))]
+
+    def _count(self, key: str, connection: Connection) -> None:
+        """A log that begins in the middle: the first key that is named says where the counting of connections stands."""
+        if self._shift is not None or not key[1:].isdecimal() or not self._unnamed:
+            return
+        if len(self._unnamed) == 1 or self._opened == 1:
+            line, time = self._unnamed[-1]
+            self._shift = int(key[1:]) - self._opened
+            connection.line, connection.opened_at = min(line, connection.line), time
+
+    def _new(self, key: str, line: int) -> Connection:
+        connection = Connection(key=key, line=line, last_line=line, run=len(self._runs) - 1)
+        if len(self._kept) == _CONNECTIONS:
+            self._tell(self._kept[0])
+        self._kept.append(connection)
+        self._made += 1
+        self._runs[-1].used = True
+        if key:
+            self._by_key[key] = connection
+            if len(self._by_key) > 2 * _PEERS:
+                for old in list(self._by_key)[:_PEERS]:
+                    del self._by_key[old]
+        return connection
+
+    def _fill(self, connection: Connection, fields: Mapping[str, Any], text: str) -> None:
+        device = _device(fields, text)
+        if device is not None and connection.device is None:
+            connection.device = self._texts.setdefault(device, device)
+        address = fields.get("ip") or fields.get("remoteIPAddress")
+        if not address:
+            found = _FROM.search(text) if "scanned" not in fields else None
+            address = found[1] if found else None
+        if address and connection.address is None:
+            plain = str(address).removeprefix("::ffff:")[:45]
+            connection.address = (
+                None if plain in ("unknown", "null", "undefined") else self._texts.setdefault(plain, plain)
+            )
+
+    def _displaced(self, connection: Connection, fields: Mapping[str, Any], line: int, time: float | None) -> None:
+        """The same id on a newer connection: an older one that still stands is closed by the server for its sake."""
+        if connection.device is None:
+            return
+        for older in self._last(64):
+            if (
+                older is not connection
+                and older.device == connection.device
+                and older.up
+                and older.ended is None
+                and older.says is None
+            ):
+                older.says, older.says_line, older.at = server_line("displaced"), line, time
+                older.text = self._kept_text(f"the same id connected again as {connection.key}")
+
+    def _kept_text(self, text: str) -> str:
+        quoted = self._quotes.get(text)
+        if quoted is None:
+            quoted = _quoted(text)
+            quoted = (
+                self._texts.setdefault(quoted, quoted)
+                if len(self._texts) < _SHAPES
+                else self._texts.get(quoted, quoted)
+            )
+            if len(self._quotes) > _QUOTES:
+                self._quotes.clear()
+            self._quotes[text] = quoted
+        return quoted
+
+    # -- the whole ---------------------------------------------------------------------------------------------------
+
+    def _tell(self, connection: Connection) -> None:
+        self._runs[min(connection.run, len(self._runs) - 1)].tell(connection)
+
+    def _settle(self) -> None:
+        """Count what the connections of this run came to."""
+        current = len(self._runs) - 1
+        for connection in self._kept:
+            if connection.run == current:
+                self._tell(connection)
+
+    def log(self, name: str, *, cut: str | None = None, size: int = 0, sha256: str | None = None) -> ServerLog:
+        """All that was read."""
+        self._close()
+        if self._reason is not None and (not self._kept or self._kept[-1].says is None):
+            line, says, text = self._reason
+            connection = self._kept[-1] if self._kept and not self._kept[-1].up else self._new("", line)
+            connection.says, connection.says_line, connection.text = says, line, self._kept_text(text)
+        for connection in self._kept:
+            if connection.says is None and not connection.up and connection.ended is not None and connection.device:
+                _gave_up(connection)
+        self._settle()
+        clock = self._clocks.most_common(1)[0][0] if self._clocks else Clock.NONE
+        return ServerLog(
+            name=name,
+            connections=tuple(self._kept),
+            runs=tuple(run.counted() for run in self._runs),
+            about=tuple(self._about),
+            program=self._program.most_common(1)[0][0] if self._program else None,
+            ports=tuple(self._ports),
+            clock=clock,
+            lines=self._lines,
+            known=self._known,
+            cut=cut,
+            bytes=size,
+            sha256=sha256,
+            secret_line=self._secret,
+            dropped=self._made - len(self._kept),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class _Shape:
+    """What is known of every line that looks like this one: what it says, how it is printed, whether it begins an entry,
+    whether it may hold a field of one that goes on."""
+
+    says: ServerLine | None
+    form: str
+    begins: bool
+    tells: bool
+    secret: bool
+
+
+class _Head:
+    """A head line of text whose object or error may go on."""
+
+    __slots__ = ("fields", "form", "left", "line", "says", "text", "time")
+
+    def __init__(self, line: int, time: float | None, says: ServerLine, text: str, form: str) -> None:
+        self.line, self.time, self.says, self.text, self.form = line, time, says, text, form
+        self.fields: dict[str, str] = {}
+        self.left = _TAIL
+
+
+class _Run:
+    """One run of the server while it is read: who got which line."""
+
+    __slots__ = ("by_line", "up", "used")
+
+    def __init__(self) -> None:
+        self.by_line: dict[str, set[str]] = {}
+        self.up: set[str] = set()
+        self.used = False
+
+    def tell(self, connection: Connection) -> None:
+        """Count one connection."""
+        peer = connection.device or connection.address
+        if peer is None:
+            return
+        if connection.up:
+            if len(self.up) < _PEERS:
+                self.up.add(peer)
+        elif connection.says is not None:
+            peers = self.by_line.setdefault(connection.says.name, set())
+            if len(peers) < _PEERS:
+                peers.add(peer)
+
+    def counted(self) -> Run:
+        """The same as numbers."""
+        return Run(Counter({name: len(peers) for name, peers in self.by_line.items()}), len(self.up))
+
+
+def read_server_log(lines: Iterable[str], name: str) -> ServerLog:
+    """A log from lines of text: for tests and notebooks."""
+    reading = ServerReading()
+    for line in lines:
+        reading.take(line)
+    return reading.log(name)
+
+
+def with_storage(log: ServerLog, *, cut: str | None, size: int, sha256: str | None) -> ServerLog:
+    """The log with what is known of how it is stored."""
+    return replace(log, cut=cut, bytes=size, sha256=sha256)
+
+
+def _shape_of(line: str) -> _Shape:
+    plain = _TERMINAL.sub("", line)
+    form = "bunyan" if ".js/" in plain or ".js:" in plain.split(": ", 2)[0] else "text"
+    found = said(plain, form) if any(word in plain for word in _WORDS) else None
+    return _Shape(
+        says=found if _of_interest(found) else None,
+        form=form,
+        begins=_has_head(plain),
+        tells=any(word in plain for word in _TAIL_WORDS),
+        secret=any(word in plain for word in _SECRET),
+    )
+
+
+def _of_interest(found: ServerLine | None) -> bool:
+    return found is not None and found.kind is not Says.CHATTER
+
+
+def _has_head(line: str) -> bool:
+    """Whether a line that could go on an entry begins one itself: with a time, or with the server's own words."""
+    return _BEGINS.search(line, 0, _HEAD) is not None or (read_time(line) is not None and not line.startswith("    "))
+
+
+def _closer(says: ServerLine, earlier: ServerLine) -> bool:
+    """Whether a second line of the same kind names the cause more closely: no other cause beside it."""
+    if says.kind is earlier.kind is Says.FAULT:
+        return earlier.certainty is Certainty.UNDETERMINED and says.certainty is Certainty.INFERRED
+    return (
+        says.kind is earlier.kind is Says.FAILED
+        and earlier.name == "decryption-failed"
+        and says.name != earlier.name
+        and says.stage == earlier.stage
+    )
+
+
+def _gave_up(connection: Connection) -> None:
+    """spark-protocol: a device known by its id that never said Hello was sent the session key and closed the connection."""
+    if connection.ended is None or connection.ended.name != "device-closed":
+        return
+    connection.says = server_line("hello-did-not-come")
+    connection.says_line, connection.at = connection.ended_line, connection.ended_at
+
+
+def _device(fields: Mapping[str, Any], text: str) -> str | None:
+    for name in ("deviceID", "coreID", "coreId"):
+        value = fields.get(name)
+        if isinstance(value, str) and _ID.fullmatch(value):
+            return value.lower()
+    found = None if "scanned" in fields else _ID.search(text)
+    return found[0].lower() if found else None
+
+
+def _fields_of(text: str) -> dict[str, str]:
+    fields: dict[str, str] = {}
+    for name, value in _FIELD.findall(text):
+        fields.setdefault(name, value)
+    return fields
+
+
+def _number(value: object) -> float | None:
+    try:
+        return float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
+    except ValueError:
+        return None
+
+
+def _after(record: str, word: str, start: int = 0) -> str:
+    """The string behind ``word``, up to its closing quote."""
+    at = record.find(word, start)
+    if at < 0:
+        return ""
+    at += len(word)
+    return record[at : record.find('"', at)][:_TEXT]
+
+
+def _quoted(text: str) -> str:
+    """The line for a reader: without its time and prefix where it is plain, without secrets, short."""
+    text = _TERMINAL.sub("", text)
+    shown = text if text.isprintable() else "".join(char if char.isprintable() else " " for char in text)
+    found = _BEGINS.search(shown, 0, _HEAD)
+    shown = shown[found.start() :] if found else shown
+    return hide_keys(" ".join(_OBJECT.sub("", shown).split()))[:_TEXT]
