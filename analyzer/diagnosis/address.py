@@ -95,7 +95,7 @@ def _got_through(case: Case) -> bool:
 
 def _elsewhere(case: Case, stored: ServerAddress) -> bool:
     if stored.kind == "ip":
-        return stored.host != case.cloud.address
+        return stored.host not in (case.cloud.address, case.reached)
     return (
         stored.kind == "domain"
         and case.host is not None

@@ -134,7 +134,11 @@ def address_of_another_cloud(view: View) -> Draft | None:
                 f"it looked up {view.case.host}, Particle's own cloud, and went there", lookup.frames if lookup else ()
             )
         )
-    elif address is not None and address.kind == "ip" and address.host != view.case.cloud.address:
+    elif (
+        address is not None
+        and address.kind == "ip"
+        and address.host not in (view.case.cloud.address, view.case.reached)
+    ):
         summary = f"The device holds the key of the cloud at {address} and talks to {view.case.cloud}, which is not that cloud."
         evidence.append(Evidence(f"its stored server ({stored.file if stored else ''}) is {address}"))
     else:

@@ -58,7 +58,7 @@ def _doubts(view: View) -> Iterator[Evidence]:
     stored = view.stored_server_key
     address = stored.server_address if stored is not None else None
     if stored is not None and address is not None and address.host is not None and "$id" not in address.host:
-        went = case.cloud.address if address.kind == "ip" else case.host
+        went = case.reached if address.kind == "ip" else case.host
         if went is not None and went.lower() != address.host.lower():
             text = f"{stored.file} says that its device goes to {address}, and this one goes to {case.cloud}: the folder may be another ticket's"
             yield Evidence(text, (case.first_frame,))
