@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from ipaddress import IPv4Address, IPv6Address
 from typing import Any, Literal
 
 from analyzer.model import AlsoSeen, Attempt, Ending, Endpoint, Finding
@@ -16,6 +17,10 @@ FIRM_SOURCES = frozenset(
         *("device-key", "session-dump", "cloud-copy", "connection-id", "log"),
     }
 )
+
+
+#: 64:ff9b::/96.
+_NAT64 = 0x0064FF9B << 64
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +74,15 @@ class Case:
     def algorithm(self) -> Algorithm:
         """The kind of long-term keys it rests on."""
         return HANDSHAKES[self.handshake].algorithm
+
+    @property
+    def reached(self) -> str:
+        """The cloud's address; of one behind NAT64's well-known prefix (RFC 6052), the IPv4 address that it stands for."""
+        address = self.cloud.address
+        if not address.startswith("64:ff9b::"):
+            return address
+        whole = int(IPv6Address(address))
+        return str(IPv4Address(whole & 0xFFFFFFFF)) if whole >> 32 == _NAT64 else address
 
     @property
     def steps(self) -> tuple[Step, ...]:

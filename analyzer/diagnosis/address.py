@@ -112,8 +112,12 @@ def _translated(case: Case, stored: ServerAddress) -> bool:
     """Whether a translated address explains it: the keys fit this cloud, and what was captured is an inner address."""
     if stored.kind != "ip" or stored.host is None or not case.cloud.address or not _right_key(case):
         return False
-    inner = [any(ip_address(address) in net for net in _INSIDE) for address in (stored.host, case.cloud.address)]
-    return inner[1] and not inner[0]
+    return inner(case.cloud.address) and not inner(stored.host)
+
+
+def inner(address: str) -> bool:
+    """Whether an address is one that stands for another: private, shared, or NAT64's."""
+    return bool(address) and any(ip_address(address) in net for net in _INSIDE)
 
 
 def _right_key(case: Case) -> bool:
@@ -134,7 +138,7 @@ def _got_through(case: Case) -> bool:
 
 def _elsewhere(case: Case, stored: ServerAddress) -> bool:
     if stored.kind == "ip":
-        return stored.host != case.cloud.address
+        return stored.host not in (case.cloud.address, case.reached)
     return (
         stored.kind == "domain"
         and case.host is not None

@@ -113,7 +113,13 @@ def _remarks(blob: Blob, claim: Claim, role: Role, fingerprint: str | None) -> I
         yield lint.core_era()
     if role in (Role.CLOUD_PRIVATE, Role.DEVICE_SERVER_KEY) and blob.raw and address.stamped(blob.data):
         yield lint.private_as_server_key()
-    if role is Role.DEVICE_PRIVATE and blob.raw and len(blob.data) % 2 and len(blob.data) not in PRIVATE_DUMPS:
+    if (
+        role is Role.DEVICE_PRIVATE
+        and blob.raw
+        and blob.whole
+        and len(blob.data) % 2
+        and len(blob.data) not in PRIVATE_DUMPS
+    ):
         named_id = blob.device_id or claim.device_id or claim.hint.device_id
         if named_id is not None and _CORE_ID.fullmatch(named_id):
             yield lint.odd_length(len(blob.data), claim.file, named_id)

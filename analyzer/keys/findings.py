@@ -191,7 +191,11 @@ def odd_length(size: int, file: str, device_id: str) -> KeyFinding:
         "odd-length",
         told,
         "Put one byte behind it, which the device ignores, and load that (particle-cli 2 and later does so by itself).",
-        (f"cp {quoted(file)} {even}", f"printf '\\377' >> {even}", f"particle keys load {even}"),
+        (
+            f"cp {quoted(file)} {even}",
+            f"dd if=/dev/zero of={even} bs=1 seek={size} count=1 conv=notrunc",
+            f"particle keys load {even}",
+        ),
     )
 
 

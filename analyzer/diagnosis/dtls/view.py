@@ -338,7 +338,7 @@ class View:
         address = stored.server_address if stored is not None else None
         if stored is None or address is None or address.host is None or "$id" in address.host:
             return ()
-        went = self.case.cloud.address if address.kind == "ip" else self.case.host
+        went = self.case.reached if address.kind == "ip" else self.case.host
         if went is None or went.lower() == address.host.lower():
             return ()
         text = f"{stored.file} says that its device goes to {address}, and this one goes to {self.case.cloud}: the folder may be another ticket's"

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import replace
 
+from analyzer.diagnosis.address import inner
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.lightssl.view import View
 from analyzer.model import Certainty, Code, Evidence, Finding, Role
@@ -108,8 +109,9 @@ def _doubts(view: View) -> Iterator[Evidence]:
     stored = view.stored_server_key
     address = stored.server_address if stored is not None else None
     if stored is not None and address is not None and address.host is not None and "$id" not in address.host:
-        went = case.cloud.address if address.kind == "ip" else case.host
-        if went is not None and went.lower() != address.host.lower():
+        went = case.reached if address.kind == "ip" else case.host
+        translated = address.kind == "ip" and inner(case.reached) and not inner(address.host)
+        if went is not None and went.lower() != address.host.lower() and not translated:
             text = f"{stored.file} says that its device goes to {address}, and this one goes to {case.cloud}: the folder may be another ticket's"
             yield Evidence(text, (case.first_frame,))
     if here is not None and here.why == "folder" and stored is None:
