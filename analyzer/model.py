@@ -389,6 +389,8 @@ class KeyRow:
     fingerprint: str | None
     status: Literal["ok", "unusable"]
     problem: str | None = None
+    #: How commands name the file. In no report: for what has to find it in a command again.
+    reached: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True, slots=True)

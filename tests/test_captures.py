@@ -22,6 +22,15 @@ MODES = ("with_keys", "without_keys")
 _RANK = ("undetermined", "inferred", "proven")
 
 
+@pytest.fixture(autouse=True)
+def _in_the_key_folder(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Commands name key files from where one stands; what is expected must not hold a machine's paths."""
+    case = getattr(request.node, "callspec", None)
+    folder = case.params.get("case") if case is not None else None
+    if isinstance(folder, Path) and (folder / "keys").is_dir():
+        monkeypatch.chdir(folder / "keys")
+
+
 def _analyze(case: Path, spec: dict[str, Any], mode: str, capture: str) -> dict[str, Any]:
     keys = (
         [path for path in (case / "keys", case / spec.get("secrets", "sslkeys.log")) if path.exists()]

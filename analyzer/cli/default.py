@@ -17,7 +17,7 @@ GROUP_HELP = """Tell from a packet capture why a Particle device cannot reach it
 \b
   analyze capture.pcap                        what can be said without keys
   analyze capture.pcap --keys keys/           which key is wrong, with proof
-  analyze ticket.zip                          a ticket as it came: captures, keys, logs
+  analyze ticket.zip                          captures, keys and logs of one
   analyze captures/ --keys keys/              a row per session, and totals
   analyze capture.pcap --log device.log       the device's log (or a server's)
   analyze --log device.log                    what the log alone can say

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,7 +22,7 @@ def inputs_of(request: Request) -> tuple[str | Ticket, ...]:
     """Captures by their paths, tickets read. Raises InputError for what is not there or cannot be unpacked."""
     words = tuple(request.paths or ())
     if words and all(word == "-" or (Path(word).is_file() and not _archived(word)) for word in words):
-        if not request.keys:
+        if not request.keys and not request.quiet:
             _say_what_lies_beside(words)
         return tuple(dict.fromkeys(words))
     from analyzer.tickets import Ticket, gather
@@ -57,4 +58,5 @@ def _say_what_lies_beside(words: tuple[str, ...]) -> None:
             if folder.is_dir() and any(item.is_file() for item in folder.iterdir()):
                 told.setdefault(folder, word)
     for folder, word in told.items():
-        print(printable(f"analyze: {word}: {folder} lies beside it and was not read: --keys {folder}"), file=sys.stderr)
+        told_line = f"analyze: keys lie beside {Path(word).name}: add --keys {shlex.quote(str(folder))}"
+        print(printable(told_line), file=sys.stderr)

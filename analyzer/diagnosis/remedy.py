@@ -156,19 +156,19 @@ def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]
             for key in context.own_keys(case, role, algorithm)
             if role is Role.CLOUD_COPY or shown is None or key.status != "ok" or key.fingerprint in (None, shown)
         ]
-        return next((key.file for key in held), None)
+        return next((key.reached for key in held), None)
 
     def cloud_file(role: Role) -> str | None:
         known = context.cloud_key(case.cloud) if case.handshake == "lightssl" else None
         if role is Role.CLOUD_PRIVATE and known is not None and known.key.role is role:
-            return known.key.file
+            return known.key.reached
         held = context.ring.by_role(role, algorithm)
         if isinstance(case.decryption, DtlsDecryption):
             # The signature in the clear tells which of them is this cloud's: no other is written to a device.
             signer = case.decryption.signer
             held = [key for key in held if key not in case.decryption.server_refuted]
             held.sort(key=lambda key: signer is None or key.spki != signer.spki)
-        return next((key.file for key in held), None)
+        return next((key.reached for key in held), None)
 
     slot = stored_slot(case, context)
     particle = is_particle_cloud(case, context, findings)
@@ -181,7 +181,7 @@ def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]
         cloud_copy=file(Role.CLOUD_COPY),
         cloud_private=cloud_file(Role.CLOUD_PRIVATE),
         cloud_public=cloud_file(Role.CLOUD_PUBLIC),
-        device_server_key=slot.file if slot is not None else None,
+        device_server_key=slot.reached if slot is not None else None,
         host=host,
         port=port,
         stored_address=slot.server_address.host if slot is not None and slot.server_address is not None else None,

@@ -133,6 +133,16 @@ class Key:
         return (self.rsa is not None and self.rsa.has_private) or (self.ec is not None and self.ec.has_private)
 
     @property
+    def reached(self) -> str:
+        """How the file is named in a command that is typed where the program was started."""
+        if not self.path:
+            return self.file
+        path = Path(self.path)
+        if path.is_absolute() and path.is_relative_to(Path.cwd()):
+            path = path.relative_to(Path.cwd())
+        return path.as_posix()
+
+    @property
     def folder(self) -> str:
         """The folder it lies in, as an absolute path: two files given one by one may lie side by side."""
         return str(Path(self.path).absolute().parent) if self.path else ""
@@ -147,7 +157,15 @@ class Key:
     def row(self) -> KeyRow:
         """The key as the report names it."""
         return KeyRow(
-            self.file, self.role, self.device_id, self.kind, self.bits, self.fingerprint, self.status, self.problem
+            self.file,
+            self.role,
+            self.device_id,
+            self.kind,
+            self.bits,
+            self.fingerprint,
+            self.status,
+            self.problem,
+            reached=self.reached,
         )
 
 

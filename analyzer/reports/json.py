@@ -42,8 +42,12 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any model value in, plain JSON v
 _WHEN_GIVEN = ("also_seen", "secrets", "advice", "causes", "inputs", "joined")
 
 
+#: Fields of the model that stand in no report.
+UNWRITTEN = ("reached",)
+
+
 def _told(value: Any, name: str) -> bool:  # noqa: ANN401
-    return name not in _WHEN_GIVEN or bool(getattr(value, name))
+    return name not in UNWRITTEN and (name not in _WHEN_GIVEN or bool(getattr(value, name)))
 
 
 def compact(value: Any) -> str:  # noqa: ANN401 - any model value
@@ -68,6 +72,8 @@ def _shallow(value: Any) -> Any:  # noqa: ANN401 - what the encoder does not kno
         for name in _WHEN_GIVEN:
             if not found.get(name, True):
                 del found[name]
+        for name in UNWRITTEN:
+            found.pop(name, None)
         return found
     if isinstance(value, Mapping):
         return dict(value)

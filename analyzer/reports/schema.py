@@ -11,7 +11,7 @@ from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 from analyzer import model
 from analyzer.model import SCHEMA_NAME, Report
-from analyzer.reports.json import written_names
+from analyzer.reports.json import UNWRITTEN, written_names
 
 #: Written only when there is something in them (`analyzer.reports.json`); secrets only when `--show-secrets` asked for them.
 _WHEN_GIVEN = ("also_seen", "secrets", "secrets_shown", "advice", "causes", "inputs", "joined")
@@ -56,8 +56,9 @@ def _of(hint: Any, definitions: dict[str, Any]) -> dict[str, Any]:  # noqa: ANN4
                 "properties": {
                     written: _of(hints[field.name], definitions)
                     for written, field in zip(written_names(hint), fields(hint), strict=True)
+                    if field.name not in UNWRITTEN
                 },
-                "required": [written for written in written_names(hint) if written not in _WHEN_GIVEN],
+                "required": [name for name in written_names(hint) if name not in (*_WHEN_GIVEN, *UNWRITTEN)],
             }
             if hint is Report:
                 definitions[hint.__name__]["properties"]["schema"] = {"const": SCHEMA_NAME}

@@ -206,7 +206,7 @@ class Names:
     def _collect(self, report: Report) -> None:
         for row in report.keys:
             if row.file not in self._files:
-                self._key_file(row.file, row.role.value)
+                self._key_file(row.file, row.role.value, row.reached)
         for number, capture in enumerate(report.captures, 1):
             for name in _logs_of(capture):
                 self._logs.setdefault(name, f"log-{len(self._logs) + 1}.log")
@@ -225,7 +225,7 @@ class Names:
             place = re.compile(_AT_SERVER.format("|".join(map(re.escape, ordinary))), re.IGNORECASE)
             self.searches = (Shapes(place, lambda match: self.host(match[1])), *self.searches)
 
-    def _key_file(self, name: str, role: str) -> None:
+    def _key_file(self, name: str, role: str, reached: str) -> None:
         base = PurePath(name).name
         owner = _ID.search(base.replace("_", " "))
         who = (
@@ -235,11 +235,18 @@ class Names:
         )
         end = _endings(name)[-8:]
         numbered = (f"{who}.{role}-{number}{end}" for number in count(2))
-        shown = next(new for new in chain((f"{who}.{role}{end}",), numbered) if new not in self._taken)
+        if owner and role == "cloud-copy" and base == f"{owner[0]}.pub.pem":
+            role = ""  # the name under which a server looks it up
+        shown = next(
+            new
+            for new in chain((f"{who}.{role}{end}" if role else f"{who}.pub.pem",), numbered)
+            if new not in self._taken
+        )
         self._taken.add(shown)
         self._files[name] = shown
         self._know(name, shown)
         self._know(base, shown)
+        self._know(reached, shown)
         self._know(_made_of(base), _made_of(shown))
 
     def _know(self, word: str, instead: str, *, fold: bool = False) -> bool:

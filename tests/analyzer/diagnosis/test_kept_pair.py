@@ -21,6 +21,11 @@ KEPT = [
 OTHER = RsaKey.generate(Random("kept pair"), 1024)
 
 
+@pytest.fixture(autouse=True)
+def _in_the_key_folder(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(CASE / "keys")
+
+
 def commands(folder: Path) -> list[str]:
     (report,) = analyze_paths([str(CASE / "capture.pcap")], load_keys([folder])).captures
     verdict = report.sessions[0].verdict
