@@ -17,7 +17,7 @@ from analyzer.diagnosis.lightssl.view import Delivery, View
 from analyzer.diagnosis.patience import ANSWER_WATCH, NEAR_TIMER
 from analyzer.diagnosis.premise import Ground, Premise
 from analyzer.firmware.timers import timer
-from analyzer.keys import Key
+from analyzer.keys import Key, repair
 from analyzer.model import Certainty, Code, Evidence, Finding
 from dissectors.events import Direction
 from dissectors.lightssl.messages import TailKind
@@ -174,12 +174,17 @@ def unusable_device_key(view: View) -> Draft | None:
         frames,
         f"The private key in the device is damaged or of the wrong kind: {private.problem}.",
         tuple(evidence),
-        alternatives=() if shown or no_key else (Code.DEVICE_KEY_MISMATCH,),
+        alternatives=() if no_key or (shown and not _mendable(private)) else (Code.DEVICE_KEY_MISMATCH,),
         would_settle=()
         if shown or no_key
         else ("the cloud's private key: the identity then shows which key the device really holds",),
-        claim=Claim(Direction.UP) if shown else Claim() if no_key else None,
+        claim=Claim() if no_key else Claim(Direction.UP) if shown and not _mendable(private) else None,
     )
+
+
+def _mendable(private: Key) -> bool:
+    """Whether the whole key follows from its intact parts: if that does not open the message either, the damage is not why."""
+    return private.slot is not None and repair(private.slot) is not None
 
 
 def _opened(view: View) -> SessionOpening | None:
