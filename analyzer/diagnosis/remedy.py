@@ -31,7 +31,15 @@ _LOCAL = tuple(
 _FIRST = ("server-address-lost", "middlebox-reset")
 #: Findings that say all there is to repair: what a verdict's own steps would write does not help, or does harm.
 _ALONE = (
-    *("two-devices-one-id", "undelivered", "cloud-key-exponent", "cloud-key-size", "short-identity", "ended-by-cloud"),
+    *(
+        "two-devices-one-id",
+        "name-led-elsewhere",
+        "undelivered",
+        "cloud-key-exponent",
+        "cloud-key-size",
+        "short-identity",
+        "ended-by-cloud",
+    ),
 )
 #: Verdicts whose repair writes over a key: not while something speaks against them.
 _OVERWRITES = frozenset(
@@ -101,7 +109,9 @@ def remedies(case: Case, draft: Draft, context: Context, findings: Collection[st
     if (draft.code, draft.stage) in _AT_STAGE:
         return finding_remedy(_AT_STAGE[draft.code, draft.stage], facts)
     if draft.against and draft.certainty is Certainty.INFERRED and draft.code in _OVERWRITES:
-        return tuple(dict.fromkeys((*first, *finding_remedy("key-not-settled", facts))))
+        of_device = draft.code in (Code.DEVICE_KEY_MISMATCH, Code.DEVICE_KEY_CORRUPT, Code.DEVICE_UNKNOWN)
+        steps = "device-key-not-settled" if of_device else "key-not-settled"
+        return tuple(dict.fromkeys((*first, *finding_remedy(steps, facts))))
     if "server-address-lost" in findings and draft.code is Code.SERVER_KEY_MISMATCH:
         return tuple(dict.fromkeys(first))  # the same command puts back key and address
     if draft.code is Code.IDENTITY_REJECTED and _opens(case):
@@ -228,7 +238,7 @@ def _kept_in_slot(slot: Key | None, context: Context) -> bool:
 def stored_slot(case: Case, context: Context) -> Key | None:
     """What the device has stored as its cloud's key, with the address behind it, when the folder has it."""
     algorithm = case.algorithm
-    return next(iter(context.own_keys(case, Role.DEVICE_SERVER_KEY, algorithm)), None)
+    return next((key for key in context.own_keys(case, Role.DEVICE_SERVER_KEY, algorithm) if not key.scrap), None)
 
 
 def custom_server(slot: Key | None) -> bool:

@@ -128,6 +128,11 @@ class Key:
     secrets: tuple[SessionSecret, ...] = field(default=(), repr=False)
 
     @property
+    def scrap(self) -> bool:
+        """Whether these are bytes in a log or a note that read as no key: they show nothing of what is in a slot."""
+        return self.status == "unusable" and self.encoding in ("log", "base64", "hex")
+
+    @property
     def has_private(self) -> bool:
         """Whether a usable private half is in hand."""
         return (self.rsa is not None and self.rsa.has_private) or (self.ec is not None and self.ec.has_private)

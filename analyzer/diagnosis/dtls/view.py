@@ -276,7 +276,12 @@ class View:
     def stored_server_key(self) -> Key | None:
         """The server key this device has stored: the dump of its slot."""
         return next(
-            (key for key in self.own(Role.DEVICE_SERVER_KEY) if key.algorithm == "ec" or key.status != "ok"), None
+            (
+                key
+                for key in self.own(Role.DEVICE_SERVER_KEY)
+                if (key.algorithm == "ec" or key.status != "ok") and not key.scrap
+            ),
+            None,
         )
 
     @cached_property

@@ -25,7 +25,9 @@ def weighed(view: View, draft: Draft) -> Draft:
     host = view.case.host
     if of_cloud and here is not None and host is not None and particle_name(host) is not None:
         text = f"the device asked for {host}, Particle's own cloud: {here.key.file} is the key of what answered only if that name was led to a server of your own"
-        return draft.weakened(Certainty.INFERRED, Evidence(text, (view.case.first_frame,)))
+        led = Finding("name-led-elsewhere", Certainty.INFERRED, text, (view.case.first_frame,))
+        weaker = draft.weakened(Certainty.INFERRED, Evidence(text, (view.case.first_frame,)))
+        return replace(weaker, findings=(*weaker.findings, led))
     if _tied(view) or draft.code is Code.HEALTHY:
         return draft
     doubts = tuple(_doubts(view))
@@ -72,6 +74,10 @@ def next_fault(view: View, draft: Draft) -> Draft:
 
 def _beside(view: View, draft: Draft) -> Iterator[Finding]:
     private, copy, mine = view.device_private, view.cloud_copy, view.tail_fingerprint
+    blank = view.decryption.identity is not None and view.decryption.identity.key is None
+    if blank and draft.code is not Code.SERVER_KEY_ERASED:
+        text = "when this is mended, the next thing to fail is the server key: the device's slot for it is blank flash, the public factors of that open what it sends"
+        yield Finding("next-fault", Certainty.PROVEN, text, view.frames("identity"))
     known = mine or (private.fingerprint if private is not None and private.status == "ok" else None)
     whose = f"{private.file}" if mine is None and private is not None else "the key that the device sends"
     other_copy = copy is not None and known is not None and not view.same_pair(copy, known)

@@ -102,23 +102,25 @@ def key_of_another_cloud(view: View) -> Draft | None:
         Evidence(f"the 256 bytes open with {name(opening.key)} and echo the nonce", frames),
         Evidence(f"the cloud at {view.case.cloud} holds {name(here.key)}: it used it in this capture", here.frames),
     ]
-    used = [
-        use for use in view.context.shown.get(view.case.cloud, ()) if use.key.fingerprint == opening.key.fingerprint
-    ]
+    uses = view.context.shown.get(view.case.cloud, ())
+    used = [use for use in uses if use.key.fingerprint == opening.key.fingerprint]
     if used:
         text = f"it used {name(opening.key)} as well: its key changed in this capture, or two servers answer at this address"
         evidence.append(Evidence(text, used[-1].frames))
+    start = view.case.start_ns
+    # Used before and after this session, and no other between: it held that key when it refused.
+    held = any(use.time_ns <= start for use in uses) and any(use.time_ns > start for use in uses)
     return Draft(
         Code.SERVER_KEY_MISMATCH,
-        Certainty.INFERRED,
+        Certainty.INFERRED if held or used else Certainty.UNDETERMINED,
         "identity",
         view.frames("nonce", "identity"),
-        "The device encrypts for another cloud than the one it talks to."
-        if not used
-        else "The cloud's key changed, and the device still encrypts for the one before.",
+        "The cloud's key changed, and the device still encrypts for the one before."
+        if used
+        else "The device encrypts for another cloud than the one it talks to.",
         (*evidence, view.close_evidence()),
-        alternatives=(Code.SERVER_FAULT,) if here.time_ns > view.case.start_ns else (),
-        claim=Claim(Direction.DOWN) if here.time_ns <= view.case.start_ns else None,
+        alternatives=() if held else (Code.SERVER_FAULT, Code.DEVICE_KEY_MISMATCH),
+        claim=Claim(Direction.DOWN) if held else None,
     )
 
 

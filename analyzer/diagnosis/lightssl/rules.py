@@ -50,9 +50,9 @@ HELLO: Group[View] = Group(
 SESSION_KEY: Group[View] = Group(
     "session-key",
     (
+        Row(sessionkey.undelivered,                  "did it never reach the device?",                        (Code.NO_SESSION_KEY,)),
         Row(sessionkey.damaged_device_key,           "does only the repaired device key open it?",            (Code.DEVICE_KEY_CORRUPT,)),
         Row(sessionkey.no_key,                       "does the identity show a slot without a key?",          (Code.DEVICE_KEY_CORRUPT,)),
-        Row(sessionkey.undelivered,                  "did it never reach the device?",                        (Code.NO_SESSION_KEY,)),
         Row(sessionkey.ends_early,                   "does the capture end before the device can refuse?",    (Code.CAPTURE_INCOMPLETE,)),
         Row(sessionkey.stale_copy,                   "is the cloud's copy not the key the device sends?",     (Code.DEVICE_KEY_MISMATCH,)),
         Row(sessionkey.unusable_device_key,          "is the device's key file unusable?",                    (Code.DEVICE_KEY_CORRUPT,)),
@@ -72,10 +72,10 @@ IDENTITY: Group[View] = Group(
     "identity",
     (
         Row(sessionkey.truncated,              "did part of the 384 bytes come?",                   (Code.SESSION_KEY_TRUNCATED, Code.CAPTURE_INCOMPLETE)),
+        Row(unopened.undelivered,            "did it never reach the cloud?",                     (Code.NO_SESSION_KEY,)),
         Row(identity.erased_server_key,      "do the factors of an all-FF key open it?",          (Code.SERVER_KEY_ERASED,)),
         Row(identity.no_key_in_slot,         "it opens: is what it sends as its key none?",       (Code.DEVICE_KEY_CORRUPT,)),
         Row(identity.damaged_modulus,        "it opens: does it send a damaged modulus?",         (Code.DEVICE_KEY_CORRUPT,)),
-        Row(unopened.undelivered,            "did it never reach the cloud?",                     (Code.NO_SESSION_KEY,)),
         Row(unopened.ends_early,             "does the capture end before the cloud can refuse?", (Code.CAPTURE_INCOMPLETE,)),
         Row(unopened.silent_cloud,           "did the cloud refuse nothing, and fall silent?",    (Code.NO_SESSION_KEY,)),
         Row(identity.wrong_nonce,            "does it open and echo another nonce?",              (Code.NONCE_MISMATCH,)),

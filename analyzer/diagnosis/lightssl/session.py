@@ -9,7 +9,7 @@ from analyzer.diagnosis.context import name
 from analyzer.diagnosis.draft import Claim, Draft
 from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View
-from analyzer.diagnosis.patience import DISPLACED_WITHIN, IGNORED_WATCH, NEAR_TIMER
+from analyzer.diagnosis.patience import CONNECT_WATCH, DISPLACED_WITHIN, IGNORED_WATCH, NEAR_TIMER
 from analyzer.firmware.timers import timer
 from analyzer.model import Certainty, Code, Evidence, Finding
 from dissectors import coap
@@ -329,6 +329,8 @@ def cut(view: View) -> Draft | None:
         if not view.conversation.facts.of(direction).retransmitted_unacked:
             continue
         frames = tuple(frame for frame, sender in view.conversation.facts.retransmissions if sender is direction)
+        if len(frames) < 2 and (view.context.end_ns - view.conversation.end_ns) / 1e9 < CONNECT_WATCH:
+            continue  # the capture ends with it: an answer may have come
         who, other = ("device", "cloud") if direction is Direction.UP else ("cloud", "device")
         return Draft(
             Code.SESSION_DROPPED,

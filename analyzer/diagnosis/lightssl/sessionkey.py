@@ -147,6 +147,8 @@ def unusable_device_key(view: View) -> Draft | None:
         return None  # nothing to open is in the capture
     if any(view.through):
         return None  # the device gets in with the key it has: the file is not that key
+    if _mendable(private):
+        return None  # mended it opens nothing either: the damage is not what fails here
     frames = view.frames("session-key")
     opening = view.decryption.identity
     shown = view.tail_is_slot(private)
@@ -174,11 +176,11 @@ def unusable_device_key(view: View) -> Draft | None:
         frames,
         f"The private key in the device is damaged or of the wrong kind: {private.problem}.",
         tuple(evidence),
-        alternatives=() if no_key or (shown and not _mendable(private)) else (Code.DEVICE_KEY_MISMATCH,),
+        alternatives=() if shown or no_key else (Code.DEVICE_KEY_MISMATCH,),
         would_settle=()
         if shown or no_key
         else ("the cloud's private key: the identity then shows which key the device really holds",),
-        claim=Claim() if no_key else Claim(Direction.UP) if shown and not _mendable(private) else None,
+        claim=Claim() if no_key else Claim(Direction.UP) if shown else None,
     )
 
 

@@ -341,7 +341,7 @@ class View:
     @cached_property
     def stored_server_key(self) -> Key | None:
         """What the device has stored as the cloud's key, from the key folder."""
-        return next(iter(self.own(Role.DEVICE_SERVER_KEY)), None)
+        return next((key for key in self.own(Role.DEVICE_SERVER_KEY) if not key.scrap), None)
 
     @cached_property
     def cloud_key(self) -> CloudKey | None:
