@@ -462,7 +462,9 @@ def perturbed(number: int, seed: int = SEED) -> Cell | None:
     data: bytes | None = None
     countable = True
     if what in ("wire", "both"):
-        for name, change, lossy, counted in rng.sample(WIRES, rng.choice((1, 1, 1, 2))):
+        chosen = rng.sample(WIRES, rng.choice((1, 1, 1, 2)))
+        # Damage comes last: what is made after it would get a right checksum again.
+        for name, change, lossy, counted in sorted(chosen, key=lambda one: one[0] == "damaged-copies"):
             if pcap.link not in (1, 101):
                 break
             made = change(pcap, rng)
@@ -493,7 +495,7 @@ def perturbed(number: int, seed: int = SEED) -> Cell | None:
     )
 
 
-def _joined(case: Case, rng: Random, number: int) -> Cell:
+def _joined(case: Case, rng: Random, number: int) -> Cell | None:
     """`cat a.pcap b.pcap`: another case's file behind it, or the same once more; one of both folders, or both."""
     other = case if rng.random() < 0.2 else rng.choice(plain_cases())
     data = written(case.pcap) + written(other.pcap)
@@ -506,8 +508,11 @@ def _joined(case: Case, rng: Random, number: int) -> Cell:
         others = {f"b/{name}": content for name, content in other.folder.items()}
         files, lies, theirs, truth = {**mine, **others}, _strange(others, case), _strange(mine, other), other.truth
     spans = [(one.pcap.frames[0].time, one.pcap.frames[-1].time) for one in (case, other)]
+    if other is not case and spans[0][0] <= spans[1][1] and spans[1][0] <= spans[0][1]:
+        return None  # both at one time: nothing would tell whose session is whose
     parts = ((spans[0], case.truth, lies), (spans[1], truth, theirs))
-    return Cell(f"#{number} {case.name}/joined with {other.name}", data, files, case.truth, lies, parts)
+    either = Truth(case.truth.allowed | other.truth.allowed, repairs=case.truth.repairs | other.truth.repairs)
+    return Cell(f"#{number} {case.name}/joined with {other.name}", data, files, either, lies, parts)
 
 
 @cache
