@@ -31,6 +31,7 @@ from multiprocessing import Pool
 from pathlib import Path
 from random import Random
 from typing import Final
+from zlib import crc32
 
 ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
@@ -193,6 +194,10 @@ class Counts:
         return found
 
 
+#: Captures of many attempts that are alike, and how many packets of them are enough.
+LOOPS: Final = ("retry-loop", "message2-split")
+LOOP: Final = 90
+
 # ---- the genuine captures -------------------------------------------------------------------------------------------
 
 
@@ -225,6 +230,8 @@ def cases() -> dict[str, Case]:
             repairs.add("server-slot")
         told = Truth(rows[0] | rows[1] | {"capture-incomplete"}, real, frozenset(repairs))
         pcap = parsed((folder / "capture.pcap").read_bytes())
+        if any(loop in folder.name for loop in LOOPS):
+            pcap = wires.until_pause(pcap, LOOP)
         found[folder.name] = Case(folder.name, transport, pcap, files, told, (rows[0], rows[1]), astray)
     return found
 
@@ -252,9 +259,7 @@ def folders(case: Case) -> Iterator[tuple[str, Folder, tuple[str, ...]]]:
         yield f"removed:{label}", left, ()
         known = [name for name in names if role_of(name) not in (None, "session")]
         if len(known) == len(names):
-            fresh = {
-                name: stale(name, case.folder[name], f"stale/{case.name}", case.transport == "udp") for name in names
-            }
+            fresh = {name: stale(name, case.folder[name], "stale", case.transport == "udp") for name in names}
             yield f"stale:{label}", {**case.folder, **fresh}, names
         strange = {
             name: got[1] for name in names if (got := foreign(name, case.folder[name], others, start)) is not None
@@ -263,8 +268,8 @@ def folders(case: Case) -> Iterator[tuple[str, Folder, tuple[str, ...]]]:
             yield f"foreign:{label}", {**case.folder, **strange}, names
 
 
-def captures(case: Case) -> Iterator[tuple[str, Pcap, Truth, Parts]]:
-    """The capture as it is, and with what the matrix leaves out or adds."""
+def captures(case: Case, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[tuple[str, Pcap, Truth, Parts]]:
+    """The capture as it is, and with what the matrix leaves out or adds; what costs much only where it is wanted."""
     truth = case.truth
     yield "whole", case.pcap, truth, ()
     found = wires.handshakes(case.pcap, case.transport)
@@ -277,7 +282,7 @@ def captures(case: Case) -> Iterator[tuple[str, Pcap, Truth, Parts]]:
         if "not-the-cloud" not in truth.allowed:
             yield from _lost(case, talk)
         for name, before in (("healthy-before", True), ("healthy-after", False)):
-            beside = healthy_beside(case.pcap, talk, case.folder, before)
+            beside = healthy_beside(case.pcap, talk, case.folder, before) if wanted(name) else None
             if beside is not None:
                 # A device that lost its cloud's address is told so there as well.
                 well = replace(HEALTHY, repairs=truth.repairs if case.astray else frozenset())
@@ -323,25 +328,22 @@ def _with_wire_proof(lost: Truth, case: Case) -> Truth:
     return Truth(lost.allowed | proof, lost.real and lost.real | proof, repairs)
 
 
-#: So many packets of a retry loop are enough for the matrix.
-LOOP: Final = 90
-
-
 def of_matrix(case: Case, match: str = "", every: int = 1, offset: int = 0) -> Iterator[Cell]:
-    """The cells of one case, or each ``every``-th of them."""
-    number = 0
-    if "retry-loop" in case.name:
-        case = replace(case, pcap=wires.until_pause(case.pcap, LOOP))
+    """The cells of one case, or one in ``every`` of them, chosen by their names."""
     found = list(folders(case))
-    for wire, pcap, truth, parts in captures(case):
+
+    def chosen(wire: str, folder: str) -> bool:
+        name = f"{case.name}/{wire}/{folder}"
+        return match in name and crc32(name.encode()) % every == offset % every
+
+    for wire, pcap, truth, parts in captures(case, lambda wire: any(chosen(wire, folder) for folder, _, _ in found)):
         data: bytes | None = None
         for folder, files, lies in found:
-            number += 1
-            name = f"{case.name}/{wire}/{folder}"
-            if match not in name or number % every != offset % every:
+            if not chosen(wire, folder):
                 continue
             data = data or written(pcap)
-            yield Cell(name, data, files, truth, lies, tuple((span, other, lies) for span, other in parts))
+            told = tuple((span, other, lies) for span, other in parts)
+            yield Cell(f"{case.name}/{wire}/{folder}", data, files, truth, lies, told)
 
 
 # ---- B: as it arrives -----------------------------------------------------------------------------------------------
