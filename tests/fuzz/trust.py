@@ -101,7 +101,7 @@ KINDS: Final = (
     "under a premise",
     "right",
 )
-BAD: Final = frozenset(KINDS[:4])
+BAD: Final = frozenset(KINDS[:5])
 
 
 @dataclass(frozen=True, slots=True)
