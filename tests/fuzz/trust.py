@@ -31,6 +31,7 @@ from multiprocessing import Pool
 from pathlib import Path
 from random import Random
 from typing import Final
+from zlib import crc32
 
 ROOT = Path(__file__).resolve().parents[2]
 if str(ROOT) not in sys.path:
@@ -100,7 +101,7 @@ KINDS: Final = (
     "under a premise",
     "right",
 )
-BAD: Final = frozenset(KINDS[:4])
+BAD: Final = frozenset(KINDS[:5])
 
 
 @dataclass(frozen=True, slots=True)
@@ -193,6 +194,10 @@ class Counts:
         return found
 
 
+#: Captures of many attempts that are alike, and how many packets of them are enough.
+LOOPS: Final = ("retry-loop", "message2-split")
+LOOP: Final = 90
+
 # ---- the genuine captures -------------------------------------------------------------------------------------------
 
 
@@ -225,6 +230,8 @@ def cases() -> dict[str, Case]:
             repairs.add("server-slot")
         told = Truth(rows[0] | rows[1] | {"capture-incomplete"}, real, frozenset(repairs))
         pcap = parsed((folder / "capture.pcap").read_bytes())
+        if any(loop in folder.name for loop in LOOPS):
+            pcap = wires.until_pause(pcap, LOOP)
         found[folder.name] = Case(folder.name, transport, pcap, files, told, (rows[0], rows[1]), astray)
     return found
 
@@ -252,9 +259,7 @@ def folders(case: Case) -> Iterator[tuple[str, Folder, tuple[str, ...]]]:
         yield f"removed:{label}", left, ()
         known = [name for name in names if role_of(name) not in (None, "session")]
         if len(known) == len(names):
-            fresh = {
-                name: stale(name, case.folder[name], f"stale/{case.name}", case.transport == "udp") for name in names
-            }
+            fresh = {name: stale(name, case.folder[name], "stale", case.transport == "udp") for name in names}
             yield f"stale:{label}", {**case.folder, **fresh}, names
         strange = {
             name: got[1] for name in names if (got := foreign(name, case.folder[name], others, start)) is not None
@@ -263,8 +268,8 @@ def folders(case: Case) -> Iterator[tuple[str, Folder, tuple[str, ...]]]:
             yield f"foreign:{label}", {**case.folder, **strange}, names
 
 
-def captures(case: Case) -> Iterator[tuple[str, Pcap, Truth, Parts]]:
-    """The capture as it is, and with what the matrix leaves out or adds."""
+def captures(case: Case, wanted: Callable[[str], bool] = lambda name: True) -> Iterator[tuple[str, Pcap, Truth, Parts]]:
+    """The capture as it is, and with what the matrix leaves out or adds; what costs much only where it is wanted."""
     truth = case.truth
     yield "whole", case.pcap, truth, ()
     found = wires.handshakes(case.pcap, case.transport)
@@ -277,7 +282,7 @@ def captures(case: Case) -> Iterator[tuple[str, Pcap, Truth, Parts]]:
         if "not-the-cloud" not in truth.allowed:
             yield from _lost(case, talk)
         for name, before in (("healthy-before", True), ("healthy-after", False)):
-            beside = healthy_beside(case.pcap, talk, case.folder, before)
+            beside = healthy_beside(case.pcap, talk, case.folder, before) if wanted(name) else None
             if beside is not None:
                 # A device that lost its cloud's address is told so there as well.
                 well = replace(HEALTHY, repairs=truth.repairs if case.astray else frozenset())
@@ -323,25 +328,22 @@ def _with_wire_proof(lost: Truth, case: Case) -> Truth:
     return Truth(lost.allowed | proof, lost.real and lost.real | proof, repairs)
 
 
-#: So many packets of a retry loop are enough for the matrix.
-LOOP: Final = 90
-
-
 def of_matrix(case: Case, match: str = "", every: int = 1, offset: int = 0) -> Iterator[Cell]:
-    """The cells of one case, or each ``every``-th of them."""
-    number = 0
-    if "retry-loop" in case.name:
-        case = replace(case, pcap=wires.until_pause(case.pcap, LOOP))
+    """The cells of one case, or one in ``every`` of them, chosen by their names."""
     found = list(folders(case))
-    for wire, pcap, truth, parts in captures(case):
+
+    def chosen(wire: str, folder: str) -> bool:
+        name = f"{case.name}/{wire}/{folder}"
+        return match in name and crc32(name.encode()) % every == offset % every
+
+    for wire, pcap, truth, parts in captures(case, lambda wire: any(chosen(wire, folder) for folder, _, _ in found)):
         data: bytes | None = None
         for folder, files, lies in found:
-            number += 1
-            name = f"{case.name}/{wire}/{folder}"
-            if match not in name or number % every != offset % every:
+            if not chosen(wire, folder):
                 continue
             data = data or written(pcap)
-            yield Cell(name, data, files, truth, lies, tuple((span, other, lies) for span, other in parts))
+            told = tuple((span, other, lies) for span, other in parts)
+            yield Cell(f"{case.name}/{wire}/{folder}", data, files, truth, lies, told)
 
 
 # ---- B: as it arrives -----------------------------------------------------------------------------------------------
@@ -462,7 +464,9 @@ def perturbed(number: int, seed: int = SEED) -> Cell | None:
     data: bytes | None = None
     countable = True
     if what in ("wire", "both"):
-        for name, change, lossy, counted in rng.sample(WIRES, rng.choice((1, 1, 1, 2))):
+        chosen = rng.sample(WIRES, rng.choice((1, 1, 1, 2)))
+        # Damage comes last: what is made after it would get a right checksum again.
+        for name, change, lossy, counted in sorted(chosen, key=lambda one: one[0] == "damaged-copies"):
             if pcap.link not in (1, 101):
                 break
             made = change(pcap, rng)
@@ -493,7 +497,7 @@ def perturbed(number: int, seed: int = SEED) -> Cell | None:
     )
 
 
-def _joined(case: Case, rng: Random, number: int) -> Cell:
+def _joined(case: Case, rng: Random, number: int) -> Cell | None:
     """`cat a.pcap b.pcap`: another case's file behind it, or the same once more; one of both folders, or both."""
     other = case if rng.random() < 0.2 else rng.choice(plain_cases())
     data = written(case.pcap) + written(other.pcap)
@@ -506,8 +510,11 @@ def _joined(case: Case, rng: Random, number: int) -> Cell:
         others = {f"b/{name}": content for name, content in other.folder.items()}
         files, lies, theirs, truth = {**mine, **others}, _strange(others, case), _strange(mine, other), other.truth
     spans = [(one.pcap.frames[0].time, one.pcap.frames[-1].time) for one in (case, other)]
+    if other is not case and spans[0][0] <= spans[1][1] and spans[1][0] <= spans[0][1]:
+        return None  # both at one time: nothing would tell whose session is whose
     parts = ((spans[0], case.truth, lies), (spans[1], truth, theirs))
-    return Cell(f"#{number} {case.name}/joined with {other.name}", data, files, case.truth, lies, parts)
+    either = Truth(case.truth.allowed | other.truth.allowed, repairs=case.truth.repairs | other.truth.repairs)
+    return Cell(f"#{number} {case.name}/joined with {other.name}", data, files, either, lies, parts)
 
 
 @cache
