@@ -31,13 +31,7 @@ def address_findings(case: Case, context: Context) -> list[Finding]:
     if lost is not None:
         certainty, text = lost
         found.append(Finding("server-address-lost", certainty, text, frames))
-    elif (
-        slot is not None
-        and stored is not None
-        and _elsewhere(case, stored)
-        and stored.kind == "ip"
-        and _right_key(case)
-    ):
+    elif slot is not None and stored is not None and _elsewhere(case, stored) and _translated(case, stored):
         text = f"the device has {stored} stored as its server ({slot.file}), and here it is {case.cloud}: the address is translated on the way (NAT, port forwarding), or the capture was taken behind that"
         found.append(Finding("translated-address", Certainty.INFERRED, text, (case.first_frame,)))
     elif slot is not None and stored is not None and _elsewhere(case, stored):

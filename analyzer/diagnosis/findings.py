@@ -6,12 +6,12 @@ from collections.abc import Callable
 
 from analyzer.case import FIRM_SOURCES, Case
 from analyzer.conversations import Chunk, Gap, TcpConversation
+from analyzer.conversations.model import Carried
 from analyzer.diagnosis.address import address_findings
 from analyzer.diagnosis.context import Context, family_of, shown_by, stale_file
 from analyzer.diagnosis.draft import Draft
 from analyzer.diagnosis.internet import internet_test
 from analyzer.diagnosis.middlebox import middlebox_reset
-from analyzer.flows import Flow
 from analyzer.model import Certainty, Code, Finding
 from dissectors.events import Direction
 
@@ -71,26 +71,35 @@ def one_direction(case: Case, draft: Draft, context: Context) -> Finding | None:
     return None
 
 
+def _carried(case: Case) -> tuple[Carried, ...]:
+    """How the packets of the session were carried."""
+    if isinstance(case.conversation, TcpConversation):
+        return case.conversation.carried
+    from analyzer.flows import Flow  # only where there is a datagram
+
+    return case.conversation.carried if isinstance(case.conversation, Flow) else ()
+
+
 def in_tunnel(case: Case, draft: Draft, context: Context) -> Finding | None:
     """The session was captured inside a tunnel or a mirror: whose addresses are whose."""
-    conversation = case.conversation
-    if not isinstance(conversation, TcpConversation | Flow) or not conversation.carried:
+    carried_in = _carried(case)
+    if not carried_in:
         return None
     ways = [
         " in ".join(f"{name} ({one} and {other})" for name, one, other in reversed(carried.tunnels))
-        for carried in conversation.carried
+        for carried in carried_in
     ]
     # Both directions of one tunnel are one way.
     pairs = {
         frozenset((name, *sorted((one, other))) for name, one, other in carried.tunnels): way
-        for carried, way in zip(conversation.carried, ways, strict=True)
+        for carried, way in zip(carried_in, ways, strict=True)
     }
     told = list(dict.fromkeys(pairs.values()))[:_WAYS]
     return Finding(
         "in-tunnel",
         Certainty.PROVEN,
         f"the session was captured inside {'; also inside '.join(told)}: the addresses of device and cloud are the inner ones",
-        tuple(carried.frame for carried in conversation.carried)[:_WAYS],
+        tuple(carried.frame for carried in carried_in)[:_WAYS],
     )
 
 

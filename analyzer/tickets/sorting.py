@@ -5,16 +5,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import PurePosixPath
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from analyzer.devicelog import DeviceLog
 from analyzer.errors import InputError
 from analyzer.keys.folder import MAX_FILE, KeyFile, load_files
 from analyzer.keys.manifest import NAME as MANIFEST
 from analyzer.keys.ring import KeyRing
 from analyzer.model import TakenAs
 from analyzer.tickets.files import TicketFile
-from analyzer.witnesses import Log, read_log
+
+if TYPE_CHECKING:
+    from analyzer.witnesses import Log
 
 #: How keys and logs are called; anything else of a folder does not make a ticket of it.
 _KEY_NAMES: Final = re.compile(
@@ -45,6 +46,8 @@ def may_be_key_or_log(item: TicketFile) -> bool:
 
 def sort(files: tuple[TicketFile, ...], left: tuple[str, ...] = (), passphrases: tuple[bytes, ...] = ()) -> Sorted:
     """Look at every file once. A log is no key, whatever digits are in it; what is neither is left alone."""
+    from analyzer.devicelog import DeviceLog
+
     taken: dict[str, TakenAs] = {}
     captures: list[TicketFile] = []
     logs: list[Log] = []
@@ -78,6 +81,9 @@ def _key_file(item: TicketFile) -> KeyFile:
 
 def _log(item: TicketFile) -> Log | None:
     """The log a file is, of a device or a server, or None: at least one line in it that firmware or an open server writes."""
+    from analyzer.devicelog import DeviceLog
+    from analyzer.witnesses import read_log
+
     suffix = PurePosixPath(item.name.lower().removesuffix(".gz")).suffix
     if suffix in _DATA or _KEY_NAMES.search(item.name) or not 0 < item.size <= _MAX_LOG:
         return None

@@ -275,11 +275,6 @@ def stalls_at_cookie() -> Made:
     return play.trace, {}
 
 
-@meets("dtls.server.stalled", "capture-incomplete")
-def ends_at_answer() -> Made:
-    return dtls("ends at answer").hello().server_flight().trace, {}
-
-
 @meets("dtls.device.stalled", "capture-incomplete")
 def ends_at_device_flight() -> Made:
     return dtls("ends at device flight").hello().server_flight().device_flight().trace, {}
@@ -397,14 +392,6 @@ def flipped(play: DtlsScene, wanted: bytes, at: int) -> None:
     play.trace.frames[number] = replace(frame, data=bytes(data))
 
 
-@meets("dtls.server.altered", "handshake-rejected")
-def altered_answer_refused() -> Made:
-    play = dtls("altered answer", library=V216).hello().server_flight()
-    play.send(DEVICE, play.hs.alert(DEVICE, 2, 51))
-    flipped(play, b"\x03\x00\x17\x41\x04", 90)
-    return play.trace, play.ticket()
-
-
 @meets("dtls.server.altered", "handshake-stalled")
 def altered_answer() -> Made:
     play = dtls("altered answer, silence").hello().server_flight()
@@ -424,19 +411,6 @@ def answer_undelivered() -> Made:
         play.reply()
         play.send(CLOUD, *play.hs.again(CLOUD, flight))
     return play.trace, play.ticket(stored=server_slot(cloud_ec("other").spki, "$id.udp.particle.io", size=320))
-
-
-@meets("dtls.device.undelivered", "handshake-stalled")
-def flight_undelivered() -> Made:
-    play = dtls("mtu up", library=V216).hello()
-    flight = play.hs.server_flight()
-    play.send(CLOUD, *flight)
-    play.trace.wait(0.2)
-    play.send(DEVICE, *play.hs.device_flight())
-    for pause in (1, 2, 4):
-        play.trace.wait(pause)
-        play.send(CLOUD, *play.hs.again(CLOUD, flight))
-    return play.trace, play.ticket(on_file=play.lab.ec("another").spki)
 
 
 @meets("dtls.device.altered", "handshake-rejected")

@@ -76,14 +76,15 @@ def test_the_first_screens_example_names_the_files_in_hand():
 
 def test_causes_that_cannot_be_told_apart_are_tried_in_an_order_with_its_reason():
     (first, *_) = remedy(Code.IDENTITY_REJECTED, RemedyContext(device_id=ID, is_particle_cloud=True))
-    assert first.commands == ("particle keys server", f"particle keys doctor {ID}")
-    assert "a wrong server key hides the other fault" in first.text
+    assert first.commands == ("particle keys server",)  # does no harm where it was right
+    assert "a wrong one hides every other fault" in first.text and "Only if it still fails" in first.text
     (first, *_) = remedy(Code.HANDSHAKE_STALLED, RemedyContext(transport="udp", device_id=ID, is_particle_cloud=True))
     # UDP: nothing is written before it was read.
     assert first.commands == ("particle keys address", f"particle keys save {ID}.device.der")
     # The 384 bytes came: the server understood the device, so its own key pair is the likelier fault.
     (first, *_) = remedy(Code.SESSION_KEY_UNUSABLE, RemedyContext(device_id=ID, is_particle_cloud=True))
-    assert first.commands == (f"particle keys doctor {ID}", "particle keys server")
+    assert first.commands == ("particle keys server",)
+    assert "the device's own pair is the likelier fault" in first.text
 
 
 @pytest.mark.parametrize("code", Code)
