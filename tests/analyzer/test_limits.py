@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import json
+import random
 import re
 import struct
 from pathlib import Path
@@ -167,6 +168,7 @@ def test_handshake_size() -> None:
     data = bytearray((UDP_GOOD / "capture.pcap").read_bytes())
     at = next(found.start() + 13 for found in re.finditer(rb"\x16\xfe\xfd", data) if data[found.start() + 13] == 12)
     data[at + 1 : at + 4] = b"\xff\xff\xff"  # a ServerKeyExchange of 16 MB, of which this is a fragment
+    data[at - 15 : at - 13] = bytes(2)  # UDP without a checksum: no receiver takes a datagram whose checksum is wrong
     found = report(bytes(data), Limits())
     assert "limit-handshake" in codes(found) and found.status == "partial"
 
@@ -254,10 +256,12 @@ def test_floods_of_syns() -> None:
 
 
 def turned_away(port: int) -> list[bytes]:
-    """A session in which the cloud hangs up on the device's 256 bytes."""
+    """A session in which the cloud hangs up on the device's 256 bytes: no two of them alike, as they are one session seen
+    twice otherwise."""
     there, back = (A, B, port, 5683), (B, A, 5683, port)
-    said = ((there, 1, 0, SYN, b""), (back, 1, 2, SYN | ACK, b""), (there, 2, 2, ACK, b""), (back, 2, 2, ACK, bytes(range(40))),
-            (there, 2, 42, ACK, bytes(range(256))), (back, 42, 258, FIN | ACK, b""), (there, 258, 43, FIN | ACK, b""))  # fmt: skip
+    nonce, blob = (random.Random(port).randbytes(length) for length in (40, 256))
+    said = ((there, 1, 0, SYN, b""), (back, 1, 2, SYN | ACK, b""), (there, 2, 2, ACK, b""), (back, 2, 2, ACK, nonce),
+            (there, 2, 42, ACK, blob), (back, 42, 258, FIN | ACK, b""), (there, 258, 43, FIN | ACK, b""))  # fmt: skip
     return [
         wire.ipv4(ends[0], ends[1], wire.TCP, wire.tcp(*ends, sequence, acknowledged, flags, 1024, payload=payload))
         for ends, sequence, acknowledged, flags, payload in said

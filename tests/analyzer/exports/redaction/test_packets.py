@@ -41,6 +41,8 @@ HELLO = bytes.fromhex(
     "16fefd0000000000000000005e010000520000000000000052fefd" + "ab" * 32 + "00000004c0ae00ff01000024"
     "000d0006000404030303000a000400020017000b00020100001300020102001400020102"
 )
+#: Another session's: the same hello over IPv4 and over IPv6 is one session seen on two sides of a translator.
+HELLO6 = HELLO.replace(b"\xab" * 32, b"\xcd" * 32)
 
 
 def packed(text: str) -> bytes:
@@ -55,9 +57,9 @@ def as_text(text: str) -> str:
     return str(ip_address(P.address(packed(text))))
 
 
-def hello(v6: bool = False) -> Layers:
+def hello(v6: bool = False, port: int = 40000, said: bytes = HELLO) -> Layers:
     ip = IPv6(src=DEVICE6, dst=CLOUD6) if v6 else IP(src=DEVICE, dst=CLOUD, id=7)
-    return ip / UDP(sport=40000, dport=5684) / Raw(HELLO)
+    return ip / UDP(sport=port, dport=5684) / Raw(said)
 
 
 def run(tmp_path: Path, packets: list[tuple[int, bytes]], **options) -> list[tuple[int, bytes, int]]:
@@ -146,7 +148,7 @@ def test_what_is_in_a_tunnel_comes_out_of_it(tmp_path: Path) -> None:
     frames = [
         Ether(**MACS) / IP(**outer) / GRE(key_present=1, key=0xCAFEBABE) / hello(),
         Ether(**MACS) / IP(**outer) / hello(),
-        Ether(**MACS) / IP(**outer) / hello(v6=True),
+        Ether(**MACS) / IP(**outer) / hello(v6=True, port=40001, said=HELLO6),
     ]
     out = run(tmp_path, [(1, bytes(frame)) for frame in frames])
     assert [link for link, _, _ in out] == [101, 101, 101]
@@ -159,13 +161,13 @@ def test_ip_options_and_extension_headers_are_emptied(tmp_path: Path) -> None:
     recorded = IP(src=DEVICE, dst=CLOUD, options=[IPOption_RR(routers=[ROUTER, DEVICE])])
     options = IPv6ExtHdrHopByHop(options=[PadN(optdata=b"told by a router")])
     routed = IPv6(src=DEVICE6, dst=CLOUD6) / options / IPv6ExtHdrDestOpt(options=[PadN(optdata=b"told by the device")])
-    udp = UDP(sport=40000, dport=5684) / Raw(HELLO)
-    out = run(tmp_path, [(101, bytes(recorded / udp)), (101, bytes(routed / udp))])
+    udp, udp6 = UDP(sport=40000, dport=5684) / Raw(HELLO), UDP(sport=40001, dport=5684) / Raw(HELLO6)
+    out = run(tmp_path, [(101, bytes(recorded / udp)), (101, bytes(routed / udp6))])
     assert len(out[0][1]) == len(recorded / udp)
     assert valid(IP(out[0][1]), IP)
     assert valid(IP(out[0][1]), UDP)
     assert b"told" not in out[1][1]
-    assert bytes(IPv6(out[1][1])[Raw]) == HELLO
+    assert bytes(IPv6(out[1][1])[Raw]) == HELLO6
 
 
 @pytest.mark.parametrize("told", [250, 256, 257, 258, 259, 600, 2000])
