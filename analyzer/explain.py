@@ -51,6 +51,8 @@ _NAME_PREFIX = re.compile(r"^(?:MBEDTLS_ERR_|SYSTEM_ERROR_|PROTOCOL_ERROR_|TLS_A
 _MOST_SITUATIONS = 4
 #: A description of a light has no more words.
 _LED_WORDS = 24
+#: That many characters of a server's own words are nobody else's.
+_TELLING = 20
 #: A word of fewer characters may be anybody's, even where a server uses it, too.
 _SENTENCE = 9
 _HISTORY = "A letter for each thing seen on the wire, in order; capitals are the device's, small letters the cloud's."
@@ -267,7 +269,10 @@ def _by_line(plain: str) -> Iterator[Meaning]:
 def _by_server(plain: str) -> Iterator[Meaning]:
     """What an open server's log says: never what a device says, though both may use the same words."""
     found = said_by_server(plain)
-    if found is None or (not sign_of(plain) and match_line(strip_prefix(plain).message)):
+    if found is None:
+        return
+    telling = any(len(word) >= _TELLING and word in plain for group in found.words for word in group)
+    if not telling and not sign_of(plain) and match_line(strip_prefix(plain).message):
         return
     # Some words are of a server alone only in its own sentence.
     if len(plain) < _SENTENCE and not sign_of(plain) and plain not in found.example:

@@ -117,7 +117,8 @@ def remedies(case: Case, draft: Draft, context: Context, findings: Collection[st
     if draft.code is Code.IDENTITY_REJECTED and _opens(case):
         return tuple(dict.fromkeys((*first, *finding_remedy("record-not-in-hand", facts))))
     found = [*first, *remedy(draft.code, facts)]
-    if draft.code is Code.IDENTITY_REJECTED and facts.is_particle_cloud and facts.host is None:
+    by_name = case.host is not None and particle_name(case.host) is not None
+    if draft.code is Code.IDENTITY_REJECTED and facts.is_particle_cloud and by_name:
         # It asked for Particle's name, which is also where a device of another cloud goes that lost its address.
         at = len(found) - len(facts.missing)
         found[at:at] = finding_remedy("server-address-lost", replace(facts, host=None, port=None))[:1]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO, cast
+from typing import TYPE_CHECKING, BinaryIO, cast
 
 from analyzer.errors import InputError
 from analyzer.keys.ring import KeyRing
@@ -14,7 +14,9 @@ from analyzer.tickets.archive import unpacked
 from analyzer.tickets.files import TicketFile
 from analyzer.tickets.pieces import Chain, joined
 from analyzer.tickets.sorting import sort
-from analyzer.witnesses import Log
+
+if TYPE_CHECKING:
+    from analyzer.witnesses import Log
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from tests.fuzz.trust import BAD, Cell, judged, of_matrix, perturbed, plain_case
 #: One cell of the matrix in so many, and so many perturbed captures, are enough for every day.
 EVERY, PERTURBED = 120, 60
 #: TCP holds with "a verdict on a key needs a refusal that the key explains"; the mark goes when that is here.
-TRANSPORTS = (pytest.param("tcp", marks=pytest.mark.xfail(reason="TCP rules of issue 15", strict=False)), "udp")
+TRANSPORTS = ("tcp", "udp")
 
 
 def matrix_slice(transport: str) -> Iterator[Cell]:
