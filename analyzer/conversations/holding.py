@@ -80,11 +80,11 @@ class Holding:
             return next(iter(self._closing))
         oldest = [next(iter(queue)) for queue in (self._tcp, self._udp) if queue]
         # One flow alone is bounded by its own limits.
-        return min(oldest, key=lambda flow: flow.touched) if len(self) > 1 else None
+        return min(oldest, key=lambda flow: flow.last_frame) if len(self) > 1 else None
 
     def all(self) -> Iterator[tuple[Flow, Ended]]:
         """What is left at the end, by last activity. Each must be dropped before the next is asked for."""
         while self._closing:
             yield next(iter(self._closing)), "closed"
-        for flow in sorted((*self._tcp, *self._udp), key=lambda flow: flow.touched):
+        for flow in sorted((*self._tcp, *self._udp), key=lambda flow: flow.last_frame):
             yield flow, "capture-end"
