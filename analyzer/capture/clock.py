@@ -7,12 +7,14 @@ place in the file tells more than its stamp. When several in a row agree with ea
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar, cast
 
 from analyzer.capture.records import Block, Notes, Record
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+
+Item = TypeVar("Item", bound=Record | Block)
 
 #: Packets of one capture are not further apart (ns).
 _APART_NS = 366 * 86_400 * 1_000_000_000
@@ -34,36 +36,43 @@ class Clock:
         self._absurd = 0
         self._first = 0
 
-    def steady(self, records: Iterable[Record]) -> Iterator[Record]:
-        """``records`` with times that can be."""
-        held: list[Record] = []
-        for record in records:
+    def steady(self, items: Iterable[Item]) -> Iterator[Item]:
+        """``items``, records and blocks as they stand in the file, with times that can be."""
+        held: list[Record | Block] = []
+        first: list[int] = []
+        for item in items:
+            if self._at is not None:
+                yield cast(Item, self._mended(item))
+                continue
+            first += _times(item)
+            self._at = _start(first)
             if self._at is None:
-                held.append(record)
-                believed = _believed([item[1] for item in held])
-                if believed is None and len(held) < _FIRST:
-                    continue
-                self._at = held[-1][1] if believed is None else believed
-                for item in held:
-                    yield self._mended(item)
-                held = []
-            else:
-                yield self._mended(record)
-        for item in held:
-            self._at = item[1]
-            yield item
+                # What is in a block is overwritten when the next is asked for.
+                held.append(item._replace(data=bytearray(item.data)) if isinstance(item, Block) else item)
+                continue
+            for before in (*held, item):
+                yield cast(Item, self._mended(before))
+            held = []
+        for before in held:
+            self._at = next(reversed(_times(before)), self._at)
+            yield cast(Item, before)
 
-    def block(self, block: Block) -> Block:
-        """``block`` with times that can be."""
+    def _mended(self, item: Record | Block) -> Record | Block:
+        if isinstance(item, Block):
+            return self._block(item)
+        number, time_ns, *_ = item
+        told = self._told(number, time_ns)
+        return item if told == time_ns else (number, told, *item[2:])
+
+    def _block(self, block: Block) -> Block:
         times: NDArray = block.times  # type: ignore[type-arg]
         if not times.size:
             return block
-        if self._at is None:
-            first = [int(value) for value in times[:_FIRST]]
-            believed = _believed(first)
-            self._at = first[-1] if believed is None else believed
-        if abs(int(times.min()) - self._at) <= _APART_NS and abs(int(times.max()) - self._at) <= _APART_NS:
-            self._at = int(times[-1])
+        at = self._at or 0
+        # All near each other and the one before: so each is near the one before it.
+        low, high = min(at, int(times.min())), max(at, int(times.max()))
+        if high - low <= _APART_NS:
+            self._at, self._run = int(times[-1]), 0
             return block
         import numpy as np
 
@@ -77,11 +86,6 @@ class Clock:
             text = f"the time stamp of frame {self._first}{more} is years away from the others: its place in the file was used instead"
             self._notes.add("absurd-time", text, self._first)
             self._absurd = 0
-
-    def _mended(self, record: Record) -> Record:
-        number, time_ns, *_ = record
-        told = self._told(number, time_ns)
-        return record if told == time_ns else (number, told, *record[2:])
 
     def _told(self, number: int, time_ns: int) -> int:
         """The time to use for this record."""
@@ -97,6 +101,20 @@ class Clock:
         self._absurd += 1
         self._first = self._first or number
         return at
+
+
+def _times(item: Record | Block) -> list[int]:
+    """The first times of an item, as many as are asked."""
+    return [int(value) for value in item.times[:_FIRST]] if isinstance(item, Block) else [item[1]]
+
+
+def _start(times: list[int]) -> int | None:
+    """The time to begin with, told by as few of the first ``times`` as can tell; None while more are to be asked."""
+    for count in range(2, min(len(times), _FIRST) + 1):
+        believed = _believed(times[:count])
+        if believed is not None:
+            return believed
+    return times[_FIRST - 1] if len(times) >= _FIRST else None
 
 
 def _believed(times: list[int]) -> int | None:

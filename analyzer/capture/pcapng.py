@@ -11,7 +11,7 @@ from struct import Struct
 from typing import TYPE_CHECKING, Any, cast
 
 from analyzer.capture import pcap
-from analyzer.capture.records import MAX_PACKET, SLACK, Block, Notes, Record, Rest
+from analyzer.capture.records import MAX_PACKET, NO_PACKET, SLACK, Block, Notes, Record, Rest
 from analyzer.capture.source import Source
 
 if TYPE_CHECKING:
@@ -174,10 +174,10 @@ class _Reader:
                     yield self._number, time_ns, known.link_type, data[at + 28 : at + 28 + captured], wire
                 else:
                     self._unknown_interface(interface)
-                    yield self._number, self._time_ns, -1, b"", wire
+                    yield self._number, self._time_ns, NO_PACKET, b"", wire
             elif kind in _OTHER_FRAMES:
                 self._number += 1
-                yield self._number, self._time_ns, -1, b"", 0
+                yield self._number, self._time_ns, NO_PACKET, b"", 0
             elif kind in (_OLD_PACKET, _SIMPLE):
                 self._number += 1
                 record = (self._simple if kind == _SIMPLE else self._old)(order, data, at, total)
@@ -296,7 +296,7 @@ class _Reader:
         wire = Struct(order + "I").unpack_from(data, at + 8)[0] if total >= 16 else 0
         if not self._interfaces:
             self._unknown_interface(0)
-            return self._number, self._time_ns, -1, b"", wire
+            return self._number, self._time_ns, NO_PACKET, b"", wire
         first = self._interfaces[0]
         captured = min(wire, first.snap or wire, total - 16)
         self._notes.add_once("no-time", f"frame {self._number} has no time; the one before it is used", self._number)
@@ -313,7 +313,7 @@ class _Reader:
             return None
         if interface >= len(self._interfaces):
             self._unknown_interface(interface)
-            return self._number, self._time_ns, -1, b"", wire
+            return self._number, self._time_ns, NO_PACKET, b"", wire
         known = self._interfaces[interface]
         time_ns = (high << 32 | low) * known.multiply // known.divide + known.offset
         if not 0 <= time_ns <= _END_OF_TIME:
@@ -323,7 +323,7 @@ class _Reader:
 
     def _interface(self, order: str, body: bytes) -> None:
         if len(body) < 8:
-            self._interfaces.append(_Interface(-1, 0, 6, 0))
+            self._interfaces.append(_Interface(NO_PACKET, 0, 6, 0))
             return
         if len(self._interfaces) >= _MAX_INTERFACES:
             return

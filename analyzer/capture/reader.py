@@ -13,7 +13,7 @@ from analyzer.capture import index, joined, links, packing, pcap, pcapng, textdu
 from analyzer.capture.clock import Clock
 from analyzer.capture.decode import Decoder
 from analyzer.capture.index import Flows
-from analyzer.capture.records import FATAL, Block, Limits, Notes, Record
+from analyzer.capture.records import FATAL, NO_PACKET, Block, Limits, Notes, Record
 from analyzer.capture.source import Source
 from analyzer.capture.unread import CODES as unread_codes
 from analyzer.capture.unread import LINK
@@ -316,7 +316,7 @@ class Capture:
                     break
                 number = record[0]
                 size += record[4]
-                if len(record[3]) < record[4]:
+                if len(record[3]) < record[4] and record[2] != NO_PACKET:
                     cut += 1
                     longest = max(longest, len(record[3]))
                 time_ns = record[1]
@@ -392,24 +392,25 @@ class Capture:
         most = self._limits.packets if self._limits.packets is not None else _ALL
         screens: dict[int, index.Screen] = {}
         count = longest = 0
+        # Of what is beyond the limit the clock sees one record, as it does record by record.
+        near = (item.first(max(0, most + 1 - item.number)) if isinstance(item, Block) else item for item in items)
         try:
-            for item in items:
+            for item in self._clock.steady(near):
                 if not isinstance(item, Block):
                     if self.packets >= most:
                         self._limited(most, item[0])
                         break
                     if not self.packets & _LOOK and self._stopped():
                         break
-                    item = next(self._clock.steady((item,)))
                     self._count(item)
-                    if len(item[3]) < item[4]:
+                    if len(item[3]) < item[4] and item[2] != NO_PACKET:
                         count, longest = count + 1, max(longest, len(item[3]))
                     yield item
                     continue
                 if self._stopped():
                     break
                 block = item.first(most - item.number) if item.number + len(item.starts) > most else item
-                cut, block = block is not item, self._clock.block(block)
+                cut = block is not item
                 self._count_block(block)
                 short = block.captured < block.wire
                 if short.any():

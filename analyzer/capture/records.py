@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 #: (frame number, time in ns since 1970, link type, captured bytes, length on the wire)
 Record = tuple[int, int, int, bytes, int]
+#: The link type of a record whose bytes are no packet or of an unknown kind; none are kept, though nothing was cut off.
+NO_PACKET = -1
 
 #: Bytes behind a block's records, so that a header may be looked at beyond a record's end.
 SLACK = 64

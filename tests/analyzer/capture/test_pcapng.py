@@ -156,7 +156,7 @@ def test_a_simple_packet_is_cut_at_the_snap_length_and_has_the_time_before_it() 
     data += block(3, struct.pack("<I", 1000) + datagram(2)[:40])
     capture, packets = read(data)
     assert [(p.number, p.time_ns, p.payload) for p in packets] == [(1, 5000, b"abc"), (2, 5000, b"abc")]
-    assert [problem.code for problem in capture.problems] == ["no-time"]
+    assert [problem.code for problem in capture.problems] == ["no-time", "snap-length"]
 
 
 def test_a_file_of_simple_packets_has_no_times() -> None:
