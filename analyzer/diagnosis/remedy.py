@@ -114,7 +114,8 @@ def remedies(case: Case, draft: Draft, context: Context, findings: Collection[st
         return tuple(dict.fromkeys((*first, *finding_remedy(steps, facts))))
     if "server-address-lost" in findings and draft.code is Code.SERVER_KEY_MISMATCH:
         return tuple(dict.fromkeys(first))  # the same command puts back key and address
-    if draft.code is Code.IDENTITY_REJECTED and _opens(case):
+    open_record = draft.code is Code.DEVICE_KEY_MISMATCH and draft.certainty is Certainty.UNDETERMINED
+    if (draft.code is Code.IDENTITY_REJECTED or open_record) and _opens(case):
         return tuple(dict.fromkeys((*first, *finding_remedy("record-not-in-hand", facts))))
     found = [*first, *remedy(draft.code, facts)]
     by_name = case.host is not None and particle_name(case.host) is not None

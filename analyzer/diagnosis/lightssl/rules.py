@@ -91,7 +91,7 @@ IDENTITY: Group[View] = Group(
         Row(unopened.other_key_stored,       "it stays shut: is another key stored?",             (Code.SERVER_KEY_MISMATCH,)),
         Row(unopened.changed_on_the_way,     "it stays shut: did it change on the way?",          (Code.IDENTITY_REJECTED,)),
         Row(unopened.not_opened,             "does this cloud's shown key never open it?",        (Code.SERVER_KEY_MISMATCH,)),
-        Row(unopened.rejected,               "otherwise",                                         (Code.IDENTITY_REJECTED,)),
+        Row(unopened.rejected,               "otherwise",                                         (Code.IDENTITY_REJECTED, Code.DEVICE_KEY_MISMATCH)),
     ),
 )
 NONCE: Group[View] = Group(

@@ -254,8 +254,12 @@ def rejected(view: View) -> Draft:
         settle.insert(
             0, "a capture with whole packets (no snap length, nothing lost): parts of the 256 bytes are missing here"
         )
+    # Both keys of the device are known to be right: what is left on the cloud's side is its record, or none, or a fault.
+    in_pieces = len(view.identity_segments) > 1 or view.delivery("identity") is Delivery.PARTLY
+    record = half is not None and opened and view.refused_by is Direction.DOWN and not in_pieces
+    code = Code.DEVICE_KEY_MISMATCH if record and not any(view.through) else Code.IDENTITY_REJECTED
     return Draft(
-        Code.IDENTITY_REJECTED,
+        code,
         Certainty.UNDETERMINED,
         "identity",
         view.frames("nonce", "identity"),
@@ -263,7 +267,7 @@ def rejected(view: View) -> Draft:
         if opened and not any(view.through) and view.cloud_copy is None
         else "The cloud ended the connection right after the device identified itself, and the evidence in hand cannot say why.",
         tuple(evidence),
-        alternatives=tuple(cause.code for cause in weighed),
+        alternatives=tuple(cause.code for cause in weighed if cause.code is not code),
         would_settle=tuple(settle),
         causes=weighed,
     )

@@ -23,6 +23,9 @@ ID, OTHER = "300047001147343332373737", "300047001147343332373738"
 DEVICE, STALE, CLOUD, CLOUD2 = (rsa.generate_private_key(65537, bits) for bits in (1024, 1024, 2048, 2048))
 
 
+DEVICE_02A = "300047001147343332373737"
+
+
 def der(key: rsa.RSAPrivateKey) -> bytes:
     return key.private_bytes(Encoding.DER, PrivateFormat.TraditionalOpenSSL, NoEncryption())
 
@@ -205,3 +208,17 @@ def test_the_wrong_copy_of_another_cloud_is_no_evidence(tmp_path: Path) -> None:
         shutil.copy(copy, folder / place)
         (session, *_) = judged(case, folder)
         assert session.verdict.code is code
+
+
+def test_what_keys_save_leaves_is_the_devices_half_and_the_record_is_what_is_left(tmp_path: Path) -> None:
+    """Device key and server key are right, the cloud refuses: its record is another one, or there is none."""
+    case = next(path for path in TCP if path.name.startswith("tcp-02a-"))
+    shutil.copy(case / "keys" / "default_key.pem", tmp_path)
+    slot = (case / "keys" / f"{DEVICE_02A}.der").read_bytes()
+    half = own_public(case / "keys" / f"{DEVICE_02A}.der")
+    assert half is not None
+    laid(tmp_path, {f"{DEVICE_02A}.der": slot, f"{DEVICE_02A}.pub.pem": half})
+    (session, *_) = judged(case, tmp_path)
+    assert (session.verdict.code, session.verdict.certainty) == (Code.DEVICE_KEY_MISMATCH, Certainty.UNDETERMINED)
+    assert set(session.verdict.alternatives) >= {Code.DEVICE_UNKNOWN, Code.SERVER_FAULT}
+    assert not any(line.startswith("cp ") for step in session.verdict.remedy for line in step.commands)
