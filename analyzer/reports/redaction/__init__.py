@@ -39,6 +39,7 @@ def _key(row: KeyRow, names: Names) -> KeyRow:
     return replace(
         row,
         file=names.file(row.file) or LEFT_OUT,
+        reached=(names.file(row.file) or LEFT_OUT) if row.reached else "",
         device_id=clean(row.device_id),
         fingerprint=clean(row.fingerprint),
         problem=clean(row.problem),
@@ -55,7 +56,14 @@ def _capture(capture: CaptureReport, names: Names) -> CaptureReport:
         sessions=tuple(_session(session, names) for session in capture.sessions),
         stories=tuple(_story(story, names) for story in capture.stories),
         advice=tuple(_remedy(item, names.searches) for item in capture.advice),
+        inputs=tuple(replace(item, path=_file(item.path, names)) for item in capture.inputs),
+        joined=tuple(_file(path, names) for path in capture.joined),
     )
+
+
+def _file(path: str, names: Names) -> str:
+    """A file of a ticket: a key's or a capture's name as elsewhere in the report, else nothing."""
+    return names.file(path) or names.capture(path)
 
 
 def _remedy(remedy: Remedy, searches: tuple[Search, ...]) -> Remedy:

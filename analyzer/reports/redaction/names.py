@@ -74,7 +74,7 @@ _LOGS = (
     re.compile(r"^(.+?): lines? [0-9., ]+ \("),
     re.compile(r"^the clock of (.+) is [0-9,.]+ (?:h|s) "),
     re.compile(r"^(.+?): [0-9]+ devices got the line of line"),
-    re.compile(r"^(.+?) line [0-9]+: "),
+    re.compile(r"^(?!told by )(.+?) line [0-9]+: "),
     re.compile(r"^(.+) fits no session here \("),
     re.compile(r"^(.+?): [0-9,]+ lines? of a server's log read"),
     re.compile(r"^(.+): [^:]+; what was read until then was used$"),
