@@ -169,6 +169,13 @@ def another_clouds_key() -> Made:
     return trace, tcp.keys() | {"cloud.pem": other.private_pem}
 
 
+@meets("lightssl.unopened.rejected", "device-key-mismatch")
+def record_not_in_hand() -> Made:
+    tcp = Tcp("record not in hand")
+    tcp.play.connect().nonce().identity().rejected()
+    return tcp.play.trace, tcp.keys()
+
+
 @meets("lightssl.unopened.unusable_cloud_key", "server-fault")
 def unusable_cloud_key() -> Made:
     tcp = Tcp("cloud key of another size")
