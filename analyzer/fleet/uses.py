@@ -49,6 +49,7 @@ class TracedRing(KeyRing):
     def _sharing(cls, ring: KeyRing, log: dict[str, str], memory: _Memory) -> TracedRing:
         traced = cls.__new__(cls)
         traced.__dict__.update(ring.__dict__)
+        traced.__dict__.pop("records", None)  # made of all keys: to be asked for here, so that it is noted
         traced.__dict__["_base"], traced.__dict__["_log"], traced.__dict__["_memory"] = ring, log, memory
         return traced
 
