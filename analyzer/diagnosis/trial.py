@@ -17,6 +17,10 @@ from analyzer.diagnosis.draft import Draft
 from analyzer.model import Certainty, Evidence
 from dissectors.events import Direction
 
+CHECKSUM = (
+    "the TCP checksum of these frames is wrong: they changed after they were sent, so what they hold proves nothing"
+)
+
 
 @dataclass(frozen=True, slots=True)
 class Standing:
@@ -28,6 +32,8 @@ class Standing:
     unsound: tuple[Evidence, ...] = ()
     #: What speaks against any key of this device or cloud being wrong.
     against: tuple[Evidence, ...] = ()
+    #: Frames whose checksum fails: a verdict on one of them proves nothing either.
+    damaged: frozenset[int] = frozenset()
 
 
 class Judged(Protocol):
@@ -49,7 +55,9 @@ def tried(draft: Draft, standing: Standing) -> Draft:
     if claim is None or draft.certainty is Certainty.UNDETERMINED:
         return replace(draft, certainty=min(draft.certainty, Certainty.INFERRED, key=lambda item: item.rank))
     against = (*claim.against, *standing.against) if claim.refused_by is not None else claim.against
-    doubts = (*standing.unsound, *against)
+    damaged = tuple(sorted(standing.damaged & set(draft.frames)))
+    unsound = standing.unsound or ((Evidence(CHECKSUM, damaged),) if damaged else ())
+    doubts = (*unsound, *against)
     refused = claim.refused_by is None or standing.refused_by is claim.refused_by
     proven = refused and not doubts
     shown = {item.text for item in draft.evidence}

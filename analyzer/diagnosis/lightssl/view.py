@@ -12,7 +12,7 @@ from analyzer.diagnosis import middlebox, premise
 from analyzer.diagnosis.context import CloudKey, Context, established, shown_by
 from analyzer.diagnosis.patience import ANSWER_WATCH, NEAR_TIMER, REFUSED_WITHIN
 from analyzer.diagnosis.premise import Premise
-from analyzer.diagnosis.trial import Standing
+from analyzer.diagnosis.trial import CHECKSUM, Standing
 from analyzer.firmware.timers import timer
 from analyzer.keys import Key, ServerFolder
 from analyzer.model import Evidence, Role
@@ -25,9 +25,6 @@ _ENDS = {"nonce": 40, "identity": 256, "session-key": 424}
 
 #: A nonce that took less than this (s) tells nothing about who is near; a close this many times quicker is not by who sent it.
 _FAR, _NEARER = 0.02, 40
-_CHECKSUM = (
-    "the TCP checksum of these frames is wrong: they changed after they were sent, so what they hold proves nothing"
-)
 
 
 class Delivery(Enum):
@@ -260,8 +257,8 @@ class View:
         """What the wire allows to be concluded (`trial`)."""
         used = {*self.frames("nonce", "identity", "session-key")}
         bad = tuple(sorted(used & set(self.conversation.facts.checksum_bad)))
-        unsound = (Evidence(_CHECKSUM, bad),) if bad else ()
-        return Standing(self.refused_by, unsound, tuple(self.gets_in))
+        unsound = (Evidence(CHECKSUM, bad),) if bad else ()
+        return Standing(self.refused_by, unsound, tuple(self.gets_in), frozenset(self.conversation.facts.checksum_bad))
 
     @cached_property
     def gets_in(self) -> list[Evidence]:
