@@ -107,7 +107,7 @@ def test_new_reports_are_private_and_old_ones_keep_their_mode(tmp_path: Path) ->
 
 def test_a_broken_pipe_ends_quietly() -> None:
     with subprocess.Popen(
-        [*COMMAND, str(CAPTURES / "tcp-01e-good-three-devices" / "capture.pcap"), "--format", "html"],
+        [*COMMAND, str(CAPTURES / "tcp-01e-good-three-devices" / "capture.pcap"), "--format", "html", "--quiet"],
         stdout=subprocess.PIPE, stderr=subprocess.PIPE, cwd=ROOT,
     ) as process:  # fmt: skip
         assert process.stdout is not None and process.stderr is not None
@@ -221,7 +221,8 @@ def test_clocks_that_jump(folder: Path, clock: str, tmp_path: Path) -> None:
     assert {session.verdict.code for session in found.sessions if session.verdict.certainty == "proven"} <= intact
     for form in ("text", "json", "html", "csv", "markdown"):
         done = run(path, "--keys", folder / "keys", "--format", form, stdout=subprocess.PIPE)
-        assert done.returncode in (0, 1) and done.stderr == b""
+        assert done.returncode in (0, 1, 3)  # 3: some time stamps were not used, which is said
+        assert all(b"time stamp" in line for line in done.stderr.splitlines()), done.stderr
 
 
 # -- signals -------------------------------------------------------------------------------------------------------------
