@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from heapq import nsmallest
 
 from analyzer.case import Case
-from analyzer.conversations import TcpConversation
+from analyzer.conversations import Close, TcpConversation
 from analyzer.decrypt.dtls import DtlsDecryption
 from analyzer.decrypt.lightssl import LightSslDecryption
 from analyzer.keys import Key, KeyRing
@@ -77,6 +77,7 @@ class Attempts:
         self.cases = cases
         self._place = {id(case): place for place, case in enumerate(cases)}
         self._established: list[Case] | None = None
+        self._ended: dict[int, tuple[Case, float]] | None = None
         self._starts: list[int] = []
         self._frames = nsmallest(SHOWN, (case.first_frame for case in cases))
         self._span = (
@@ -110,6 +111,13 @@ class Attempts:
         before, after = bisect_left(self._starts, case.start_ns), bisect_right(self._starts, case.start_ns)
         earlier = through[bisect_left(self._starts, self._starts[before - 1])] if before else None
         return earlier, through[after] if after < len(through) else None
+
+    def ended_by_cloud(self) -> dict[int, tuple[Case, float]]:
+        """Those that got through and that the cloud ended soon after, with how long after the Hellos (s); by ``id(case)``."""
+        if self._ended is None:
+            found = ((case, ended_soon(case)) for case in self.through())
+            self._ended = {id(case): (case, lived) for case, lived in found if lived is not None}
+        return self._ended
 
     def within(self, first_ns: int, last_ns: int) -> list[Case]:
         """Those that got through and began between these times, in the capture's order."""
@@ -153,6 +161,25 @@ def established(case: Case) -> bool:
     return _seen(case, "device-hello") and _seen(case, "cloud-hello")
 
 
+#: A session that lives longer than this (s) is not thrown out, whoever ends it.
+SHORT_LIVED = 60.0
+
+
+def lived(case: Case, end_ns: int) -> float | None:
+    """Seconds from the cloud's Hello to ``end_ns``; None without one (TCP)."""
+    hello = case.transcript.step("cloud-hello")
+    return None if hello is None or hello.time_ns is None else (end_ns - hello.time_ns) / 1e9
+
+
+def ended_soon(case: Case) -> float | None:
+    """How long after its Hellos the cloud ended that session (s), when it was the cloud and soon (TCP)."""
+    if case.ending.by != "cloud" or not isinstance(case.conversation, TcpConversation):
+        return None
+    end = next((piece for piece in case.conversation.pieces if isinstance(piece, Close)), None)
+    found = lived(case, end.mark.time_ns) if end is not None else None
+    return found if found is not None and found <= SHORT_LIVED else None
+
+
 def _start(case: Case) -> int:
     return case.start_ns
 
@@ -169,6 +196,8 @@ class Context:
     cases: list[Case] = field(default_factory=list)
     #: Cloud keys shown at work, by cloud address and port, in order of time.
     shown: dict[Endpoint, list[CloudKey]] = field(default_factory=dict)
+    #: Which cloud was first seen using a key (by fingerprint), and the frames that show it.
+    users: dict[str | None, tuple[Endpoint, tuple[int, ...]]] = field(default_factory=dict)
     #: Keys (fingerprints) that a cloud did not use where it used one, with the frames that show it.
     refuted: dict[Endpoint, dict[str | None, tuple[int, ...]]] = field(default_factory=dict)
     by_device: dict[str, list[Case]] = field(default_factory=lambda: defaultdict(list))
@@ -311,6 +340,10 @@ class Context:
                     refuted[case.cloud].setdefault(key.fingerprint, frames)
         self.shown = {cloud: sorted(uses, key=_used) for cloud, uses in shown.items()}
         self.refuted = dict(refuted)
+        self.users = {}
+        for cloud, uses in self.shown.items():
+            for use in uses:
+                self.users.setdefault(use.key.fingerprint, (cloud, use.frames))
 
     def register(self, case: Case) -> None:
         """Add a decrypted session."""

@@ -10,9 +10,8 @@ from analyzer.diagnosis.context import name, shown_by
 from analyzer.diagnosis.draft import Claim, Draft
 from analyzer.diagnosis.lightssl.view import Delivery, View
 from analyzer.diagnosis.premise import Premise
-from analyzer.keys import Key
 from analyzer.keys.published import PARTICLE_RSA_SPKI
-from analyzer.model import Certainty, Code, Endpoint, Evidence, Finding, Role
+from analyzer.model import Certainty, Code, Evidence, Finding, Role
 from analyzer.names import particle_name
 from dissectors.events import Direction
 from dissectors.lightssl.messages import TailKind
@@ -136,12 +135,12 @@ def older_key_of_the_cloud(view: View) -> Draft | None:
     others = [
         other
         for other in view.ring.by_role(Role.CLOUD_PRIVATE, "rsa")
-        if other.bits == 2048 and other.fingerprint != key.fingerprint and not _used_anywhere(view, other)
+        if other.bits == 2048 and other.fingerprint != key.fingerprint and other.fingerprint not in view.context.users
     ]
     mine = view.tail_fingerprint
     if not others or (view.cloud_copy is not None and mine is not None and view.cloud_copy.fingerprint != mine):
         return None
-    elsewhere = _used_anywhere(view, key) if here is None else None
+    elsewhere = view.context.users.get(key.fingerprint) if here is None else None
     if view.through[0] is None and elsewhere is None:
         return None
     frames = view.frames("identity")
@@ -183,15 +182,6 @@ def _since(view: View) -> str:
     if before is None:
         return ""
     return f"It did so between frame {before.first_frame} and frame {view.case.first_frame}."
-
-
-def _used_anywhere(view: View, key: Key) -> tuple[Endpoint, tuple[int, ...]] | None:
-    """The cloud (and frames) that was seen using that key in this capture, whichever it is."""
-    for cloud, uses in view.context.shown.items():
-        for use in uses:
-            if use.key.fingerprint == key.fingerprint:
-                return cloud, use.frames
-    return None
 
 
 def lost_address(view: View) -> Draft | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
 from analyzer.case import Case
-from analyzer.conversations import Close, TcpConversation
 from analyzer.decrypt.lightssl import OpenedRecord
-from analyzer.diagnosis.context import name
+from analyzer.diagnosis.context import SHORT_LIVED, name
+from analyzer.diagnosis.context import lived as lived_until
 from analyzer.diagnosis.draft import Claim, Draft
 from analyzer.diagnosis.lightssl.incomplete import too_short
 from analyzer.diagnosis.lightssl.view import View
@@ -142,8 +144,8 @@ def came_back(view: View) -> Draft | None:
     )
 
 
-#: Sessions that the cloud ends are a pattern from this many on, and a fault where they live less than this (s).
-_PATTERN, _SHORT_LIVED = 2, 60.0
+#: Sessions that the cloud ends are a pattern from this many on.
+_PATTERN = 2
 #: A session that the cloud ends within this of the Hellos was ended by them (s).
 _AT_ONCE = 3.0
 
@@ -156,17 +158,15 @@ def thrown_out(view: View) -> Draft | None:
     close = view.first_close
     if close is not None and (close.direction is not Direction.DOWN or view.forged):
         return None
-    alike = [
-        (case, lived)
-        for case in view.context.same_cloud(view.case).through()
-        if case is not view.case and (lived := _ended_by_cloud(case)) is not None
-    ]
-    lived = _lived(view.case, close.mark.time_ns if close is not None else view.context.end_ns)
-    if lived is None or lived > _SHORT_LIVED:
+    lived = lived_until(view.case, close.mark.time_ns if close is not None else view.context.end_ns)
+    if lived is None or lived > SHORT_LIVED:
         return None
-    if close is None and (len(alike) < _PATTERN or lived > max(its for _, its in alike) + NEAR_TIMER):
+    ended = view.context.same_cloud(view.case).ended_by_cloud()
+    others = len(ended) - (id(view.case) in ended)
+    alike = list(islice((item for item in ended.values() if item[0] is not view.case), 8))
+    if close is None and (others < _PATTERN or lived > max(its for _, its in alike) + NEAR_TIMER):
         return None
-    if close is not None and not alike and lived > _AT_ONCE:
+    if close is not None and not others and lived > _AT_ONCE:
         return None
     usual = lived if close is not None else alike[0][1]
     describe = timer("brewskey-describe").first
@@ -186,18 +186,18 @@ def thrown_out(view: View) -> Draft | None:
     if asked is not None:
         evidence.append(asked)
     if alike:
-        plural = "s" if len(alike) > 1 else ""
-        text = f"{len(alike)} other session{plural} of this device with this cloud ended so"
-        evidence.append(Evidence(text, tuple(case.first_frame for case, _ in alike[:8])))
+        plural = "s" if others > 1 else ""
+        text = f"{others} other session{plural} of this device with this cloud ended so"
+        evidence.append(Evidence(text, tuple(case.first_frame for case, _ in alike)))
     known = view.decryption.session is not None
     after = "at once" if usual <= _AT_ONCE else f"after {usual:.0f} s"
     why = " for want of an answer to its Describe" if near or asked is not None else ""
     summary = (
         f"The device gets through, and the cloud ends the session {after}{why}: no key is wrong."
         if close is not None
-        else f"The device gets through; the cloud ended {len(alike)} sessions before this one {after}{why}."
+        else f"The device gets through; the cloud ended {others} other sessions of it {after}{why}."
     )
-    text = f"the cloud ends each session of this device {after}: {len(alike) + (close is not None)} in this capture"
+    text = f"the cloud ends each session of this device {after}: {others + (close is not None)} in this capture"
     return Draft(
         Code.SERVER_FAULT if known else Code.SESSION_DROPPED,
         Certainty.INFERRED,
@@ -209,20 +209,6 @@ def thrown_out(view: View) -> Draft | None:
         would_settle=("the server's log at that moment",),
         findings=(Finding("ended-by-cloud", Certainty.INFERRED, text, ends),),
     )
-
-
-def _lived(case: Case, end_ns: int) -> float | None:
-    hello = case.transcript.step("cloud-hello")
-    return None if hello is None or hello.time_ns is None else (end_ns - hello.time_ns) / 1e9
-
-
-def _ended_by_cloud(case: Case) -> float | None:
-    """How long after its Hellos the cloud ended that session (s), when it was the cloud and soon."""
-    if case.ending.by != "cloud" or not isinstance(case.conversation, TcpConversation):
-        return None
-    end = next((piece for piece in case.conversation.pieces if isinstance(piece, Close)), None)
-    lived = _lived(case, end.mark.time_ns) if end is not None else None
-    return lived if lived is not None and lived <= _SHORT_LIVED else None
 
 
 def _unanswered_describe(view: View) -> Evidence | None:

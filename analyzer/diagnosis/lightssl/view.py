@@ -221,13 +221,13 @@ class View:
         """Who refused the last message: it received it (nothing speaks against that) and closed in order soon after.
 
         Both open servers end a failed handshake with a FIN within milliseconds, a device within 250 ms of LED
-        (particle-iot/spark-protocol and Brewskey/spark-protocol Handshake.js; device-os system_task.cpp). A reset, a time limit or a silence is no
-        refusal: a process that died, a server that hangs and a firewall make these.
+        (particle-iot/spark-protocol and Brewskey/spark-protocol Handshake.js; device-os system_task.cpp). A reset, a time
+        limit or a silence is no refusal: a process that died, a server that hangs and a firewall make these.
         """
         close, session_key = self.first_close, self.seen("session-key")
         stage = "session-key" if session_key else "identity"
         judge = Direction.UP if session_key else Direction.DOWN
-        if not self.seen(stage) or self.delivery(stage) is Delivery.LOST:
+        if not self.seen(stage) or self.delivery(stage) in (Delivery.LOST, Delivery.PARTLY):
             return None
         if session_key and self.step("device-hello").fields.get("stray_ping"):
             return judge  # a Spark Core that could not take the session key keeps the connection
@@ -258,7 +258,11 @@ class View:
         used = {*self.frames("nonce", "identity", "session-key")}
         bad = tuple(sorted(used & set(self.conversation.facts.checksum_bad)))
         unsound = (Evidence(CHECKSUM, bad),) if bad else ()
-        return Standing(self.refused_by, unsound, tuple(self.gets_in), frozenset(self.conversation.facts.checksum_bad))
+        against = list(self.gets_in)
+        if not self.seen("session-key") and len(self.identity_segments) > 1:
+            text = f"the 256 bytes arrive in {len(self.identity_segments)} segments: a server that reads only once (spark-protocol and Brewskey) refuses that, whatever the keys"
+            against.append(Evidence(text, self.identity_segments))
+        return Standing(self.refused_by, unsound, tuple(against), frozenset(self.conversation.facts.checksum_bad))
 
     @cached_property
     def gets_in(self) -> list[Evidence]:
