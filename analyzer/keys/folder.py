@@ -195,10 +195,12 @@ def _read(file: _File, data: bytes, passphrases: Sequence[bytes]) -> list[Key] |
     contents: Contents = read_contents(data, claim)
     if contents.reason is not None:
         return Skipped(file.name, contents.reason)
-    keys = [replace(build(blob, claim, passphrases), path=os.fspath(file.path)) for blob in contents.blobs]
+    keys = [build(blob, claim, passphrases) for blob in contents.blobs]
     if contents.secrets is not None:
-        keys.append(replace(contents.secrets, path=os.fspath(file.path)))
-    return keys
+        keys.append(contents.secrets)
+    path, here = file.path.absolute(), Path.cwd()
+    typed = path.relative_to(here).as_posix() if path.is_relative_to(here) else os.fspath(file.path)
+    return [replace(key, path=os.fspath(path), typed=typed) for key in keys]
 
 
 def _with_mode(key: Key, mode: int) -> Key:

@@ -118,8 +118,10 @@ class Key:
     superseded: bool = False
     #: Of a cloud copy only; None for every other role.
     record: Record | None = None
-    #: Where the file is, from the folder the program was started in; "" for what is in no file.
+    #: Where the file is, absolute, and as it is typed where the program was started (a worker of a cluster runs
+    #: elsewhere); "" for what is in no file.
     path: str = field(default="", repr=False)
+    typed: str = field(default="", repr=False)
     rsa: RsaKey | None = field(default=None, repr=False)
     ec: EcKey | None = field(default=None, repr=False)
     #: The raw bytes as stored in the device's slot, even when no key can be made of them; None for a PEM file and for
@@ -140,17 +142,12 @@ class Key:
     @property
     def reached(self) -> str:
         """How the file is named in a command that is typed where the program was started."""
-        if not self.path:
-            return self.file
-        path = Path(self.path)
-        if path.is_absolute() and path.is_relative_to(Path.cwd()):
-            path = path.relative_to(Path.cwd())
-        return path.as_posix()
+        return self.typed or self.file
 
     @property
     def folder(self) -> str:
         """The folder it lies in, as an absolute path: two files given one by one may lie side by side."""
-        return str(Path(self.path).absolute().parent) if self.path else ""
+        return str(Path(self.path).parent) if self.path else ""
 
     @property
     def public_number(self) -> bytes | None:

@@ -60,6 +60,8 @@ class ServerFlight:
     ``signed`` is what CertificateVerify signs: all handshake messages in unfragmented form from the last ClientHello to
     ClientKeyExchange, or None when one of them is not in the capture. ``finished`` is what the device's Finished hashes.
     ``disputed``: two copies of one of these messages differ; ``other_exchanges`` are those of the ServerKeyExchange.
+    ``belongs``: False when it answers a later ClientHello than any in hand, by ``message_seq`` (RFC 6347 section 4.2.2):
+    the cloud repeats what it said in a handshake of which the capture does not hold the beginning.
     """
 
     hello: ServerHello | None
@@ -74,6 +76,7 @@ class ServerFlight:
     signed: bytes | None = field(default=None, repr=False)
     finished: bytes | None = field(default=None, repr=False)
     disputed: bool = False
+    belongs: bool = True
 
 
 @dataclass(frozen=True, slots=True)

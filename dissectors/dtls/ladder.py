@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from dissectors.dtls.assembly import Flight
+from dissectors.dtls.assembly import Assembly, Flight
 from dissectors.dtls.attempt import DtlsAttempt, ServerFlight, StaleAnswer
 from dissectors.dtls.ledger import Answer, Ledger
 from dissectors.dtls.messages import (
@@ -161,7 +161,13 @@ def _server_flight(ledger: Ledger, answer: Answer) -> ServerFlight:
         signed=signed,
         finished=_finished(ledger, signed),
         disputed=flight.disputed or ledger.device.disputed,
+        belongs=_belongs(ledger, hello),
     )
+
+
+def _belongs(ledger: Ledger, hello: Assembly | None) -> bool:
+    asked = [seq for seq, kind in ledger.device.messages if kind == Kind.CLIENT_HELLO]
+    return hello is None or not asked or hello.message_seq <= max(asked)
 
 
 def _signed(ledger: Ledger, flight: Flight) -> bytes | None:

@@ -1246,7 +1246,7 @@ local function protected_stage(state, from_device, record)
     local again = attempt[key]
     attempt[key] = true
     return not again and (from_device and "device-finished" or "cloud-finished") or nil
-  elseif from_device and record.type == CID and record.length == FINISHED_CID_LENGTH and (record.sequence == 0 or not attempt.finished_up) then
+  elseif from_device and record.type == CID and record.length == FINISHED_CID_LENGTH and (record.sequence == 0 or not attempt.finished_up or not attempt.finished_down) then
     local again = attempt.finished_up
     attempt.finished_up = true
     return not again and "device-finished" or nil

@@ -67,8 +67,9 @@ def delivery(view: View) -> Delivery:
     answer = () if went_on is None or finished is not None else _copies(view, DOWN, ANSWER, went_on)
     hello = () if answered is None or went_on is not None else _copies(view, UP, ("client-hello",), answered)
     flight = () if finished is None else _copies(view, UP, FLIGHT, finished)
-    if hello and refusal(view.attempt) is not None:
-        hello = ()  # one answer was lost, the next one came and was refused
+    last = view.attempt.flight
+    if refusal(view.attempt) is not None or (last is not None and not last.belongs):
+        hello = ()  # one answer was lost, the next one came and was refused; or none was an answer to this ClientHello
     return Delivery(answer, hello, flight)
 
 

@@ -258,6 +258,8 @@ def rejected(view: View) -> Draft:
     in_pieces = len(view.identity_segments) > 1 or view.delivery("identity") is Delivery.PARTLY
     record = half is not None and opened and view.refused_by is Direction.DOWN and not in_pieces
     code = Code.DEVICE_KEY_MISMATCH if record and not any(view.through) else Code.IDENTITY_REJECTED
+    # Without the SYN nothing tells how much of it the cloud had acknowledged, nor in how many pieces it came.
+    others = (Code.IDENTITY_REJECTED,) if view.conversation.facts.mid_stream else ()
     return Draft(
         code,
         Certainty.UNDETERMINED,
@@ -267,7 +269,7 @@ def rejected(view: View) -> Draft:
         if opened and not any(view.through) and view.cloud_copy is None
         else "The cloud ended the connection right after the device identified itself, and the evidence in hand cannot say why.",
         tuple(evidence),
-        alternatives=tuple(cause.code for cause in weighed if cause.code is not code),
+        alternatives=tuple(other for other in (*others, *(cause.code for cause in weighed)) if other is not code),
         would_settle=tuple(settle),
         causes=weighed,
     )

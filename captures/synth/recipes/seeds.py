@@ -38,7 +38,7 @@ def wrong_public_key(lab: Lab) -> Case:
     without = expect(
         "session-key-unusable", "undetermined", alternatives="device-key-mismatch server-signature-mismatch"
     )
-    return Case(truth, pcap(trace), keys, expect("device-key-mismatch", "proven"), without)
+    return Case(truth, pcap(trace), keys, expect("device-key-mismatch", "inferred"), without)
 
 
 #: (log time in ms, line) of a Photon 0.6.3 whose server address is lost; times as in the thread.
