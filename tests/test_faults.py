@@ -222,7 +222,7 @@ def test_clocks_that_jump(folder: Path, clock: str, tmp_path: Path) -> None:
     path.write_bytes(with_times(data, CLOCKS[clock]))
     found = analyze_capture(path, ring, name="x")
     assert {session.verdict.code for session in found.sessions if session.verdict.certainty == "proven"} <= intact
-    for form in ("text", "json", "html", "csv", "markdown"):
+    for form in ("text", "json", "html", "csv", "markdown") if folder == GOOD else ("json",):
         done = run(path, "--keys", folder / "keys", "--format", form, stdout=subprocess.PIPE)
         assert done.returncode in (0, 1, 3)  # 3: some time stamps were not used, which is said
         assert all(b"time stamp" in line for line in done.stderr.splitlines()), done.stderr

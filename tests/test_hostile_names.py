@@ -19,13 +19,9 @@ PORTAL = CAPTURES / "tcp-07b-captive-portal-html"
 
 #: What a file may be called (no slash, no zero byte).
 NAMES = {
-    "terminal": "\x1b]0;owned\x07\x1b[2J\x1b[31m",
-    "html": '"><img src=x onerror=alert(1)><script>alert(1)<script>',
-    "formula": '=HYPERLINK("http:attacker.example","x")',
-    "markdown": "[x](javascript:alert(1)) `a` | b |",
-    "bidirectional": "a\u202egnp.exe\u200b\u2066",
-    "lines": "a\r\nb\x85c\u2028d",
-    "undecodable": "a\udcff\udc80",
+    "terminal, html": '\x1b]0;owned\x07\x1b[2J\x1b[31m"><img src=x onerror=alert(1)><script>alert(1)<script>',
+    "formula, markdown": '=HYPERLINK("http:attacker.example","x") [x](javascript:alert(1)) `a` | b |',
+    "lines, bidirectional, undecodable": "a\r\nb\x85c\u2028d\u202egnp.exe\u200b\u2066\udcff\udc80",
 }
 FORMATS = ("text", "json", "jsonl", "csv", "markdown", "html")
 
