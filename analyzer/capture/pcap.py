@@ -127,6 +127,7 @@ def read_blocks(
         number += good
         if good < whole or not more or (not good and end > 4 * size):
             return (yield from read(source, bytes(window[behind:end]), header, notes, at=0, number=number))
+        source.settle()  # what is hashed stays where it is
         window[: end - behind] = window[behind:end]
         end -= behind
 

@@ -16,7 +16,12 @@ from math import lcm, prod
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.padding import PKCS1v15
-from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey, RSAPublicNumbers
+from cryptography.hazmat.primitives.asymmetric.rsa import (
+    RSAPrivateKey,
+    RSAPrivateNumbers,
+    RSAPublicKey,
+    RSAPublicNumbers,
+)
 
 from dissectors.lightssl.messages import (
     CLOUD_BLOCK,
@@ -222,8 +227,34 @@ def _blank_private(number: int) -> int:
     return total % _BLANK_MODULUS
 
 
+@cache
+def _blank_library_key() -> RSAPrivateKey:
+    """For OpenSSL: F10 and the product of F0..F9 in the places of the primes, which Garner's recombination takes as well."""
+    high, low = 2**1024 + 1, 2**1024 - 1
+    primes = _blank_primes()
+    high_order, low_order = (lcm(*(prime - 1 for prime in primes if half % prime == 0)) for half in (high, low))
+    private = pow(EXPONENT, -1, lcm(high_order, low_order))
+    numbers = RSAPrivateNumbers(
+        high, low, private, private % high_order, private % low_order, pow(low, -1, high),
+        RSAPublicNumbers(EXPONENT, _BLANK_MODULUS),
+    )  # fmt: skip
+    return numbers.private_key(unsafe_skip_rsa_key_validation=True)
+
+
+def _may_be_blank(ciphertext: bytes) -> bool:
+    """A quick look: False only where no identity can be in it, however it is opened."""
+    if len(ciphertext) != CLOUD_BLOCK or int.from_bytes(ciphertext, "big") >= _BLANK_MODULUS:
+        return True  # the exact look says what is wrong with it
+    try:
+        return len(_blank_library_key().decrypt(ciphertext, PKCS1v15())) in (SHORT_IDENTITY, LONG_IDENTITY)
+    except ValueError:  # OpenSSL before 3.2
+        return False
+
+
 def open_with_blank_key(ciphertext: bytes) -> IdentityPlaintext | OpenFailure:
     """The device's 256 bytes if it encrypted under an erased key slot (all 0xFF): needs no key at all."""
+    if not _may_be_blank(ciphertext):
+        return OpenFailure(Reason.PADDING, "does not open with this key")
     return open_identity(ciphertext, _blank_private, _BLANK_MODULUS)
 
 

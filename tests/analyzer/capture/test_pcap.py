@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
 import io
 import struct
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
 
-from analyzer.capture import open_capture
-from captures.synth import wire
+from analyzer.capture import open_capture, pcap
+from analyzer.capture import source as source_module
+from analyzer.capture.records import Limits, Notes
+from analyzer.capture.source import Source
+from captures.synth import capfile, wire
 
 A, B = wire.address("10.0.0.1"), wire.address("10.0.0.2")
 
@@ -89,3 +94,25 @@ def test_a_long_packet_of_a_link_type_that_may_have_them_is_passed_over() -> Non
     assert [problem.code for problem in capture.problems] == ["cut-short"]
     capture, packets = read(file("<", 0xA1B2C3D4, [big, big], link=1))
     assert [(problem.code, problem.frame) for problem in capture.problems] == [("damaged-record", 1)]
+
+
+def test_nothing_moves_while_it_is_hashed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The hash is the file's however late its thread comes to look at a window (a busy machine)."""
+    hashing, late = source_module._hash, []
+
+    def slow(*given: object) -> None:
+        late.append(time.sleep(0.05))
+        hashing(*given)
+
+    monkeypatch.setattr(source_module, hashing.__name__, slow)
+    sent = [capfile.Frame(1_000_000_000 * number, bytes([number % 251]) * 1000, 1000) for number in range(3000)]
+    data = capfile.pcap(sent)
+    notes = Notes()
+    source = Source(io.BytesIO(data), notes, Limits())
+    head = source.more(1)
+    header = pcap.read_header(head)
+    assert header is not None
+    blocks = list(pcap.read_blocks(source, head, header, notes, size=1 << 18))
+    source.drain()
+    assert len(blocks) > 5 and len(late) > 5
+    assert source.sha256() == hashlib.sha256(data).hexdigest()
