@@ -36,6 +36,9 @@ def main(words: list[str]) -> int:
             file=sys.stderr,
         )
         return 2
+    if words and words[0].startswith("-"):  # a folder of that name is never meant
+        print(__doc__)
+        return 0 if words[0] in ("-h", "--help") else 2
     folder, arguments = Path(words[0] if words else ".venv"), words[1:] or ["."]
     python = made(folder)
     return subprocess.call([*pip_for(python, folder), "install", "--quiet", "--disable-pip-version-check", *arguments])

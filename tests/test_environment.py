@@ -126,3 +126,12 @@ def test_an_old_python_is_told_so(
     monkeypatch.setattr(environment, "OLDEST", (4, 0))
     assert environment.main([]) == 2
     assert capsys.readouterr().err.startswith("environment: Python 4.0 or newer is needed, this is ")
+
+
+def test_a_question_makes_no_folder(
+    environment: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert (environment.main(["--help"]), environment.main(["-e", "."])) == (0, 2)
+    assert "A virtual environment" in capsys.readouterr().out
+    assert list(tmp_path.iterdir()) == []

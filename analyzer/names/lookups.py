@@ -14,6 +14,8 @@ from dissectors.events import Direction, Status, Step
 BELONGS_NS = 120_000_000_000
 #: A question that comes this long after the last of its kind is no repetition of it (ns): resolvers repeat within seconds.
 _AGAIN_NS = 15_000_000_000
+#: Two captures of one packet, on both sides of a gateway, are closer than this (ns).
+_COPY_NS = 2_000_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,13 +45,14 @@ def pair(parsed: Iterable[Parsed]) -> list[Lookup]:
     """Questions with their answers, by client, name and kind; repeated questions are tries of one look-up."""
     found: list[Lookup] = []
     open_at: dict[tuple[bytes, str, str], int] = {}
-    seen: set[tuple[int, str, bytes, int, bool, int]] = set()
+    seen: dict[tuple[int, str, str, bytes, int, bool], int] = {}
     for item in parsed:
         raw = item.raw
-        again = (item.id, item.name, raw.client, raw.port, raw.is_answer, raw.time_ns // 2_000_000)
-        if again in seen:
+        packet = (item.id, item.name, item.kind, raw.client, raw.port, raw.is_answer)
+        before = seen.get(packet)
+        seen[packet] = raw.time_ns
+        if before is not None and abs(raw.time_ns - before) < _COPY_NS:
             continue  # the same packet captured twice
-        seen.add(again)
         key = (raw.client, item.name.lower(), item.kind)
         index = open_at.get(key)
         old = found[index] if index is not None else None

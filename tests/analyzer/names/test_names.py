@@ -72,6 +72,14 @@ def test_a_refusal_is_an_answer_without_address(rcode: int, said: str):
     assert lookup.failed and summary(lookup) == f"device.spark.io: {said}"
 
 
+@given(st.integers(0, 10 * 10**6))
+def test_a_packet_seen_on_both_sides_of_a_gateway_is_one_try(begin: int):
+    both = Wire()
+    both.now = begin  # whatever the clock shows
+    (lookup,) = both.ask("a.example").ask("a.example").log.lookups([DEVICE])
+    assert lookup.tries == 1
+
+
 def test_questions_without_answer_are_tries_until_they_are_far_apart():
     found = Wire().ask("a.example").wait(2).ask("a.example", 2).wait(60).ask("a.example", 3).log.lookups([DEVICE])
     assert [(lookup.tries, lookup.rcode) for lookup in found] == [(2, None), (1, None)]
