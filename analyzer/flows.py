@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from analyzer.case import Case, MessageRow
 from analyzer.conversations import Carried, IcmpNote, UdpConversation
@@ -39,6 +39,8 @@ class Flow:
     #: Frames that may have been changed on the way, by their UDP checksum.
     checksum_bad: tuple[int, ...] = ()
     carried: tuple[Carried, ...] = ()
+    #: The conversation itself, for whoever compares captures.
+    whole: UdpConversation | None = field(default=None, repr=False, compare=False)
 
 
 def dissect(conversation: UdpConversation, ports: frozenset[int] = UDP_PORTS) -> list[Case]:
@@ -86,7 +88,7 @@ def _case(conversation: UdpConversation, attempt: DtlsAttempt, siblings: tuple[D
     frames = {error.mark.frames[0] for error in attempt.icmp if error.mark.frames}
     icmp = tuple(note for note in conversation.icmp if note.frame in frames)
     case.conversation = Flow(
-        attempt, siblings, icmp, conversation.notes, conversation.checksum_bad, conversation.carried
+        attempt, siblings, icmp, conversation.notes, conversation.checksum_bad, conversation.carried, conversation
     )
     case.also = also
     return case

@@ -288,7 +288,8 @@ class Session:
 
 @dataclass(frozen=True, slots=True)
 class AlsoSeen:
-    """The same session under other addresses: its ends there, the frames (the first of them, ``count`` in all)."""
+    """The same session under other addresses: its ends there, the frames (the first of them, ``count`` in all); ``capture``
+    where that is another file of the ticket, with frames of its own (absent from the JSON when not)."""
 
     device: Endpoint
     cloud: Endpoint
@@ -297,11 +298,12 @@ class AlsoSeen:
     last_frame: int
     frames: tuple[int, ...]
     count: int
+    capture: str = ""
 
     @property
     def ends(self) -> str:
-        """Both ends, for people."""
-        return f"{self.device} → {self.cloud}"
+        """Both ends, for people; and the file, where it is another."""
+        return f"{self.device} → {self.cloud}" + (f" in {self.capture}" if self.capture else "")
 
 
 def since_start(time: str) -> str:
@@ -442,7 +444,8 @@ class CaptureReport:
     advice: tuple[Remedy, ...] = ()
     #: For a capture of a ticket: the ticket's files. Absent from the JSON for any other.
     inputs: tuple[TicketInput, ...] = ()
-    #: The further files that go on from this one and were read with it (a ring buffer's). Absent when there is none.
+    #: The further files that were read with it: they go on from it (a ring buffer's), or hold nothing but its sessions at
+    #: another place. Absent when there is none.
     joined: tuple[str, ...] = ()
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
@@ -18,8 +18,8 @@ from analyzer import __version__, conversations, limits
 from analyzer.capture import Capture, open_capture, records
 from analyzer.case import Case
 from analyzer.conversations import TcpConversation, UdpConversation
-from analyzer.conversations.copies import together
-from analyzer.copies import once, sound
+from analyzer.conversations.model import Conversation
+from analyzer.copies import each_flow, once, sound
 from analyzer.errors import InputError
 from analyzer.examination import Examination
 from analyzer.examine import resolve
@@ -30,6 +30,7 @@ from analyzer.limits import Limits, Watch
 from analyzer.model import SCHEMA_NAME, TOOL_NAME, CaptureReport, InputProblem, KeyRow, Report, Session, Tool, Totals
 from analyzer.names import NameLog
 from analyzer.packet import Problem
+from analyzer.sides import Opening, Taken, joined
 from analyzer.stories import stories_across, tell
 from analyzer.tickets.ticket import Ticket
 from analyzer.times import rfc3339
@@ -38,6 +39,8 @@ from analyzer.unreached import advice, lonely_tests, silent_devices, stored_host
 if TYPE_CHECKING:
     from analyzer.capture.tshark_reader import TsharkCapture
 
+#: Captures of a ticket that are compared with each other: bytes of all of them.
+_COMPARED = 256 << 20
 #: A capture of so many bytes may hold sessions enough for helpers.
 _MANY_SESSIONS = 64 << 20
 
@@ -96,11 +99,13 @@ def _of_ticket(ticket: Ticket, ring: KeyRing, options: Options) -> tuple[Capture
     told = replace(options, logs=())
     if not ticket.captures:
         return log_reports([Path(log.name) for log in logs.all], logs, ring)
-    reports = [
-        replace(_one(capture.name, ring, told, capture.source), inputs=ticket.inputs, joined=capture.joined)
-        for capture in ticket.captures
-    ]
-    return with_logs(reports, logs, ring)
+    small = sum(item.size for capture in ticket.captures for item in capture.files) <= _COMPARED
+    taken = []
+    for capture in ticket.captures:
+        report, cases = _with_cases(capture.name, ring, told, capture.source)
+        report = replace(report, inputs=ticket.inputs, joined=capture.joined)
+        taken.append(Taken(report, capture.source, cases if small else []))
+    return with_logs(joined(taken, _Again(ring, told)), logs, ring)
 
 
 def analyze_logs(paths: Iterable[Path], ring: KeyRing) -> Report:
@@ -132,12 +137,18 @@ def _one(
     path: str, ring: KeyRing, options: Options, opened: Callable[[], Path | BinaryIO] | None = None
 ) -> CaptureReport:
     """The report on one capture, whatever becomes of it; ``opened`` gives what to read where ``path`` is only its name."""
+    return _with_cases(path, ring, options, opened)[0]
+
+
+def _with_cases(
+    path: str, ring: KeyRing, options: Options, opened: Callable[[], Path | BinaryIO] | None = None
+) -> tuple[CaptureReport, list[Case]]:
     try:
         source = opened() if opened is not None else sys.stdin.buffer if path == "-" else Path(path)
-        return analyze_capture(source, ring, options, name=path)
+        return examined(source, ring, options, name=path)
     except InputError as error:
         problem = error.problem + (f" ({error.hint})" if error.hint else "")
-        return CaptureReport(
+        failed = CaptureReport(
             path=path,
             sha256=None,
             format=None,
@@ -150,6 +161,7 @@ def _one(
             last_time=None,
             sessions=(),
         )
+        return failed, []
 
 
 def analyze_capture(
@@ -166,13 +178,17 @@ def examined(
     options: Options = Options(),
     *,
     name: str | None = None,  # noqa: B008
+    further: Sequence[Conversation] = (),
 ) -> tuple[CaptureReport, list[Case]]:
-    """`analyze_capture`, and the cases behind its sessions: for exports, which need what no report holds."""
+    """`analyze_capture`, and the cases behind its sessions: for exports, which need what no report holds.
+
+    ``further``: conversations of another capture, used where they are copies of this one's (`analyzer.sides`).
+    """
     path = name if name is not None else str(source)
     allowed = options.limits or Limits.from_environment()
     capture = _opened(source, path, options, allowed.of_capture(Watch(allowed).over))
     names = NameLog()
-    cases, problems = _cases(capture, ring, options, names, allowed)
+    cases, problems = _cases(capture, ring, options, names, allowed, further)
     lookups = names.lookups({ip_address(case.device.address).packed for case in cases}, stored_hosts(ring))
     resolve(cases, lookups)
     cases += unreached(cases, lookups, ring, capture.last_ns or 0)
@@ -180,6 +196,7 @@ def examined(
     if (
         options.engine == "auto"
         and isinstance(source, Path)
+        and not further
         and any(item.code == "unsupported-link-type" for item in capture.problems)
     ):
         again = _by_tshark(source, ring, options, path)
@@ -251,7 +268,12 @@ def _opened(source: Path | BinaryIO, name: str, options: Options, reading: recor
 
 
 def _cases(
-    capture: Capture | TsharkCapture, ring: KeyRing, options: Options, names: NameLog, allowed: Limits
+    capture: Capture | TsharkCapture,
+    ring: KeyRing,
+    options: Options,
+    names: NameLog,
+    allowed: Limits,
+    further: Sequence[Conversation] = (),
 ) -> tuple[list[Case], list[Problem]]:
     held: list[UdpConversation] = []
     secrets = 0
@@ -270,19 +292,45 @@ def _cases(
         else:
             held.append(conversation)
 
-    ports = {
-        transport: frozenset(port for kind, port in options.ports if kind == transport) for transport in ("tcp", "udp")
-    }
-    told = allowed.of_conversations(ports["tcp"], ports["udp"])
+    told = _told(options, allowed)
     table = conversations.Conversations(told, on_other=names.observe)
     for packet in capture.screened(table):
         for conversation in table.feed(packet):
             examine(conversation)
     for conversation in table.finish():
         examine(conversation)
-    cases, damaged = _each_once(examination.cases(), held, ring, told.cloud_udp)
+    cases, damaged = _each_once(examination.cases(), held, ring, told.cloud_udp, further)
     cases.sort(key=lambda case: (case.first_frame, case.last_frame))
     return cases, [*table.problems, *damaged]
+
+
+def _told(options: Options, allowed: Limits) -> conversations.Options:
+    ports = {
+        transport: frozenset(port for kind, port in options.ports if kind == transport) for transport in ("tcp", "udp")
+    }
+    return allowed.of_conversations(ports["tcp"], ports["udp"])
+
+
+@dataclass(frozen=True, slots=True)
+class _Again:
+    """How captures of a ticket are read once more (`analyzer.sides.Reading`)."""
+
+    ring: KeyRing
+    options: Options
+
+    def conversations(self, capture: Opening, frames: int, later_ns: int) -> list[Conversation]:
+        opened, name = capture
+        allowed = self.options.limits or Limits.from_environment()
+        read = _opened(opened(), name, self.options, allowed.of_capture(Watch(allowed).over))
+        table = conversations.Conversations(_told(self.options, allowed))
+        found: list[Conversation] = []
+        for packet in read:
+            found += table.feed(packet._replace(number=packet.number + frames, time_ns=packet.time_ns + later_ns))
+        return [*found, *table.finish()]
+
+    def report(self, capture: Opening, further: Sequence[Conversation]) -> CaptureReport:
+        opened, name = capture
+        return examined(opened(), self.ring, self.options, name=name, further=further)[0]
 
 
 def _left_out(problems: Iterable[Problem], found: bool) -> bool:
@@ -292,17 +340,23 @@ def _left_out(problems: Iterable[Problem], found: bool) -> bool:
 
 
 def _each_once(
-    cases: list[Case], held: list[UdpConversation], ring: KeyRing, udp_ports: frozenset[int]
+    cases: list[Case],
+    held: list[UdpConversation],
+    ring: KeyRing,
+    udp_ports: frozenset[int],
+    further: Sequence[Conversation] = (),
 ) -> tuple[list[Case], list[Problem]]:
     """The cases of TCP and those that UDP conversations make, each session once; what only damage made is left out."""
     kept, problems = sound([*(case.conversation for case in cases), *held])
     standing = {id(conversation) for conversation in kept}
-    cases = once([case for case in cases if id(case.conversation) in standing], ring)
+    more_tcp = [item for item in further if isinstance(item, TcpConversation)]
+    more_udp = [item for item in further if isinstance(item, UdpConversation)]
+    cases = once([case for case in cases if id(case.conversation) in standing], ring, more_tcp)
     if held:
         from analyzer.flows import dissect
 
         unread = []
-        for conversation in together(item for item in held if id(item) in standing):
+        for conversation in each_flow([item for item in held if id(item) in standing], more_udp):
             found = dissect(conversation, udp_ports)
             cases.extend(found)
             if not found and any(len(item.data) < item.length for item in conversation.datagrams):

@@ -57,11 +57,14 @@ ROOMS: dict[str, set[str]] = {
         "analyzer.witnesses", "analyzer.serverlogged",
     },
     "analyzer.tickets": {"analyzer.errors", "analyzer.inputs", "analyzer.model", "analyzer.capture", "analyzer.keys", "analyzer.devicelog", "analyzer.witnesses"},
+    "analyzer.sides": {
+        "analyzer.errors", "analyzer.model", "analyzer.case", "analyzer.conversations", "analyzer.copies", "analyzer.flows", "analyzer.stories",
+    },
     # The path itself.
     "analyzer.pipeline": {
         "analyzer.errors", "analyzer.packet", "analyzer.times", "analyzer.model", "analyzer.case", "analyzer.capture", "analyzer.conversations",
         "analyzer.names", "analyzer.limits", "analyzer.keys", "analyzer.flows", "analyzer.examine", "analyzer.examination", "analyzer.copies", "analyzer.disclosure",
-        "analyzer.unreached", "analyzer.judging", "analyzer.stories", "analyzer.witnesses", "analyzer.logged", "analyzer.tickets",
+        "analyzer.unreached", "analyzer.judging", "analyzer.stories", "analyzer.witnesses", "analyzer.logged", "analyzer.tickets", "analyzer.sides",
     },
     "analyzer.live": {
         "analyzer.errors", "analyzer.packet", "analyzer.model", "analyzer.case", "analyzer.capture", "analyzer.conversations", "analyzer.names",

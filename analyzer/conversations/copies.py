@@ -51,8 +51,11 @@ _DIRECTIONS = (Direction.UP, Direction.DOWN)
 _C = TypeVar("_C", TcpConversation, UdpConversation)
 
 
-def grouped(conversations: Sequence[_C]) -> list[list[_C]]:
-    """The conversations, those that are copies of one another together; in order of the first of each."""
+def grouped(conversations: Sequence[_C], files: Sequence[int] = ()) -> list[list[_C]]:
+    """The conversations, those that are copies of one another together; in order of the first of each.
+
+    ``files``: the capture file of each, where there are several: between two of them the same ends are no sign of two flows.
+    """
     parent = list(range(len(conversations)))
 
     def root(index: int) -> int:
@@ -65,13 +68,27 @@ def grouped(conversations: Sequence[_C]) -> list[list[_C]]:
             for first in alike[max(0, place - _LOOKED_UP) : place]:
                 if root(first) == root(other):
                     break
-                if _one(conversations[first], conversations[other]):
+                apart = bool(files) and files[first] != files[other]
+                if _one(conversations[first], conversations[other], apart=apart):
                     parent[max(root(first), root(other))] = min(root(first), root(other))
                     break
     groups: defaultdict[int, list[_C]] = defaultdict(list)
     for index, conversation in enumerate(conversations):
         groups[root(index)].append(conversation)
     return list(groups.values())
+
+
+def clocks_apart(pairs: Iterable[tuple[Conversation, Conversation]]) -> int:
+    """What is added to a time of the second ones to have it by the clock of the first (ns): the middle of what their packets
+    tell, in which the way there and the way back weigh the same."""
+    apart: list[int] = []
+    for one, other in pairs:
+        if isinstance(one, TcpConversation) and isinstance(other, TcpConversation):
+            apart += _apart(one, other) or [one.start_ns - other.start_ns]
+        elif isinstance(one, UdpConversation) and isinstance(other, UdpConversation):
+            apart += _unique(one.datagrams, other) or [one.start_ns - other.start_ns]
+    apart.sort()
+    return apart[len(apart) // 2] if apart else 0
 
 
 def joined_tcp(copies: Sequence[TcpConversation]) -> TcpConversation:
@@ -199,14 +216,17 @@ def _start(item: TcpConversation, direction: Direction, size: int) -> bytes:
     return data[:size]
 
 
-def _one(one: Conversation, other: Conversation) -> bool:
-    """Whether two conversations that share something are the same one: nothing they hold speaks against it."""
+def _one(one: Conversation, other: Conversation, *, apart: bool) -> bool:
+    """Whether two conversations that share something are the same one: nothing they hold speaks against it.
+
+    ``apart``: they are of two captures, whose clocks may differ.
+    """
     if isinstance(one, UdpConversation) or isinstance(other, UdpConversation):
         assert isinstance(one, UdpConversation) and isinstance(other, UdpConversation)
         # A device's certificate is the same in each of its attempts: much of what was said must be.
         mine, theirs = _said(one), _said(other)
         translated = (one.device.address, one.cloud.address) != (other.device.address, other.cloud.address)
-        return translated and len(mine & theirs) * _IN_COMMON >= min(len(mine), len(theirs))
+        return (translated or apart) and len(mine & theirs) * _IN_COMMON >= min(len(mine), len(theirs))
     agree, differ = 0, 0
     for direction in _DIRECTIONS:
         same, others = _compared(one, other, direction)
@@ -216,11 +236,13 @@ def _one(one: Conversation, other: Conversation) -> bool:
     if agree >= _SURE:
         return True
     # Nothing encrypted in common. Two attempts of one device have other ports and the same addresses.
-    if (one.device.address, one.cloud.address) == (other.device.address, other.cloud.address):
+    if (one.device.address, one.cloud.address) == (other.device.address, other.cloud.address) and not apart:
         return False
     pairs = [pair for pair in zip(one.origins, other.origins, strict=True) if None not in pair]
     if any(mine != theirs for mine, theirs in pairs):
         return False
+    if apart:
+        return any((mine or 0) >= _BY_CHANCE for mine, _ in pairs)
     by_two = len(pairs) > 1 and min(mine or 0 for mine, _ in pairs) >= _BY_CHANCE
     return by_two or abs(one.start_ns - other.start_ns) <= _TOGETHER_NS
 
@@ -275,12 +297,18 @@ def _fullness(item: TcpConversation) -> tuple[int, ...]:
 def _nearest(copies: Sequence[_C]) -> _C:
     """The copy that is nearest to the device."""
 
-    def nearness(item: _C) -> tuple[int, ...]:
-        up, down = item.ttls
-        private = ip_address(item.device.address).is_private
-        return max(up, default=0), -min(down, default=0), private, -item.start_ns, -item.first_frame
+    return max(copies, key=_nearness)
 
-    return max(copies, key=nearness)
+
+def further_out(one: Conversation, other: Conversation) -> bool:
+    """Whether of two captures of one conversation the second was nearer to the device; False where nothing tells."""
+    return _nearness(one)[:3] < _nearness(other)[:3]
+
+
+def _nearness(item: Conversation) -> tuple[int, ...]:
+    up, down = item.ttls
+    private = ip_address(item.device.address).is_private
+    return max(up, default=0), -min(down, default=0), private, -item.start_ns, -item.first_frame
 
 
 def _either(copies: Sequence[_C], near: _C) -> str:
@@ -424,6 +452,11 @@ def _end(piece: Piece) -> int:
 
 def _later(base: TcpConversation, other: TcpConversation) -> int:
     """What is added to a time of ``other`` to have it by the clock of ``base``: two captures, two clocks."""
+    return _clock(_apart(base, other), base.start_ns - other.start_ns)
+
+
+def _apart(base: TcpConversation, other: TcpConversation) -> list[int]:
+    """By how much the same bytes are later in ``base``."""
     marks = {
         (piece.direction, piece.offset): piece.mark.time_ns for piece in base.pieces if not isinstance(piece, Close)
     }
@@ -434,7 +467,7 @@ def _later(base: TcpConversation, other: TcpConversation) -> int:
             mine = marks.get((piece.direction, piece.offset - (shift or 0)))
             if mine is not None:
                 apart.append(mine - piece.mark.time_ns)
-    return _clock(apart, base.start_ns - other.start_ns)
+    return apart
 
 
 def _clock(apart: list[int], otherwise: int) -> int:
@@ -470,17 +503,28 @@ def _side(one: SideFacts, two: SideFacts) -> SideFacts:
 # -- UDP -----------------------------------------------------------------------------------------------------------------
 
 
-def _taken(datagrams: list[Datagram], other: UdpConversation) -> list[tuple[int, int]]:
-    """Adds to ``datagrams`` what only ``other`` has; of each of its datagrams the frame, behind that of the one used."""
-    waiting: defaultdict[tuple[Direction, int, bytes], list[int]] = defaultdict(list)
+def _places(datagrams: Sequence[Datagram]) -> defaultdict[tuple[Direction, int, bytes], list[int]]:
+    """Where what was sent stands."""
+    found: defaultdict[tuple[Direction, int, bytes], list[int]] = defaultdict(list)
     for place, item in enumerate(datagrams):
-        waiting[item.direction, item.length, item.data[:_HEAD]].append(place)
-    unique = [
+        found[item.direction, item.length, item.data[:_HEAD]].append(place)
+    return found
+
+
+def _unique(datagrams: Sequence[Datagram], other: UdpConversation) -> list[int]:
+    """By how much datagrams that were sent once are later in ``datagrams`` than in ``other``."""
+    waiting = _places(datagrams)
+    return [
         datagrams[places[0]].mark.time_ns - item.mark.time_ns
         for item in other.datagrams
         if len(places := waiting.get((item.direction, item.length, item.data[:_HEAD]), [])) == 1
     ]
-    later = _clock(unique, 0)
+
+
+def _taken(datagrams: list[Datagram], other: UdpConversation) -> list[tuple[int, int]]:
+    """Adds to ``datagrams`` what only ``other`` has; of each of its datagrams the frame, behind that of the one used."""
+    waiting = _places(datagrams)
+    later = _clock(_unique(datagrams, other), 0)
     pairs = []
     for item in other.datagrams:
         frame, time_ns = item.mark.frames[0], item.mark.time_ns + later

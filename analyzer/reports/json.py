@@ -39,7 +39,7 @@ def plain(value: Any) -> Any:  # noqa: ANN401 - any model value in, plain JSON v
 
 
 #: Fields that are written only when something is in them: a session was seen elsewhere too, secrets were asked for, there is advice to give.
-_WHEN_GIVEN = ("also_seen", "secrets", "advice", "causes", "inputs", "joined")
+_WHEN_GIVEN = ("also_seen", "secrets", "advice", "causes", "inputs", "joined", "capture")
 
 
 #: Fields of the model that stand in no report.

@@ -14,7 +14,7 @@ from analyzer.model import SCHEMA_NAME, Report
 from analyzer.reports.json import UNWRITTEN, written_names
 
 #: Written only when there is something in them (`analyzer.reports.json`); secrets only when `--show-secrets` asked for them.
-_WHEN_GIVEN = ("also_seen", "secrets", "secrets_shown", "advice", "causes", "inputs", "joined")
+_WHEN_GIVEN = ("also_seen", "secrets", "secrets_shown", "advice", "causes", "inputs", "joined", "capture")
 
 
 def report_schema() -> dict[str, Any]:

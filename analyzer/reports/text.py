@@ -248,7 +248,7 @@ def _where(pen: Pen, session: Session, number: int, total: int) -> Iterator[str]
         line += part + "   "
     yield line.rstrip() + "\n"
     for other in session.also_seen:
-        ends = f"{other.device} {pen.glyphs.to} {other.cloud}"
+        ends = other.ends.replace("→", pen.glyphs.to)
         yield from pen.block(f"{ends}   {span_text(other)}", 18, "    also seen as  ")
 
 

@@ -233,7 +233,7 @@ def test_a_missing_piece_keeps_the_others_apart(tmp_path: Path) -> None:
 def test_captures_that_do_not_go_on_from_each_other_stay_apart(tmp_path: Path) -> None:
     folder = copied(CASE, tmp_path / "ticket")
     (folder / "capture.pcap").rename(folder / "capture1.pcap")
-    shutil.copy(CASE / "capture.pcap", folder / "capture2.pcap")
+    shutil.copy(CAPTURES / "tcp-27a-pkcs8-device-key-brewskey" / "capture.pcap", folder / "capture2.pcap")
     later = CAPTURES / "tcp-03a-wrong-server-key-brewskey" / "capture.pcap"
     shutil.copy(later, folder / "capture3.pcap")
     report = judged(folder)

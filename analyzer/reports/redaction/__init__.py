@@ -100,6 +100,7 @@ def _session(session: Session, names: Names) -> Session:
                 other,
                 device=replace(other.device, address=clean(other.device.address)),
                 cloud=replace(other.cloud, address=clean(other.cloud.address)),
+                capture=other.capture and _file(other.capture, names),
             )
             for other in session.also_seen
         ),
