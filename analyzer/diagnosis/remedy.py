@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
@@ -12,6 +13,7 @@ from analyzer.decrypt.dtls import DtlsDecryption
 from analyzer.decrypt.lightssl import LightSslDecryption
 from analyzer.diagnosis.context import Context, family_of, shown_by
 from analyzer.diagnosis.draft import Draft
+from analyzer.diagnosis.premise import cloud_key, words
 from analyzer.firmware import RemedyContext, device_shows, finding_remedy, missing_evidence, remedy
 from analyzer.keys import Key, ServerAddress
 from analyzer.keys.published import PARTICLE_EC_SPKI, PARTICLE_RSA_SPKI
@@ -123,7 +125,30 @@ def remedies(case: Case, draft: Draft, context: Context, findings: Collection[st
         # It asked for Particle's name, which is also where a device of another cloud goes that lost its address.
         at = len(found) - len(facts.missing)
         found[at:at] = finding_remedy("server-address-lost", replace(facts, host=None, port=None))[:1]
-    return tuple(dict.fromkeys(found))
+    return tuple(dict.fromkeys(_with_doubt(found, case, draft, context)))
+
+
+def _with_doubt(found: list[Remedy], case: Case, draft: Draft, context: Context) -> Iterator[Remedy]:
+    """The repair, and before a step that writes a cloud's key which only the folder calls this cloud's, that it is so."""
+    shown = {item.key.fingerprint for item in context.shown.get(case.cloud, ())}
+    if isinstance(case.decryption, DtlsDecryption) and case.decryption.signer is not None:
+        shown.add(case.decryption.signer.fingerprint)
+    cloud = str(case.cloud)
+    doubtful = [
+        key
+        for role in (Role.CLOUD_PRIVATE, Role.CLOUD_PUBLIC)
+        for key in context.ring.by_role(role, case.algorithm)
+        if key.path and key.fingerprint not in shown and words(cloud_key(key, cloud)) not in draft.premises
+    ]
+    for item in found:
+        read = {word for command in item.commands for word in shlex.split(command)}
+        for key in doubtful:
+            if key.reached in read:
+                yield Remedy(
+                    f"Nothing in the capture shows that {key.file} is the key of the cloud at {cloud}: "
+                    "compare it with the server's own first."
+                )
+        yield item
 
 
 def _opens(case: Case) -> bool:
@@ -172,7 +197,7 @@ def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]
 
     def cloud_file(role: Role) -> str | None:
         known = context.cloud_key(case.cloud) if case.handshake == "lightssl" else None
-        if role is Role.CLOUD_PRIVATE and known is not None and known.key.role is role:
+        if known is not None and known.key.role is role:
             return known.key.reached
         held = context.ring.by_role(role, algorithm)
         if isinstance(case.decryption, DtlsDecryption):
@@ -180,6 +205,16 @@ def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]
             signer = case.decryption.signer
             held = [key for key in held if key not in case.decryption.server_refuted]
             held.sort(key=lambda key: signer is None or key.spki != signer.spki)
+        else:
+            # Neither a key that the capture refutes, nor a public half that is not that of the private key beside it.
+            refuted = {*context.refuted.get(case.cloud, ())}
+            if draft.code is Code.SERVER_SIGNATURE_MISMATCH and isinstance(case.decryption, LightSslDecryption):
+                refuted |= {key.fingerprint for key in case.decryption.signature_refuted}
+            halves = {key.fingerprint for key in context.ring.by_role(Role.CLOUD_PRIVATE, algorithm)}
+            halves = {known.key.fingerprint} if known is not None else halves
+            held = [key for key in held if key.fingerprint not in refuted]
+            if role is Role.CLOUD_PUBLIC and halves:
+                held = [key for key in held if key.fingerprint in halves]
         return next((key.reached for key in held), None)
 
     slot = stored_slot(case, context)

@@ -584,7 +584,7 @@ def _of_session(session: Session, truth: Truth, lies: tuple[str, ...]) -> Iterat
     if known in ("wrongly proven", "wrong blame"):
         return  # its repair is wrong with it
     for target, source in overwritten(verdict):
-        premise = names_a_lie(verdict, lies)
+        premise = names_a_lie(verdict, lies) or _doubts_a_lie(verdict, lies)
         if target not in truth.repairs:
             kind = "unfounded repair" if verdict.certainty.value == "undetermined" else "harmful repair"
             yield "under a premise" if premise else kind, f"no writing over {target}", f"{said}: {source}"
@@ -615,6 +615,11 @@ def names_a_lie(verdict: Verdict, lies: tuple[str, ...]) -> bool:
     """Whether the verdict's premises name one of these files."""
     premises: tuple[str, ...] = getattr(verdict, "premises", ())
     return any(name in premise for premise in premises for name in lies)
+
+
+def _doubts_a_lie(verdict: Verdict, lies: tuple[str, ...]) -> bool:
+    """Whether the repair says, in a step of its own, that one of these files is not shown to be what it is taken for."""
+    return any(name in remedy.text for remedy in verdict.remedy if not remedy.commands for name in lies)
 
 
 def overwritten(verdict: Verdict) -> list[tuple[str, str]]:

@@ -327,7 +327,9 @@ def doubts(view: View) -> tuple[Certainty, tuple[Code, ...], tuple[str, ...]]:
         changed = (*causes, Code.DEVICE_KEY_MISMATCH, Code.DEVICE_UNKNOWN)
         return Certainty.UNDETERMINED, changed, (SERVER_LOG, CLOUD_RECORD)
     if on_file and found.possession:
-        return Certainty.INFERRED, (Code.DEVICE_UNKNOWN, Code.SERVER_FAULT), (SERVER_LOG,)
+        # Where only that file says whose key this is, it may be filed under another device's name.
+        misfiled = (Code.DEVICE_KEY_MISMATCH,) if view.case.id_source == "cloud-copy" else ()
+        return Certainty.INFERRED, (Code.DEVICE_UNKNOWN, *misfiled, Code.SERVER_FAULT), (SERVER_LOG,)
     codes = [Code.DEVICE_KEY_MISMATCH, Code.DEVICE_UNKNOWN, Code.SERVER_FAULT]
     if found.possession is None:
         codes.insert(1, Code.DEVICE_KEY_CORRUPT)

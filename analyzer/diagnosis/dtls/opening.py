@@ -59,12 +59,14 @@ def too_short(view: View, limit: float = CONNECT_WATCH) -> bool:
 
 
 def _alike(case: Case, other: Case) -> bool:
-    """Whether two cases reached the same stage of the handshake."""
+    """Whether two cases reached the same stage of the handshake, and no alert answered the other."""
 
     def reached(item: Case) -> tuple[str, ...]:
         return tuple(step.stage for step in item.transcript.steps if step.status is not Status.ABSENT)
 
-    return other.handshake == "dtls" and other.cloud == case.cloud and reached(other) == reached(case)
+    if other.handshake != "dtls" or other.cloud != case.cloud or other.conversation.attempt.alerts:
+        return False
+    return reached(other) == reached(case)
 
 
 def lost_flight(view: View, what: str, size: int, frames: tuple[int, ...]) -> Finding:

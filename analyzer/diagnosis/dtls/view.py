@@ -133,9 +133,18 @@ class View:
             return _DOWN
         hello = self.attempt.client_hello
         cookie = hello is not None and bool(hello.cookie)
-        if up and not down and self.attempt.kind == "handshake" and (self.device_proceeds or cookie):
+        if up and not down and self.attempt.kind == "handshake" and (self.device_proceeds or cookie or self._deaf):
             return _UP
         return None
+
+    @property
+    def _deaf(self) -> bool:
+        """Whether another attempt of this flow shows an answer by its cookie that is not in the capture either."""
+        first = self.flow.siblings[:8]
+        asked = (other.client_hello for other in first)
+        return not any(down for _, down in (other.datagrams for other in first)) and any(
+            hello is not None and hello.cookie for hello in asked
+        )
 
     @cached_property
     def restarted(self) -> bool:

@@ -162,7 +162,10 @@ class View:
         if sent.acked >= _ENDS[stage]:
             return Delivery.ARRIVED
         orderly = any(close.direction is not direction and close.how is How.FIN for close in self.closes)
-        if sent.retransmitted_unacked or (orderly and sent.acked <= _ENDS[stage] - _SIZES[stage]):
+        begun = sent.acked > _ENDS[stage] - _SIZES[stage]
+        # Part of it arrived, and the capture ends while the rest is being sent again: it may still arrive.
+        going_on = begun and self.open_end
+        if (sent.retransmitted_unacked and not going_on) or (orderly and not begun):
             return Delivery.LOST
         return Delivery.PARTLY if orderly else Delivery.UNKNOWN
 
