@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Literal
 
 from analyzer.firmware.case import RemedyContext
-from analyzer.firmware.remedies import remedy
+from analyzer.firmware.remedies import finding_remedy, remedy
 from analyzer.firmware.serverlines import Says
 from analyzer.firmware.shows import device_shows
 from analyzer.keys import KeyRing
@@ -201,7 +201,22 @@ def _decided(
         alternatives=left,
         evidence=(*verdict.evidence, *_evidence(log, said)),
         would_settle=tuple(_still(verdict)),
+        remedy=_steps(said, verdict.code, _context(session, ring)) if _names(said, verdict.code) else verdict.remedy,
         premises=(*verdict.premises, premise),
+    )
+
+
+def _names(said: Judged, code: Code) -> bool:
+    """Whether the line names one of several causes of this verdict."""
+    return said.repair is not None and said.code is code
+
+
+def _steps(said: Judged, code: Code, context: RemedyContext) -> tuple[Remedy, ...]:
+    """What to do: for exactly what the line says, where it names one of several causes of the verdict."""
+    return (
+        finding_remedy(said.repair, context)
+        if said.repair is not None and _names(said, code)
+        else remedy(code, context)
     )
 
 
@@ -243,7 +258,7 @@ def _by_the_log(
         alternatives=left,
         evidence=(*_evidence(log, said), *verdict.evidence),
         would_settle=tuple(_still(verdict)),
-        remedy=(*_for_all(said, code), *remedy(code, context)),
+        remedy=(*_for_all(said, code), *_steps(said, code, context)),
         device_shows=device_shows(code, transport, how=session.ending.how, stage=verdict.stage),
         premises=(*verdict.premises, _premise(log, session, found)),
     )
@@ -456,7 +471,7 @@ def _session(log: ServerLog, connection: Connection, said: Judged, session_id: s
         would_settle=()
         if said.code is Code.HEALTHY
         else ("a capture of the same attempt, taken on the gateway, with the key folder",),
-        remedy=(*_for_all(said, said.code), *remedy(said.code, context)),
+        remedy=(*_for_all(said, said.code), *_steps(said, said.code, context)),
         device_shows=device_shows(said.code, "tcp", how=session.ending.how, stage=said.stage),
         premises=(f"{log.name} is the server's log and tells all of it",),
     )

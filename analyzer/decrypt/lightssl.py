@@ -92,6 +92,8 @@ class LightSslDecryption:
     #: Who signed: the key under which the signature block has its shape.
     signer: Key | None = None
     signature_refuted: list[Key] = field(default_factory=list)
+    #: The key that signed in a form that no device takes, and how many bytes its signature is over (20 are wanted).
+    signed_otherwise: tuple[Key, int] | None = None
     records: list[OpenedRecord] = field(default_factory=list)
     #: The first record that should decrypt and does not.
     bad_record: OpenedRecord | None = None
@@ -352,8 +354,12 @@ def _open_signature(message: SessionKeyMessage, ring: KeyRing, result: LightSslD
     for key in server_keys(ring):
         rsa = key.rsa
         assert rsa is not None
-        digest = crypto.open_signature(message.signature, rsa.n)
-        if digest is None:
+        digest = crypto.signed_message(message.signature, rsa.n)
+        if digest is not None and len(digest) != crypto.HMAC_SIZE:
+            result.signed_otherwise = result.signed_otherwise or (key, len(digest))
+            told = f"signed with this server key, but over {len(digest)} bytes where devices want {crypto.HMAC_SIZE}"
+            result.attempts.append(Attempt("session-key", key.file, Outcome.PROVED, Proof.SIGNATURE, told))
+        elif digest is None:
             result.signature_refuted.append(key)
             result.attempts.append(
                 Attempt(

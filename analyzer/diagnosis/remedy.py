@@ -40,6 +40,7 @@ _ALONE = (
         "cloud-key-exponent",
         "cloud-key-size",
         "short-identity",
+        "signature-form",
         "ended-by-cloud",
     ),
 )
@@ -273,9 +274,14 @@ def _kept_in_slot(slot: Key | None, context: Context) -> bool:
 
 
 def stored_slot(case: Case, context: Context) -> Key | None:
-    """What the device has stored as its cloud's key, with the address behind it, when the folder has it."""
-    algorithm = case.algorithm
-    return next((key for key in context.own_keys(case, Role.DEVICE_SERVER_KEY, algorithm) if not key.scrap), None)
+    """What the device has stored as its cloud's key, with the address behind it, when the folder has it.
+
+    Not a file that the wire refutes: the device encrypted with another key.
+    """
+    held = (key for key in context.own_keys(case, Role.DEVICE_SERVER_KEY, case.algorithm) if not key.scrap)
+    opening = case.decryption.identity if isinstance(case.decryption, LightSslDecryption) else None
+    used = opening.key.rsa if opening is not None and opening.key is not None and opening.nonce_echoed else None
+    return next((key for key in held if used is None or key.rsa is None or key.rsa.n == used.n), None)
 
 
 def custom_server(slot: Key | None) -> bool:

@@ -46,6 +46,8 @@ class ServerLine:
     every: Code | None = None
     rules_out: tuple[Code, ...] = ()
     lasts: tuple[float, ...] = ()
+    #: Steps of remedies.toml for exactly this, where the verdict alone has more than one cause.
+    repair: str | None = None
 
     def said_in(self, text: str) -> bool:
         """Whether one group of its words stands in ``text``."""
@@ -92,4 +94,5 @@ def _line(entry: dict[str, Any]) -> ServerLine:
         every=Code(entry["every"]) if "every" in entry else None,
         rules_out=tuple(Code(code) for code in strings(entry, "rules_out")),
         lasts=tuple(float(value) for value in entry.get("lasts", ())),
+        repair=entry.get("repair"),
     )

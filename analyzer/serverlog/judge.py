@@ -31,6 +31,8 @@ class Judged:
     #: How many devices got this line in the same run of the server, and how many connected.
     peers: int = 0
     connected: int = 0
+    #: Steps for exactly this line (`ServerLine.repair`).
+    repair: str | None = None
 
     @property
     def allowed(self) -> frozenset[Code]:
@@ -82,6 +84,7 @@ def judge(log: ServerLog, connection: Connection) -> Judged | None:
         says.name == "identity-does-not-open",
         peers,
         up,
+        says.repair,
     )
 
 

@@ -133,21 +133,28 @@ def _open(ciphertext: bytes, raw_private: RawPrivate) -> bytes | OpenFailure:
     return OpenFailure(Reason.PADDING, "no 00 02 padding inside") if message is None else message
 
 
-def open_signature(signature: bytes, modulus: int, exponent: int = EXPONENT) -> bytes | None:
-    """The 20 signed bytes when the owner of this public key signed (raw type 1, no DigestInfo), else None.
+def signed_message(signature: bytes, modulus: int, exponent: int = EXPONENT) -> bytes | None:
+    """What the owner of this public key signed (PKCS#1 type 1, RFC 8017 section 8.2), of whatever length, else None.
 
-    A random block passes with odds of 2^-1888: a result proves who signed.
+    A random block passes with odds of less than 2^-64: a result proves who signed.
     """
     if len(signature) != CLOUD_BLOCK or not in_range(signature, modulus) or modulus.bit_length() > 8 * CLOUD_BLOCK:
         return None
     key = _library_key(modulus, exponent)
     if key is None:
-        message = unpad_type1(raw_public(signature, modulus, exponent))
-    else:
-        try:
-            message = key.recover_data_from_signature(signature, PKCS1v15(), None)
-        except (InvalidSignature, ValueError):
-            return None
+        return unpad_type1(raw_public(signature, modulus, exponent))
+    try:
+        return key.recover_data_from_signature(signature, PKCS1v15(), None)
+    except (InvalidSignature, ValueError):
+        return None
+
+
+def open_signature(signature: bytes, modulus: int, exponent: int = EXPONENT) -> bytes | None:
+    """The 20 signed bytes when the owner of this public key signed as devices want it (no DigestInfo), else None.
+
+    A random block passes with odds of 2^-1888.
+    """
+    message = signed_message(signature, modulus, exponent)
     return message if message is not None and len(message) == HMAC_SIZE else None
 
 

@@ -99,6 +99,7 @@ KINDS: Final = (
     "counted again",
     "session gone",
     "under a premise",
+    "left open",
     "right",
 )
 BAD: Final = frozenset(KINDS[:5])
@@ -605,6 +606,8 @@ def verdict_kind(verdict: Verdict, truth: Truth, lies: tuple[str, ...]) -> str:
             return "under a premise"
         if verdict.certainty.value == "proven":
             return "wrongly proven"
+        if verdict.certainty.value == "undetermined" and among & (truth.real or truth.allowed):
+            return "left open"  # it accuses nobody: another cause stands first, and the truth beside it
         return "wrong blame" if code in BLAMES else "other verdict"
     if truth.real and code not in truth.real and code != "capture-incomplete" and not among & truth.real:
         return "truth missing"

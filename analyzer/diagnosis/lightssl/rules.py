@@ -57,6 +57,7 @@ SESSION_KEY: Group[View] = Group(
         Row(sessionkey.stale_copy,                   "is the cloud's copy not the key the device sends?",     (Code.DEVICE_KEY_MISMATCH,)),
         Row(sessionkey.unusable_device_key,          "is the device's key file unusable?",                    (Code.DEVICE_KEY_CORRUPT,)),
         Row(sessionkey.changed_signature,            "it opens: does one bit put back mend the signature?",   (Code.SESSION_KEY_UNUSABLE,)),
+        Row(sessionkey.signed_in_another_form,       "it opens: is it signed in a form devices refuse?",      (Code.SERVER_SIGNATURE_MISMATCH,)),
         Row(sessionkey.signed_by_another,            "it opens: did the stored key not sign it?",             (Code.SERVER_SIGNATURE_MISMATCH,)),
         Row(sessionkey.signature_of_another_message, "it opens: is the signature over something else?",       (Code.SERVER_SIGNATURE_MISMATCH,)),
         Row(sessionkey.signed_by_nobody_known,       "it opens: did no server key in hand sign it?",          (Code.SERVER_SIGNATURE_MISMATCH,)),

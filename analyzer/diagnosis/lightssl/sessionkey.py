@@ -20,6 +20,7 @@ from analyzer.firmware.timers import timer
 from analyzer.keys import Key, repair
 from analyzer.model import Certainty, Code, Evidence, Finding
 from dissectors.events import Direction
+from dissectors.lightssl import crypto
 from dissectors.lightssl.messages import TailKind
 
 
@@ -228,6 +229,27 @@ def changed_signature(view: View) -> Draft | None:
         return None
     said = Evidence(_by_stored(stored), view.frames("session-key"))
     return _flipped(view, flip, [*_right_device_key(view, session), said])
+
+
+def signed_in_another_form(view: View) -> Draft | None:
+    """A key in hand signed, but not the bare HMAC that devices want (tcp.md 1.4): the server's software is at fault."""
+    session, found = _opened(view), view.decryption.signed_otherwise
+    if session is None or found is None or any(view.through):
+        return None
+    key, size = found
+    frames = view.frames("session-key")
+    text = f"it is signed with {name(key)}, but over {size} bytes (a DigestInfo, as common libraries write it) where firmware wants the {crypto.HMAC_SIZE} of the HMAC alone"
+    finding = Finding("signature-form", Certainty.PROVEN, f"the signature of {key.file} is over {size} bytes", frames)
+    return Draft(
+        Code.SERVER_SIGNATURE_MISMATCH,
+        Certainty.INFERRED,
+        "session-key",
+        frames,
+        "The cloud signs with its key in a form that no device accepts: the server's software is at fault, no key is wrong.",
+        (*_right_device_key(view, session), Evidence(text, frames), *view.aftermath()),
+        alternatives=(Code.SERVER_FAULT,),
+        findings=(finding,),
+    )
 
 
 def signed_by_another(view: View) -> Draft | None:

@@ -12,6 +12,7 @@ from captures.synth.case import Lab, cloud_ec, cloud_key
 from captures.synth.dtls import ALERT, V216
 from captures.synth.dtls_scene import DtlsScene
 from captures.synth.keys import server_slot, slot
+from captures.synth.lightssl import pkcs1_open, pkcs1_pad
 from captures.synth.names import resolve
 from captures.synth.scene import Scene, sound, ticket
 from captures.synth.talk import CLOUD, DEVICE, Host, Trace, UdpTalk
@@ -241,6 +242,19 @@ def signature_of_another_message() -> Made:
     tcp.play.connect().nonce().identity()
     first, second = (tcp.server.session_key(tcp.key.n, tcp.play.rng) for _ in range(2))
     tcp.play.talk.say(CLOUD, first[:128] + second[128:])
+    return tcp.play.given_up().trace, tcp.keys()
+
+
+@meets("lightssl.sessionkey.signed_in_another_form", "server-signature-mismatch")
+def signed_in_another_form() -> Made:
+    tcp = Tcp("signed in another form")
+    tcp.play.connect().nonce().identity()
+    message = tcp.server.session_key(tcp.key.n, tcp.play.rng)
+    digest = pkcs1_open(pow(int.from_bytes(message[128:], "big"), 65537, tcp.server.key.n), 256, 1)
+    assert digest is not None
+    algorithm = bytes.fromhex("3021300906052b0e03021a05000414")  # DigestInfo for SHA-1, RFC 8017 section 9.2
+    signed = tcp.server.key.private(pkcs1_pad(1, algorithm + digest, 256))
+    tcp.play.talk.say(CLOUD, message[:128] + signed.to_bytes(256, "big"))
     return tcp.play.given_up().trace, tcp.keys()
 
 

@@ -39,7 +39,7 @@ def test_no_line_of_a_server_proves_anything():
 def test_the_table_names_only_what_exists():
     allowed = {
         *("name", "words", "form", "kind", "stage", "text", "code", "certainty", "alternatives", "summary"),
-        *("every", "lasts", "rules_out", "source", "example"),
+        *("every", "lasts", "rules_out", "repair", "source", "example"),
     }
     for entry in table("serverlines")["says"]:
         assert set(entry) <= allowed, entry["name"]
