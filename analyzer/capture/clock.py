@@ -40,7 +40,12 @@ class Clock:
         """``items``, records and blocks as they stand in the file, with times that can be."""
         held: list[Record | Block] = []
         first: list[int] = []
+        joints = 0
         for item in items:
+            if joints != self._notes.joints:  # another file's clock, which nothing here tells anything of
+                joints = self._notes.joints
+                yield from cast(Iterator[Item], iter(held))
+                held, first, self._at, self._run = [], [], None, 0
             if self._at is not None:
                 yield cast(Item, self._mended(item))
                 continue

@@ -101,3 +101,15 @@ def test_a_clock_that_was_set_is_followed() -> None:
     found = report(pcap(link, [*before, *frames]), name)
     assert found.last_time is not None and found.last_time.startswith("2026")
     assert [code for code, _ in verdicts(found)] == [Code.HEALTHY]
+
+
+def test_a_file_years_after_the_one_before_it_keeps_its_times() -> None:
+    """``cat`` of last year's capture and today's: every packet of the second is where its own clock says."""
+    first, second = "dtls-30-engine-290", "tcp-05-flipn-devkey-brewskey"
+    link, frames = genuine(first)
+    other, later = genuine(second)
+    long_ago = [item.at(item.ns - 4 * 366 * 86_400 * 10**9) for item in frames]
+    found = report(pcap(link, long_ago) + pcap(other, later), second)
+    assert "absurd-time" not in [problem.code for problem in found.problems]
+    times = {session.start_time for session in found.sessions}
+    assert {session.start_time for session in original(second).sessions} < times
