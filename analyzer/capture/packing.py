@@ -274,7 +274,7 @@ class Layer:
                 self._expander = None
                 return error.salvaged if isinstance(error, _Damaged) else b""
             if self._expander.eof:
-                self._packed = self._expander.unused_data + self._packed
+                self._packed = (self._expander.unused_data or b"") + self._packed  # lz4 says None
                 if len(self._packed) < len(self._form.magic):
                     self._packed += self._pull()
                 # Further members may follow; anything else behind the last one is padding, as gzip(1) has it.

@@ -3,20 +3,23 @@
 How it works. One tshark per capture dissects every frame to JSON with raw bytes; a `Packet` is put together from the
 IP layer and the TCP, UDP or ICMP header as captured. Where there is more than one IP layer, our own decoder goes on from the
 outermost (tshark's JSON has one of each name). What our own reader can say of the file (its format, whether it is cut short,
-what is encrypted) it says here too; for a format it does not know, tshark's word is all there is.
+what is encrypted) it says here too; for a format it does not know, tshark's word is all there is. What only our own
+reader opens (archives, text, files one behind the other) tshark gets as a pcapng file of the records in it.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import gzip
 import hashlib
 import shutil
 import signal
 import struct
 import tempfile
 import threading
-from collections.abc import Iterator
+import zlib
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 from functools import cache
 from ipaddress import ip_address
@@ -24,12 +27,12 @@ from pathlib import Path
 from struct import Struct
 from typing import Any, BinaryIO, Literal
 
-from analyzer.capture import unread
+from analyzer.capture import pcap, pcapng, unread
 from analyzer.capture.decode import Decoder
 from analyzer.capture.encapsulation import UDP_PORTS
 from analyzer.capture.index import Flows
-from analyzer.capture.reader import open_capture
-from analyzer.capture.records import Limits, Notes
+from analyzer.capture.reader import HEAD, open_capture
+from analyzer.capture.records import NO_PACKET, Limits, Notes, Record
 from analyzer.errors import InputError
 from analyzer.packet import ICMP, ICMPV6, TCP, UDP, Packet, Problem
 
@@ -41,6 +44,8 @@ _CHUNK = 1 << 20
 #: Seconds a tshark that has closed its output has to end.
 _EXIT_S = 10
 _NO_LIMITS = Limits()
+#: LINKTYPE_USER0, for records that are no packets and only count.
+_NOTHING = 147
 #: Layers that carry others.
 _TUNNELS = frozenset({"gre", "ah", "esp", "etherip", "mpls", "l2tp", "gtp", "erspan"})
 
@@ -78,6 +83,8 @@ class TsharkCapture:
         self.link_types: list[str] = []
         self.secrets: list[bytes] = []
         self.names: dict[bytes, str] = {}
+        #: What our own reader has against the file.
+        self._refusal: InputError | None = None
         self._own_status: Literal["ok", "partial"] = "ok"
         self._encrypted: Problem | None = None
         self._inner = Decoder(Notes())
@@ -120,6 +127,8 @@ class TsharkCapture:
     def __iter__(self) -> Iterator[Packet]:
         try:
             known = self._own_facts()
+            if known and self.packets and not self._direct():
+                self._rewrite()
             yield from self._dissected(known)
         finally:
             if self._copy is not None:
@@ -129,7 +138,8 @@ class TsharkCapture:
         """What our own reader says of the file; False when it does not know the format."""
         try:
             own = open_capture(self._path, name=self.name, limits=self._limits, foreign=False)
-        except InputError:
+        except InputError as error:
+            self._refusal = error
             with self._path.open("rb") as stream:
                 digest = hashlib.sha256()
                 while chunk := stream.read(_CHUNK):
@@ -154,6 +164,33 @@ class TsharkCapture:
         )
         return True
 
+    def _direct(self) -> bool:
+        """Whether tshark reads the file to its end as it is: one pcap or pcapng file, at most gzip'ed."""
+        if self.format == "text" or any(problem.code == "joined-files" for problem in self.problems):
+            return False
+        with self._path.open("rb") as stream:
+            head = stream.read(HEAD)
+        if head.startswith(b"\x1f\x8b"):
+            try:
+                with gzip.open(self._path) as stream:
+                    head = stream.read(HEAD)
+            except (OSError, EOFError, zlib.error):
+                return False
+        return pcap.read_header(head) is not None or pcapng.looks_like(head)
+
+    def _rewrite(self) -> None:
+        """Give tshark the records instead of the file."""
+        own = open_capture(self._path, name=self.name, limits=self._limits, foreign=False)
+        with tempfile.NamedTemporaryFile(prefix="analyze-", suffix=".pcapng", delete=False) as kept:  # mode 0600
+            before, self._copy = self._copy, Path(kept.name)
+            if before is not None:
+                before.unlink(missing_ok=True)
+            try:
+                kept.writelines(_pcapng(own.records()))
+            except OSError as error:
+                raise InputError(self.name, f"cannot be copied for tshark: {error.strerror or error}") from error
+        self._path = self._copy
+
     def _dissected(self, known: bool) -> Iterator[Packet]:
         from pyshark.capture.capture import TSharkCrashException
 
@@ -165,7 +202,7 @@ class TsharkCapture:
             custom_parameters=["-n", "-o", "tcp.desegment_tcp_streams:FALSE", "-o", "udp.process_info:FALSE"],
         )  # fmt: skip
         try:
-            for frame in capture:
+            for frame in _frames(capture):
                 reason = self._limits.stop() if self._limits.stop is not None else None
                 if reason is not None:
                     self._own_status = "partial"
@@ -183,7 +220,7 @@ class TsharkCapture:
                 yield from packets
         except TSharkCrashException as error:
             if not known and not self.packets:
-                raise InputError(self.name, "tshark cannot read it", str(error).split("\n")[0][:160]) from error
+                raise self._unreadable(str(error).split("\n")[0][:160]) from error
             crash = error
         finally:
             with contextlib.suppress(Exception):  # a tshark that died already has nothing to close
@@ -198,6 +235,13 @@ class TsharkCapture:
             self._own_status = "partial"
             of = f" of {self.packets:,}" if known else ""
             self.problems.append(Problem("read-error", f"tshark stopped after {seen:,}{of} packets", None))
+
+    def _unreadable(self, said: str) -> InputError:
+        """tshark's refusal, with what our own reader knows of the file and what helps."""
+        known = self._refusal
+        if known is None or not known.hint or known.problem == "not a capture file":
+            return InputError(self.name, "tshark cannot read it", said)
+        return InputError(self.name, f"{known.problem}; tshark cannot read it either", known.hint)
 
     def _packets(self, frame: Any) -> list[Packet]:  # noqa: ANN401 - pyshark has no types
         """The packets of a frame: tshark's, or our own decoder's where something is inside something."""
@@ -232,6 +276,41 @@ class TsharkCapture:
         self.bytes += int(frame.length)
         self.first_ns = time_ns if self.first_ns is None else min(self.first_ns, time_ns)
         self.last_ns = time_ns if self.last_ns is None else max(self.last_ns, time_ns)
+
+
+def _frames(capture: Any) -> Iterator[Any]:  # noqa: ANN401 - pyshark has no types
+    """pyshark's frames; what tshark shows of a file that is no capture (XML, JSON) has no time, which pyshark does not expect."""
+    from pyshark.capture.capture import TSharkCrashException
+
+    frames = iter(capture)
+    while True:
+        try:
+            frame = next(frames)
+        except StopIteration:
+            return
+        except KeyError as error:
+            raise TSharkCrashException("no packets in it") from error
+        yield frame
+
+
+def _pcapng(records: Iterable[Record]) -> Iterator[bytes]:
+    """A pcapng file (draft-ietf-opsawg-pcapng sections 4.1 to 4.3) of ``records``, times in ns; frames keep their numbers."""
+
+    def block(kind: int, body: bytes) -> bytes:
+        body += bytes(-len(body) % 4)
+        size = struct.pack("<I", len(body) + 12)
+        return struct.pack("<I", kind) + size + body + size
+
+    yield block(0x0A0D0D0A, struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1))
+    interfaces: dict[int, int] = {}
+    for _, time_ns, link_type, data, wire in records:
+        link = link_type if link_type != NO_PACKET else _NOTHING
+        if link not in interfaces:
+            interfaces[link] = len(interfaces)
+            yield block(1, struct.pack("<HHIHHB3xI", link, 0, 0, 9, 1, 9, 0))
+        time_ns = min(max(time_ns, 0), (1 << 64) - 1)
+        head = (interfaces[link], time_ns >> 32, time_ns & 0xFFFFFFFF, len(data), wire & 0xFFFFFFFF)
+        yield block(6, struct.pack("<IIIII", *head) + data)
 
 
 def _kept(source: BinaryIO, name: str) -> Path:

@@ -57,14 +57,14 @@ PACKED: dict[str, Callable[[bytes], bytes]] = {
     "bz2": bz2.compress,
     "xz": lzma.compress,
     "lzma": lambda data: lzma.compress(data, lzma.FORMAT_ALONE),
-    "gz.gz": lambda data: gzip.compress(gzip.compress(data)),
+    "gz.gz": lambda data: gzip.compress(gzip.compress(data, mtime=0), mtime=0),
     "two members": lambda data: bz2.compress(data[:1000]) + bz2.compress(data[1000:]),
     "tar": tarred,
     "GNU tar": lambda data: tarred(data, tarfile.GNU_FORMAT),
     "pax tar": lambda data: tarred(data, tarfile.PAX_FORMAT),
-    "tar.gz": lambda data: gzip.compress(tarred(data)),
+    "tar.gz": lambda data: gzip.compress(tarred(data), mtime=0),
     "tar.xz": lambda data: lzma.compress(tarred(data)),
-    "pcap.gz in tar.bz2": lambda data: bz2.compress(tarred(gzip.compress(data))),
+    "pcap.gz in tar.bz2": lambda data: bz2.compress(tarred(gzip.compress(data, mtime=0))),
     "zip": zipped,
     "pcap.xz in zip": lambda data: zipped(lzma.compress(data)),
 }
@@ -95,9 +95,11 @@ def test_an_extra_reads_it_or_is_named(name: str, module: str, tmp_path: Path) -
         with pytest.raises(InputError, match=r"\[compression\]"):
             facts(path)
         return
-    path.write_bytes(library.ZstdCompressor().compress(PLAIN) if name == "zst" else library.compress(PLAIN))
+    compress = library.ZstdCompressor().compress if name == "zst" else library.compress
     (tmp_path / "plain").write_bytes(PLAIN)
-    assert facts(path) == facts(tmp_path / "plain")
+    for packed in (compress(PLAIN), compress(PLAIN[:1000]) + compress(PLAIN[1000:]), compress(gzip.compress(PLAIN))):
+        path.write_bytes(packed)
+        assert facts(path) == facts(tmp_path / "plain")
 
 
 #: Much that takes little: half a gigabyte of zeros behind a capture's header.

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+import gzip
 import io
+import lzma
 import os
 import stat
 import struct
 import subprocess
 import tempfile
+import zipfile
 from pathlib import Path
 
 import pytest
 
-from analyzer.capture import Limits, open_capture
+from analyzer.capture import Limits, open_capture, tshark_reader
+from analyzer.capture.records import NO_PACKET
 from analyzer.capture.tshark_reader import TsharkCapture
 from analyzer.errors import InputError
 from analyzer.keys import load_keys
@@ -26,8 +30,7 @@ CAPTURES = Path(__file__).resolve().parents[3] / "captures"
 #: One of each path to a payload; `tests/test_engines.py --all` style runs over everything are by hand.
 CASES = (
     "tcp-02a-cloud-wrong-devkey-brewskey/capture.pcap", "tcp-21a-formats-good/capture_any_SLL.pcap", "tcp-21a-formats-good/capture_any_SLL2.pcap",
-    "tcp-21a-formats-good/capture_qinq.pcap", "tcp-21a-formats-good/capture_pppoe.pcap", "tcp-21a-formats-good/capture_null.pcap",
-    "tcp-21a-formats-good/capture_rawip.pcap", "tcp-21a-formats-good/capture.pcapng", "tcp-20b-snaplen96-wrong-server-key/capture.pcap",
+    "tcp-21a-formats-good/capture_pppoe.pcap", "tcp-21a-formats-good/capture_null.pcap", "tcp-21a-formats-good/capture.pcapng", "tcp-20b-snaplen96-wrong-server-key/capture.pcap",
     "synth-path-fragments/capture.pcap", "synth-path-ipv6-extensions/capture.pcap", "dtls-09-icmp-port-unreachable/capture.pcap",
     "dtls-30-engine-222e/capture.pcap", "tcp-12-syn-refused/capture.pcap",
 )  # fmt: skip
@@ -140,7 +143,7 @@ def test_a_capture_without_packets_is_read_to_its_end(tshark: str, tmp_path: Pat
 
 
 def test_limits_hold_for_tshark_too(tshark: str) -> None:
-    path = CAPTURES / "tcp-01a-good-brewskey-fw063" / "capture.pcap"
+    path = CAPTURES / "tcp-02a-cloud-wrong-devkey-brewskey" / "capture.pcap"
     first = list(TsharkCapture(path, name="c"))[:5]
     few = TsharkCapture(path, name="c", limits=Limits(packets=first[-1].number))
     assert list(few) == first
@@ -226,13 +229,72 @@ def test_nothing_of_pysharks_event_loop_is_left_behind(captures: Path, tshark: s
         assert after == before
 
 
+def _packed(data: bytes, name: str) -> bytes:
+    if name == "lzma":
+        return lzma.compress(data, lzma.FORMAT_ALONE)
+    if name == "zip":
+        out = io.BytesIO()
+        with zipfile.ZipFile(out, "w") as archive:
+            archive.writestr("c.pcap", data)
+        return out.getvalue()
+    if name == "gz.gz":
+        return gzip.compress(gzip.compress(data))
+    half = 24 + 16 + int.from_bytes(data[32:36], "little")
+    return data[:half] + data[:24] + data[half:]  # cat
+
+
+@pytest.mark.parametrize("name", ["lzma", "zip", "gz.gz", "cat", "text"])
+def test_what_only_our_own_reader_opens_it_reads_too(name: str, tshark: str, tmp_path: Path) -> None:
+    case = CAPTURES / "tcp-02a-cloud-wrong-devkey-brewskey"
+    path = tmp_path / "c.bin"
+    if name == "text":
+        shown = subprocess.run([tshark, "-r", str(case / "capture.pcap"), "-x"], check=True, capture_output=True)
+        path.write_bytes(shown.stdout)
+    else:
+        path.write_bytes(_packed((case / "capture.pcap").read_bytes(), name))
+    ring = load_keys([case / "keys"])
+    own = analyze_capture(path, ring, name="c")
+    theirs = analyze_capture(path, ring, Options(engine="tshark"), name="c")
+    assert plain(theirs) == plain(own)
+    assert {session.verdict.code.value for session in own.sessions} == {"device-key-mismatch"}
+
+
+def test_frames_keep_their_numbers_and_times_in_what_tshark_gets(tmp_path: Path, tshark: str) -> None:
+    """Records that are no packets count; link types stay apart."""
+    data = wire.ipv4(b"\1\1\1\1", b"\2\2\2\2", wire.UDP, wire.udp(bytes(4), bytes(4), 1000, 5684, b"abc"))
+    records = [(1, 10**18 + 1, 101, data, 90), (2, 0, NO_PACKET, b"", 7), (3, 10**18 + 5, 228, data, len(data))]
+    path = tmp_path / "c.pcapng"
+    path.write_bytes(b"".join(tshark_reader._pcapng(records)))
+    fields = ["-e", "frame.number", "-e", "frame.time_epoch", "-e", "frame.len", "-e", "udp.dstport"]
+    shown = subprocess.run([tshark, "-n", "-r", str(path), "-T", "fields", *fields], check=True, capture_output=True, text=True)  # fmt: skip
+    assert [line.split("\t") for line in shown.stdout.splitlines()] == [
+        ["1", "1000000000.000000001", "90", "5684"],
+        ["2", "0.000000000", "7", ""],
+        ["3", "1000000000.000000005", str(len(data)), "5684"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("data", "said"),
+    [
+        (b'<?xml version="1.0"?>\n<a><b c="d"/></a>\n' * 3, "text, not a capture file; tshark cannot read it either"),
+        ("12 0.1 10.0.0.1 → 10.0.0.2 TCP 5683\r\n".encode("utf-16"), "tshark cannot read it"),
+    ],
+)
+def test_what_is_no_capture_is_one_clear_line_with_what_helps(
+    data: bytes, said: str, tshark: str, tmp_path: Path
+) -> None:
+    path = tmp_path / "c.txt"
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=said):
+        list(TsharkCapture(path, name="c.txt"))
+
+
 @pytest.mark.parametrize(
     "name",
     [
         "GTP-U",
         "GRE, IP",
-        "TZSP",
-        "L2TP",
         "ERSPAN II",
         "radiotap with A-MSDU",
         "MPLS pseudowire",
