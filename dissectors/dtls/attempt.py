@@ -126,6 +126,8 @@ class DtlsAttempt:
     hello_frames: tuple[int, ...] = ()
     #: Datagrams that hold bytes which are no record.
     unreadable: tuple[int, ...] = ()
+    #: Who sent datagrams that the capture holds only in part.
+    torn: frozenset[Direction] = frozenset()
     superseded_ns: int | None = None
     #: Datagrams per direction.
     datagrams: tuple[int, int] = (0, 0)

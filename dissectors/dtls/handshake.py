@@ -78,6 +78,8 @@ class Dtls:
             touched.setdefault(id(ledger), ledger)
         for ledger in touched.values():
             ledger.touch(direction, mark)
+            if wire_length is not None and wire_length > len(data):
+                ledger.torn.add(direction)
 
     def icmp(self, answers: Direction, kind: int, code: int, mark: Mark) -> None:
         """An ICMP error of this type and code about a datagram that went in direction ``answers``."""
@@ -182,6 +184,7 @@ class Dtls:
             direction is Direction.UP
             and not current.established
             and not current.device_flight_seen
+            and direction not in current.torn
             and record.content_type is not ContentType.HANDSHAKE
             and record.sequence > 0
             and not (current.number and self._ledgers[-2].established)
@@ -215,6 +218,9 @@ class Dtls:
         ledger: Ledger | None = current
         if fragment.kind == Kind.CLIENT_HELLO and fragment.offset == 0:
             random = fragment.data[_RANDOM]
+            if not random and current.resumed:
+                current.spoil(Direction.UP, mark)  # cut: another handshake begins, and nothing tells which
+                return current
             if random and not _alike(current.random, random):
                 ledger = self._by_random.get(random) or self._adopt(random) or self._open(mark, random)
         if ledger is None:

@@ -99,6 +99,7 @@ def finish(ledger: Ledger, hint_port: bool, superseded_ns: int | None, refused: 
         stale=tuple(StaleAnswer(number, tuple(dict.fromkeys(frames))) for number, frames in ledger.stale.items()),
         hello_frames=hello_run(ledger),
         unreadable=tuple(ledger.unreadable),
+        torn=frozenset(ledger.torn),
         superseded_ns=superseded_ns,
         datagrams=(ledger.datagrams[Direction.UP], ledger.datagrams[Direction.DOWN]),
         last_ns=(ledger.last_ns[Direction.UP], ledger.last_ns[Direction.DOWN]),

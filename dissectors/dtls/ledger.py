@@ -92,6 +92,8 @@ class Ledger:
         self.keep_alives: list[Mark] = []
         self.stale: dict[int, list[int]] = {}
         self.unreadable: list[int] = []
+        #: Who sent datagrams that the capture holds only in part: records may be missing that nothing counts.
+        self.torn: set[Direction] = set()
         self.replays = 0
         self.notes: dict[str, None] = {}
         self.frames = (mark.frames[0], mark.frames[-1]) if mark.frames else (0, 0)
@@ -187,14 +189,16 @@ class Ledger:
             direction is Direction.UP
             and record.content_type is ContentType.CID
             and record.plaintext_length == FINISHED_CID_LENGTH
-            and (record.sequence == 0 or len(self.finished[Direction.UP]) < self._flights_sent)
+            and (record.sequence == 0 or self._may_be_repeated)
         )
 
     @property
-    def _flights_sent(self) -> int:
-        """How often the device sent the flight that ends with its Finished."""
+    def _may_be_repeated(self) -> bool:
+        """Whether the device sent the flight that ends with its Finished more often than that was seen, and not cut off."""
         exchange = self.device.find(Kind.CLIENT_KEY_EXCHANGE)
-        return 1 + len(exchange.repeats) if exchange else 0
+        sent = 1 + len(exchange.repeats) if exchange else 0
+        seen = len(self.finished[Direction.UP])
+        return seen < sent and (seen > 0 or Direction.UP not in self.torn)
 
     def protect(self, direction: Direction, record: WireRecord, mark: Mark) -> None:
         """Enter a protected record."""

@@ -122,6 +122,30 @@ def test_snap_lengths(name: str) -> None:
             assert found.sessions or {"cut-packets", "snap-length"} & {problem.code for problem in found.problems}
 
 
+@pytest.mark.parametrize(
+    ("name", "snap"),
+    [
+        ("dtls-11c-resumed-cloud-forgot", 63),  # a ClientHello shows no more than its record's header
+        ("dtls-11c-resumed-cloud-forgot", 67),  # and no more than its own
+        ("dtls-16b-app-record-corrupted-to-device", 76),  # the altered record is not there
+        ("dtls-17-gnutls-server-certificate-refused", 152),  # of the Certificate its kind is
+        ("dtls-30-engine-222e", 57),  # how long a connection id is is not
+        ("dtls-30-engine-222e", 159),  # the Finished is not
+        ("dtls-30-engine-222e", 300),
+    ],
+)
+def test_snap_lengths_of_datagrams(name: str, snap: int) -> None:
+    for keyed in (True, False):
+        truth = {session.first_frame: session.verdict.code for session in original(name, keyed).sessions}
+        found = _cut(name, snap, keyed).sessions
+        assert found
+        for session in found:
+            code = truth[session.first_frame]
+            healthy_too = {code, Code.HEALTHY} if code is Code.RECORD_CORRUPT else {code}
+            assert allowed(session, healthy_too), (keyed, session.verdict)
+            assert session.verdict.certainty is not Certainty.PROVEN or session.verdict.code is code
+
+
 @pytest.mark.parametrize("name", [name for name in GENUINE if name.startswith("dtls-")])
 @pytest.mark.parametrize("snap", [42, 54])
 def test_datagrams_without_their_bytes_are_not_lost_without_a_word(name: str, snap: int) -> None:

@@ -51,6 +51,19 @@ def cut_short(view: View, stage: str, so_far: str) -> Draft:
     )
 
 
+def cut_off(view: View, stage: str, frames: tuple[int, ...], what: str) -> Draft:
+    """The verdict for packets that are cut before what would tell."""
+    return Draft(
+        Code.CAPTURE_INCOMPLETE,
+        Certainty.INFERRED,
+        stage,
+        frames,
+        "The packets are cut before what would tell how this goes on.",
+        (Evidence(what, frames),),
+        would_settle=("a capture with whole packets (tcpdump -s 0)",),
+    )
+
+
 def too_short(view: View, limit: float = CONNECT_WATCH) -> bool:
     """Whether the capture ends too soon to call it silence, and no other attempt of this device shows the same."""
     if view.restarted or view.waited_s >= limit:
@@ -225,11 +238,11 @@ def repeated_certificate(view: View) -> Draft | None:
     """All the cloud says is an earlier attempt's answer, in which it sends a certificate."""
     earlier = view.stale
     flights = () if earlier is None or asked_again(earlier) else earlier.flights
-    certificate = next((flight.certificate for flight in flights if flight.certificate is not None), None)
-    if certificate is None:
+    sent = next((flight for flight in flights if flight.certificate_frames), None)
+    if sent is None:
         return None
     frames, repeated = _repeated(view)
-    return _sends_certificate(view, certificate, frames, (repeated,))
+    return _sends_certificate(view, sent.certificate, frames, (repeated,))
 
 
 def repeated_answer(view: View) -> Draft | None:
@@ -258,9 +271,10 @@ def wrong_profile(view: View) -> Draft | None:
     """The server does not speak what a device can accept."""
     attempt = view.attempt
     flight = attempt.flight
-    if flight is None or flight.hello is None:
+    if flight is None or (flight.hello is None and not flight.certificate_frames):
         return None
-    objections = list(server_objections(attempt.client_hello, flight.hello))
+    # Of a message that is cut, its kind is still there.
+    objections = [] if flight.hello is None else list(server_objections(attempt.client_hello, flight.hello))
     group = flight.key_exchange.group if flight.key_exchange is not None else SECP256R1
     if group != SECP256R1:
         objections.append(f"key exchange in group {group:04x}; devices are built with secp256r1 (0017) alone")
@@ -270,7 +284,7 @@ def wrong_profile(view: View) -> Draft | None:
         if not late or view.applications or not view.seen("cloud-finished"):
             return None
         objections = late
-    if flight.certificate is not None and not view.device_proceeds:
+    if flight.certificate_frames and not view.device_proceeds:
         text = tuple(Evidence(f"ServerHello: {item}", view.frames("server-hello")) for item in objections)
         return _sends_certificate(view, flight.certificate, flight.certificate_frames, text)
     if not objections:

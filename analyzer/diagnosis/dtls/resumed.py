@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from analyzer.diagnosis.draft import Claim, Draft
-from analyzer.diagnosis.dtls.opening import cut_short
+from analyzer.diagnosis.dtls.opening import cut_off, cut_short
 from analyzer.diagnosis.dtls.session import hello_watch, sequence_of
 from analyzer.diagnosis.dtls.view import View
 from analyzer.model import Certainty, Code, Evidence
@@ -109,6 +109,9 @@ def _lost(view: View, summary: str, evidence: Evidence) -> Draft:
 
 def late_start(view: View) -> Draft | None:
     """Answered, but not a session that moved: nothing marks it, and nothing in hand opens it."""
+    if view.attempt.torn and view.attempt.unreadable and not view.opened:
+        frames = view.attempt.unreadable[:12]
+        return cut_off(view, "resumed", frames, "messages of a handshake are cut before they show what they are")
     if view.marked or view.opened:
         return None
     frames = view.attempt.frames

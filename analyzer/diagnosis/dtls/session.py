@@ -6,7 +6,7 @@ from analyzer.case import Case
 from analyzer.decrypt.dtls import OpenedRecord
 from analyzer.diagnosis.draft import Claim, Draft
 from analyzer.diagnosis.dtls.device import doubts, what_fits
-from analyzer.diagnosis.dtls.opening import MINUTE, cut_short, too_short
+from analyzer.diagnosis.dtls.opening import MINUTE, cut_off, cut_short, too_short
 from analyzer.diagnosis.dtls.view import View, established
 from analyzer.diagnosis.patience import DISPLACED_WITHIN
 from analyzer.firmware.timers import timer
@@ -185,6 +185,12 @@ def unanswered_hello(view: View) -> Draft | None:
     back = [record for record in view.applications if record.direction is DOWN]
     if alert is None and not back and len(hello) == 1 and too_short(view, hello_watch()):
         return cut_short(view, "hello-ack", "the device's Hello")
+    server = view.attempt.flight
+    if alert is None and back and back[0].status is Status.PARTIAL and (server is None or server.hello is None):
+        # Where a record begins depends on the connection id that the ServerHello names.
+        return cut_off(
+            view, "hello-ack", back[0].frames, "the answer to the device's Hello is cut, and the ServerHello too"
+        )
     evidence = [
         *what_fits(view),
         Evidence("both sides completed the handshake", view.frames("device-finished", "cloud-finished")),
@@ -345,6 +351,7 @@ def healthy(view: View) -> Draft | None:
     if not view.session_up:
         return None
     good = view.opened
+    whole = all(record.status is Status.SEEN for record in view.applications)  # what is cut was not verified
     sure = len(good) >= 2 and {item.direction for item in good} == set(Direction) and not view.decryption.bad_records
     evidence = _up(view)
     if view.decryption.held is not None:
@@ -365,5 +372,5 @@ def healthy(view: View) -> Draft | None:
         view.frames(*_KEY_STAGES, "device-hello", "hello-ack"),
         f"The device is through: {text}.",
         tuple(evidence),
-        claim=Claim() if sure else None,
+        claim=Claim() if sure and whole else None,
     )
