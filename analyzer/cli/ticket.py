@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 #: How the folder is called that people keep keys in, beside a capture.
 _BESIDE = ("keys", "core_keys", "deviceKeys")
+#: Files of a ring buffer that are named in a line.
+_NAMED = 8
 
 
 def inputs_of(request: Request) -> tuple[str | Ticket, ...]:
@@ -24,6 +26,8 @@ def inputs_of(request: Request) -> tuple[str | Ticket, ...]:
     if words and all(word == "-" or (Path(word).is_file() and not _archived(word)) for word in words):
         if not request.keys and not request.quiet:
             _say_what_lies_beside(words)
+        if len(words) > 1 and not request.quiet:
+            _say_what_goes_on(words)
         return tuple(dict.fromkeys(words))
     from analyzer.tickets import Ticket, gather
 
@@ -45,6 +49,19 @@ def _archived(word: str) -> bool:
     from analyzer.tickets.archive import is_archive
 
     return is_archive(Path(word))
+
+
+def _say_what_goes_on(words: tuple[str, ...]) -> None:
+    """A line on files of a ring buffer that are given one by one: a session may go over several of them."""
+    from analyzer.tickets.pieces import ring_buffer
+
+    run = ring_buffer(words)
+    if run:
+        files = " ".join(map(shlex.quote, run[:_NAMED])) + (" ..." if len(run) > _NAMED else "")
+        told = (
+            f"{len(run)} of these files go on from one another; sessions may, too: mergecap -a -w joined.pcapng {files}"
+        )
+        print(printable(f"analyze: {told}"), file=sys.stderr)
 
 
 def _say_what_lies_beside(words: tuple[str, ...]) -> None:

@@ -54,6 +54,19 @@ def joined(files: Sequence[TicketFile]) -> tuple[tuple[TicketFile, ...], ...]:
     return tuple(sorted(found, key=lambda run: order[run[0].inside]))
 
 
+def ring_buffer(paths: Sequence[str]) -> tuple[str, ...]:
+    """Of these paths those that by their names (dumpcap's and tshark's) go on from one another, in order; the first such run."""
+    numbered = [(path, found) for path in paths if (found := _RING.match(PurePosixPath(path).name))]
+    numbered.sort(key=lambda item: (str(PurePosixPath(item[0]).parent), item[1][1], int(item[1][2])))
+    run: list[tuple[str, re.Match[str]]] = []
+    for path, found in numbered:
+        follows = run and (run[-1][1][1], int(run[-1][1][2]) + 1) == (found[1], int(found[2]))
+        if not follows and len(run) > 1:
+            break
+        run = [*run, (path, found)] if follows else [(path, found)]
+    return tuple(path for path, _ in run) if len(run) > 1 else ()
+
+
 def _family(name: str) -> str:
     ring = _RING.match(name)
     if ring:

@@ -230,6 +230,18 @@ def test_a_missing_piece_keeps_the_others_apart(tmp_path: Path) -> None:
     assert [len(capture.joined) for capture in judged(folder).captures] == [1, 0]
 
 
+def test_pieces_given_one_by_one_are_named_in_one_line(tmp_path: Path, run) -> None:
+    pieces = split((CASE / "capture.pcap").read_bytes(), [3, 6, 9])
+    paths = [tmp_path / NAMES["dumpcap"].format(number) for number in (1, 2, 4, 3)]
+    for number, path in zip((1, 2, 4, 3), paths, strict=True):
+        path.write_bytes(pieces[number - 1])
+    told = run(*map(str, paths)).stderr.splitlines()
+    (line,) = [line for line in told if "mergecap" in line]
+    assert line.endswith(" ".join(map(str, sorted(paths))))
+    assert "mergecap" not in run(str(paths[0]), str(paths[3])).stderr, "one between them is missing"
+    assert "mergecap" not in run("--quiet", *map(str, paths)).stderr
+
+
 def test_captures_that_do_not_go_on_from_each_other_stay_apart(tmp_path: Path) -> None:
     folder = copied(CASE, tmp_path / "ticket")
     (folder / "capture.pcap").rename(folder / "capture1.pcap")
