@@ -103,8 +103,9 @@ class Clock:
         if self._run >= _SET:
             self._at, self._run = time_ns, 0
             return time_ns
-        self._absurd += 1
-        self._first = self._first or number
+        if time_ns or all(problem.code != "no-time" for problem in self._notes.problems):  # else said already
+            self._absurd += 1
+            self._first = self._first or number
         return at
 
 

@@ -366,7 +366,26 @@ def _tar_size(field: bytes) -> int:
     return int(text, 8) if text and all(digit in b"01234567" for digit in text) else 0
 
 
-class ZipMember:
+class Once:
+    """What of a file's interface a stream needs that is read once, in front to back."""
+
+    def read(self, size: int = -1) -> bytes:
+        """The next bytes; empty at the end."""
+        raise NotImplementedError
+
+    def readinto(self, buffer: bytearray | memoryview) -> int:
+        """`read` into a buffer."""
+        view = memoryview(buffer)
+        data = self.read(len(view))
+        view[: len(data)] = data
+        return len(data)
+
+    def seekable(self) -> bool:
+        """It is read once."""
+        return False
+
+
+class ZipMember(Once):
     """The first member of a zip archive that begins like a capture, as a file that is read once."""
 
     def __init__(self, file: BinaryIO, notes: Notes) -> None:
@@ -404,17 +423,6 @@ class ZipMember:
                 self._notes.stopped = True
                 self._notes.add("damaged-gzip", f"the zip archive is damaged: {str(error)[:80]}")
             return b""
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:
-        """`read` into a buffer."""
-        view = memoryview(buffer)
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def seekable(self) -> bool:
-        """It is read once."""
-        return False
 
 
 def _begins(archive: zipfile.ZipFile, info: zipfile.ZipInfo) -> bool:

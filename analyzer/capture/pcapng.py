@@ -299,7 +299,9 @@ class _Reader:
             return self._number, self._time_ns, NO_PACKET, b"", wire
         first = self._interfaces[0]
         captured = min(wire, first.snap or wire, total - 16)
-        self._notes.add_once("no-time", f"frame {self._number} has no time; the one before it is used", self._number)
+        self._notes.add_once(
+            "no-time", f"frame {self._number} has no time; that of its neighbour is used", self._number
+        )
         return self._number, self._time_ns, first.link_type, data[at + 12 : at + 12 + captured], wire
 
     def _old(self, order: str, data: bytes, at: int, total: int) -> Record | None:

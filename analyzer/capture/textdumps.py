@@ -16,7 +16,7 @@ import struct
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from analyzer.capture.packing import CAPTURE_MAGICS
+from analyzer.capture.packing import CAPTURE_MAGICS, Once
 from analyzer.capture.records import MAX_PACKET, Notes
 
 Kind = Literal["hex", "json", "pdml", "no-bytes"]
@@ -92,7 +92,7 @@ def _is_hex(line: str) -> bool:
     return found is not None and int(found[1], 16) == 0 and len(found[2].replace(" ", "")) >= 16
 
 
-class TextDump:
+class TextDump(Once):
     """A pcap file made from text while it is read; ``packets`` says afterwards how many came out."""
 
     def __init__(self, read: Callable[[int], bytes], head: bytes, encoding: str, kind: Kind, notes: Notes) -> None:
@@ -129,17 +129,6 @@ class TextDump:
         size = len(self._out) if size < 0 else size
         data, self._out = self._out[:size], self._out[size:]
         return data
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:
-        """`read` into a buffer."""
-        view = memoryview(buffer)
-        data = self.read(len(view))
-        view[: len(data)] = data
-        return len(data)
-
-    def seekable(self) -> bool:
-        """It is read once."""
-        return False
 
     def _tell(self) -> None:
         if self._holes:

@@ -5,10 +5,14 @@ A target takes bytes and returns nothing; an exception that is not in its list i
 
 from __future__ import annotations
 
+import bz2
 import gzip
 import io
+import lzma
 import struct
+import tarfile
 import tempfile
+import zipfile
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -125,6 +129,48 @@ def _capture(data: bytes) -> None:
     capture = open_capture(io.BytesIO(data), name="fuzz")
     for packet in capture:
         quoted(packet)
+
+
+def _packed(data: bytes) -> None:
+    """From a file: zip archives are read from one."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "c.bin"
+        path.write_bytes(data)
+        for packet in open_capture(path, name="fuzz", foreign=False):
+            assert 0 <= len(packet.payload) <= max(packet.length, 0)
+
+
+def _packed_seeds() -> list[bytes]:
+    """Captures in archives and compressions of the standard library."""
+    found = []
+    for data in _captures(".pcap", 3000)[:6]:
+        tarred, zipped = io.BytesIO(), io.BytesIO()
+        with tarfile.open(fileobj=tarred, mode="w") as tar:
+            info = tarfile.TarInfo("c.pcap")
+            info.size = len(data)
+            tar.addfile(info, io.BytesIO(data))
+        with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
+            archive.writestr("readme.txt", "about it")
+            archive.writestr("c.pcap", data)
+        found += [tarred.getvalue(), zipped.getvalue(), bz2.compress(tarred.getvalue()), lzma.compress(data)]
+        found.append(lzma.compress(data, lzma.FORMAT_ALONE))
+    return found
+
+
+def _dump_seeds() -> list[bytes]:
+    """Packets as text: tcpdump -xx, tshark -x, hexdump -C, tshark -T json -x, UTF-16 too."""
+    found = []
+    for data in _packets()[:8]:
+        lines = [data[at : at + 16] for at in range(0, len(data), 16)]
+        told = "12:00:00.000001 IP 192.168.1.50.49704 > 203.0.113.10.5683: Flags [P.]\n"
+        pairs = ["".join(f" {line[at : at + 2].hex()}" for at in range(0, len(line), 2)) for line in lines]
+        tcpdump = told + "".join(f"\t0x{16 * at:04x}: {pair}\n" for at, pair in enumerate(pairs))
+        tshark = "".join(f"{16 * at:04x}  {line.hex(' ')}   ....\n" for at, line in enumerate(lines))
+        hexdump = "".join(f"{16 * at:08x}  {line.hex(' ')}  |....|\n" for at, line in enumerate(lines))
+        layers = f'{{"frame": {{"frame.time_epoch": "1.5"}}, "frame_raw": ["{data.hex()}", 0, {len(data)}, 0, 1]}}'
+        texts = (tcpdump * 2, tshark + "\n" + tshark, hexdump, f'[{{"_source": {{"layers": {layers}}}}}]')
+        found += [text.encode() for text in texts] + [tcpdump.encode("utf-16")]
+    return found
 
 
 def _screened(data: bytes) -> None:
@@ -542,6 +588,8 @@ TARGETS: tuple[Target, ...] = (
     Target("pcap", _capture, lambda: _captures(".pcap", 6000), (InputError,), 3),
     Target("pcapng", _capture, lambda: _captures(".pcapng", 12_000), (InputError,), 3),
     Target("gzip", _capture, lambda: _captures(".gz", 30_000), (InputError,), 3),
+    Target("packed", _packed, _packed_seeds, (InputError,), 5),
+    Target("text-dumps", _capture, _dump_seeds, (InputError,), 3),
     Target("index", _screened, lambda: [*_captures(".pcap", 6000), *_captures(".pcapng", 12_000)], (InputError,), 20),
     *(Target(f"link-{name}", _link(number), _behind(header), (), 1) for name, (number, header) in _LINKS.items()),
     Target("ip-fragments", _fragments, _fragment_seeds, (), 2),

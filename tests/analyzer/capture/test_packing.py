@@ -5,10 +5,10 @@ from __future__ import annotations
 import bz2
 import contextlib
 import gzip
-import importlib
 import io
 import lzma
 import struct
+import sys
 import tarfile
 import tracemalloc
 import zipfile
@@ -86,20 +86,27 @@ def test_the_packets_are_those_of_the_plain_file(name: str, tmp_path: Path) -> N
 
 
 @pytest.mark.parametrize(("name", "module"), [("zst", "zstandard"), ("lz4", "lz4.frame")])
-def test_an_extra_reads_it_or_is_named(name: str, module: str, tmp_path: Path) -> None:
-    path = tmp_path / f"c.pcap.{name}"
-    try:
-        library = importlib.import_module(module)
-    except ImportError:
-        path.write_bytes((b"\x28\xb5\x2f\xfd" if name == "zst" else b"\x04\x22\x4d\x18") + bytes(60))
-        with pytest.raises(InputError, match=r"\[compression\]"):
-            facts(path)
-        return
+def test_an_extra_reads_it(name: str, module: str, tmp_path: Path) -> None:
+    library = pytest.importorskip(module)
     compress = library.ZstdCompressor().compress if name == "zst" else library.compress
     (tmp_path / "plain").write_bytes(PLAIN)
     for packed in (compress(PLAIN), compress(PLAIN[:1000]) + compress(PLAIN[1000:]), compress(gzip.compress(PLAIN))):
-        path.write_bytes(packed)
-        assert facts(path) == facts(tmp_path / "plain")
+        (tmp_path / "packed").write_bytes(packed)
+        assert facts(tmp_path / "packed") == facts(tmp_path / "plain")
+
+
+@pytest.mark.parametrize(
+    ("magic", "problem"), [("28b52ffd", "compressed with zstd"), ("04224d18", "compressed with lz4")]
+)
+def test_without_the_extra_it_is_named(
+    magic: str, problem: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("compression.zstd", "zstandard", "lz4.frame"):
+        monkeypatch.setitem(sys.modules, module, None)
+    (tmp_path / "packed").write_bytes(bytes.fromhex(magic) + bytes(60))
+    with pytest.raises(InputError, match=r"\[compression\]") as raised:
+        facts(tmp_path / "packed")
+    assert raised.value.problem == problem
 
 
 #: Much that takes little: half a gigabyte of zeros behind a capture's header.

@@ -159,6 +159,15 @@ def test_a_simple_packet_is_cut_at_the_snap_length_and_has_the_time_before_it() 
     assert [problem.code for problem in capture.problems] == ["no-time", "snap-length"]
 
 
+def test_a_first_packet_without_a_time_has_the_next_one_s_and_that_is_said_once() -> None:
+    data = section() + interface() + block(3, struct.pack("<I", len(datagram(1))) + datagram(1))
+    data += b"".join(enhanced(datagram(number), 1_700_000_000_000_000 + number) for number in range(2, 9))
+    capture, packets = read(data)
+    assert [p.number for p in packets] == list(range(1, 9))
+    assert packets[0].time_ns // 10**9 == 1_700_000_000
+    assert [problem.code for problem in capture.problems] == ["no-time"]
+
+
 def test_a_file_of_simple_packets_has_no_times() -> None:
     capture, packets = read(section() + interface() + block(3, struct.pack("<I", 31) + datagram(2)))
     assert len(packets) == 1
