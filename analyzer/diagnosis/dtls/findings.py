@@ -114,6 +114,30 @@ def stale_copy(view: View, draft: Draft) -> Finding | None:
     return Finding("stale-key-file", Certainty.PROVEN, text, view.frames("device-certificate", "hello-ack"))
 
 
+#: Verdicts below the device's own key: the device never came to show it.
+_BEFORE_ITS_KEY = frozenset(
+    {
+        *(Code.SERVER_KEY_MISMATCH, Code.SERVER_KEY_ERASED, Code.CONNECT_UNANSWERED, Code.CONNECT_REFUSED),
+        *(Code.HANDSHAKE_STALLED, Code.CAPTURE_INCOMPLETE),
+    }
+)
+
+
+def next_fault(view: View, draft: Draft) -> Finding | None:
+    """What will fail next when this is mended, where the folder shows it: the device's own key was never reached."""
+    private = next((key for key in view.own(Role.DEVICE_PRIVATE) if key.algorithm == "ec" or key.status != "ok"), None)
+    if draft.code not in _BEFORE_ITS_KEY or view.device_proceeds or private is None or private.scrap:
+        return None
+    if private.status != "ok":
+        text = f"when this is mended, the next thing to fail is the device's own key: {private.file}: {private.problem}"
+        return Finding("next-fault", Certainty.INFERRED, text)
+    copies = view.cloud_copies
+    if not copies or any(key.fingerprint == private.fingerprint for key in copies):
+        return None
+    text = f"when this is mended, the next thing to fail is the device's key: the cloud's {copies[0].file} is another key than {private.file}"
+    return Finding("next-fault", Certainty.INFERRED, text)
+
+
 def stored_differs(view: View, draft: Draft) -> Finding | None:
     """The server key that the device has stored, as filed, did not sign the answer, and nothing shows that the device refused."""
     stored = view.stored_server_key
@@ -223,6 +247,7 @@ RULES: tuple[Callable[[View, Draft], Finding | None], ...] = (
     other_cloud,
     stale_server_file,
     stale_copy,
+    next_fault,
     stored_differs,
     copy_differs,
     foreign_key,

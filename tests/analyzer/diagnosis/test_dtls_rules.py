@@ -586,3 +586,21 @@ def test_a_message_sent_again_says_so(tmp_path: Path):
     play.data(CLOUD, play.coap.ack(CLOUD))
     session = only(judged(play.trace, secret(play), tmp_path))
     assert [message.summary.endswith("sent again") for message in session.messages].count(True) == 1
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({}, False),
+        ({"on_file": EcKey(99).spki}, True),
+        ({"device": slot(b"\xff" * 121, 192)}, True),
+    ],
+    ids=["all else fits", "another key on file", "no key in the slot"],
+)
+def test_behind_a_wrong_server_key_the_next_fault_is_told(changes: dict[str, bytes], told: bool, tmp_path: Path):
+    play = scene("next").hello().server_flight()
+    retry(play, 2)
+    sessions = judged(play.trace, play.ticket(stored=other_server_key(), **changes), tmp_path)
+    first = sessions[0]
+    assert first.verdict.code is Code.SERVER_KEY_MISMATCH
+    assert ("next-fault" in {finding.code for finding in first.findings}) is told
