@@ -7,11 +7,13 @@ only these fields are read.
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any, Final, Literal
 
+from analyzer import safe
 from analyzer.keys.findings import SEVERITIES
 from analyzer.keys.fixes import together
 from analyzer.keys.key import FileFinding, Key, KeyFinding, ServerAddress
@@ -126,6 +128,12 @@ def _finding(found: FileFinding) -> dict[str, Any]:
     }
 
 
+def _one_folder(report: KeysReport) -> str:
+    """The folder that all files are named from, as it is typed where the program was started; "" when there are several."""
+    found = {key.typed.removesuffix(key.file) for key in report.keys if key.typed.endswith(f"/{key.file}")}
+    return safe.printable(found.pop()) if len(found) == 1 else ""
+
+
 # --- text -----------------------------------------------------------------------------------------------------------
 
 
@@ -150,7 +158,10 @@ def format_keys_text(report: KeysReport, style: Style) -> Iterator[str]:
     yield from _others(pen, report, faults)
     yield from faults.rest()
     if faults.commands:
-        yield "\nThe commands are for a shell in the key folder.\n"
+        folder = _one_folder(report)
+        yield "\nThe commands are for a shell in the key folder" + (
+            f":\n  cd {shlex.quote(folder)}\n" if folder else ".\n"
+        )
     if report.skipped and style.verbose:
         yield "\nPassed over\n"
         for item in report.skipped[:_SKIPPED]:

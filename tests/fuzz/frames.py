@@ -170,7 +170,9 @@ def sums_up(frame: Frame, link: int) -> bool:
 def ipv4(packet: Packet) -> bytes:
     """The IPv4 packet."""
     body = transport(packet, packet.source[0], packet.target[0])
-    head = struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(body), packet.ident, 0x4000, max(1, packet.ttl), packet.protocol, 0)
+    head = struct.pack(
+        ">BBHHHBBH", 0x45, 0, 20 + len(body), packet.ident, 0x4000, max(1, packet.ttl), packet.protocol, 0
+    )
     head += packet.source[0] + packet.target[0]
     return head[:10] + struct.pack(">H", checksum(head)) + head[12:] + body
 

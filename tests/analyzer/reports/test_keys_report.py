@@ -55,7 +55,7 @@ def copied(tmp_path):
     return copy
 
 
-def test_a_device_in_trouble_reads_like_this(copied):
+def test_a_device_in_trouble_reads_like_this(copied, tmp_path):
     got, status = text(copied("pairs/cloud-copy-differs"))
     assert status == 1
     assert (
@@ -76,7 +76,8 @@ def test_a_device_in_trouble_reads_like_this(copied):
     cloud's copy    SHA256:a680a683ec539124  RSA public key (SPKI), 1024 bits
                     {DEVICE}.pub.pem
 
-The commands are for a shell in the key folder.
+The commands are for a shell in the key folder:
+  cd {tmp_path}/
 """
     )
 
@@ -257,7 +258,7 @@ def test_width_comes_from_the_environment_as_in_the_other_reports(tmp_path):
         prose = [
             line
             for line in done.stdout.splitlines()
-            if line.strip().split(" ")[0] not in ("openssl", "particle", "chmod")
+            if line.strip().split(" ")[0] not in ("openssl", "particle", "chmod", "cd")
         ]
         longest[columns] = max(map(len, prose))
     assert longest["60"] < 60 < 100 < longest["140"] < 140
