@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from analyzer.diagnosis import sound
 from analyzer.diagnosis.draft import Draft
-from analyzer.diagnosis.dtls import device, opening, resumed, server, session
+from analyzer.diagnosis.dtls import causes, device, opening, resumed, server, session
 from analyzer.diagnosis.dtls.findings import findings
 from analyzer.diagnosis.dtls.view import View
 from analyzer.diagnosis.rule import Afterwards, Group, Page, Row
@@ -43,6 +43,7 @@ AFTERWARDS: tuple[Afterwards[View], ...] = (
         weighed, "proven only what was refused, having been received, by the side that would, with nothing against it"
     ),
     Afterwards(sound.datagrams, "a UDP checksum fails in the frames it rests on: at most inferred"),
+    Afterwards(causes.weighed, "the case for and against each alternative"),
 )
 # fmt: off
 #: A session that was resumed: there is no handshake to judge.

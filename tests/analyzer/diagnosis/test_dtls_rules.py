@@ -239,6 +239,9 @@ def test_a_device_that_is_through_elsewhere_clears_the_copy(tmp_path: Path):
     first, second = judged(play.trace, keys, tmp_path)
     assert said(first) == (Code.HANDSHAKE_STALLED, UNDETERMINED)
     assert first.verdict.alternatives[0] is Code.SERVER_FAULT, "the record may have been repaired in between"
+    cases = {cause.code: (bool(cause.pro), bool(cause.con)) for cause in first.verdict.causes}
+    assert cases[Code.SERVER_FAULT] == (True, False)
+    assert cases[Code.DEVICE_KEY_MISMATCH] == (True, True), "the file is another key; with this one it got in later"
     assert said(second)[0] is Code.HEALTHY
     assert "stale-key-file" in {finding.code for finding in second.findings}
 
