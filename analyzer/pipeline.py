@@ -30,7 +30,6 @@ from analyzer.limits import Limits, Watch
 from analyzer.model import SCHEMA_NAME, TOOL_NAME, CaptureReport, InputProblem, KeyRow, Report, Session, Tool, Totals
 from analyzer.names import NameLog
 from analyzer.packet import Problem
-from analyzer.sides import Opening, Taken, joined
 from analyzer.stories import stories_across, tell
 from analyzer.tickets.ticket import Ticket
 from analyzer.times import rfc3339
@@ -38,6 +37,7 @@ from analyzer.unreached import advice, lonely_tests, silent_devices, stored_host
 
 if TYPE_CHECKING:
     from analyzer.capture.tshark_reader import TsharkCapture
+    from analyzer.sides import Opening
 
 #: Captures of a ticket that are compared with each other: bytes of all of them.
 _COMPARED = 256 << 20
@@ -93,6 +93,7 @@ def analyze_inputs(inputs: Iterable[str | Ticket], ring: KeyRing, options: Optio
 
 def _of_ticket(ticket: Ticket, ring: KeyRing, options: Options) -> tuple[CaptureReport, ...]:
     from analyzer.logged import log_reports, with_logs
+    from analyzer.sides import Taken, joined
     from analyzer.witnesses import Logs, read_logs
 
     logs = Logs((*ticket.logs, *read_logs(options.logs).all))
