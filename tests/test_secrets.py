@@ -184,18 +184,24 @@ def test_errors(box: Box) -> None:
     box.search()
 
 
-CRASH = """
+#: The command with every library's log on; `CRASH`: and with an exception that shows every object at hand.
+LOGGED = """
 import sys, logging
 logging.basicConfig(level=logging.DEBUG)
+sys.argv[0] = "analyze"
+from analyzer.cli import main
+main()
+"""
+CRASH = (
+    """
 import analyzer.judging as judging
 def boom(case, *rest, **more):
     local = case.decryption
     raise RuntimeError(f"{case!r} {rest!r} {more!r} {local!r}"[:2_000_000])
 judging.assemble = boom
-sys.argv[0] = "analyze"
-from analyzer.cli import main
-main()
 """
+    + LOGGED
+)
 
 
 @pytest.mark.parametrize("more", [(), ("--verbose",)], ids=["crash", "crash --verbose"])
@@ -204,13 +210,14 @@ def test_a_crash_with_everything_in_its_message(box: Box, more: tuple[str, ...])
     for capture in captures():
         done = box.run(capture, *everything(box), *more, code=CRASH)
         assert done.returncode != 0
+        assert b"RuntimeError" in done.stderr
         assert (b"Traceback" in done.stderr) is bool(more)
 
 
 @pytest.mark.tshark
 def test_tshark_and_the_log_of_pyshark(box: Box, tshark: str) -> None:
-    code = CRASH.replace("pipeline.assemble = boom", "")
-    box.run(captures()[0], *everything(box), "--engine", "tshark", code=code)
+    done = box.run(captures()[0], *everything(box), "--engine", "tshark", code=LOGGED)
+    assert b"DEBUG" in done.stderr and b"RuntimeError" not in done.stderr
     shutil.rmtree(box.folder / ".config", ignore_errors=True)
 
 
