@@ -64,6 +64,8 @@ class Case:
     host: str | None = None
     #: Where else its packets were seen.
     also: tuple[AlsoSeen, ...] = ()
+    #: Which of the captures it is in, when several taken at different times stand one behind the other in one file.
+    part: int = 0
 
     @property
     def handshake(self) -> Handshake:
@@ -74,6 +76,11 @@ class Case:
     def algorithm(self) -> Algorithm:
         """The kind of long-term keys it rests on."""
         return HANDSHAKES[self.handshake].algorithm
+
+    @property
+    def server(self) -> tuple[Endpoint, int]:
+        """The cloud as one and the same: what an address stood for in one capture, it need not in another."""
+        return self.cloud, self.part
 
     @property
     def reached(self) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 
 from analyzer.case import Case
@@ -14,11 +15,16 @@ from analyzer.names import Probe
 from analyzer.sessions import assemble
 
 
-def in_context(cases: list[Case], ring: KeyRing, end_ns: int, probes: Sequence[Probe]) -> Context:
+def in_context(
+    cases: list[Case], ring: KeyRing, end_ns: int, probes: Sequence[Probe], joints: Sequence[int] = ()
+) -> Context:
     """What is known of all ``cases`` together: opened where that takes several of them, named, and gathered.
 
-    ``end_ns`` is where the capture ends, or how far it got; ``probes`` are the internet tests seen.
+    ``end_ns`` is where the capture ends, or how far it got; ``probes`` are the internet tests seen; ``joints`` the frames
+    (ascending) with which further captures begin in it.
     """
+    if joints:
+        _part(cases, joints)
     if any(case.handshake == "dtls" for case in cases):
         from analyzer.flows import open_all
 
@@ -29,6 +35,14 @@ def in_context(cases: list[Case], ring: KeyRing, end_ns: int, probes: Sequence[P
         context.register(case)
     context.settle()
     return context
+
+
+def _part(cases: Iterable[Case], joints: Sequence[int]) -> None:
+    """Tell the captures in one file apart. Where a session goes on across a joint they are pieces of one."""
+    cases = list(cases)
+    apart = [frame for frame in joints if not any(case.first_frame < frame <= case.last_frame for case in cases)]
+    for case in cases:
+        case.part = bisect_right(apart, case.first_frame)
 
 
 def judged(cases: Iterable[Case], context: Context, digits: int, first: int = 1) -> tuple[Session, ...]:

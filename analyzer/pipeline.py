@@ -204,7 +204,9 @@ def examined(
         if again is not None:
             return again
     digits = capture.digits
-    context = in_context(cases, ring.with_secrets(capture.secrets), capture.last_ns or 0, names.probes())
+    context = in_context(
+        cases, ring.with_secrets(capture.secrets), capture.last_ns or 0, names.probes(), capture.joints
+    )
     sessions, too_much = limits.trimmed(judged(cases, context, digits), allowed)
     problems = [*capture.problems, *problems, *limits.of_cases(cases), *too_much]
     if options.show_secrets:

@@ -42,8 +42,8 @@ class Clock:
         first: list[int] = []
         joints = 0
         for item in items:
-            if joints != self._notes.joints:  # another file's clock, which nothing here tells anything of
-                joints = self._notes.joints
+            if joints != len(self._notes.joints):  # another file's clock, which nothing here tells anything of
+                joints = len(self._notes.joints)
                 yield from cast(Iterator[Item], iter(held))
                 held, first, self._at, self._run = [], [], None, 0
             if self._at is not None:

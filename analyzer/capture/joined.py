@@ -46,7 +46,7 @@ def read_blocks(
 
 
 def _note(notes: Notes, rest: Rest) -> None:
-    notes.joints += 1
+    notes.joints.append(rest.number + 1)
     notes.add_once(
         "joined-files",
         f"another capture file begins behind frame {rest.number}: files were put one behind the other (cat). Both are "

@@ -282,6 +282,11 @@ class Capture:
         return self._notes.secrets
 
     @property
+    def joints(self) -> list[int]:
+        """The first frame of each further capture file that stands behind the first in this one, ascending."""
+        return self._notes.joints
+
+    @property
     def names(self) -> dict[bytes, str]:
         """Host names the file carries, by address."""
         return self._notes.names

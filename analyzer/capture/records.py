@@ -96,8 +96,8 @@ class Notes:
     secrets: list[bytes] = field(default_factory=list, repr=False)
     #: Address (4 or 16 bytes) -> host name, from pcapng name blocks.
     names: dict[bytes, str] = field(default_factory=dict)
-    #: How many more files were begun in this one (`joined`): each has a clock of its own.
-    joints: int = 0
+    #: The first frame of each further file in this one (`joined`): each has a clock of its own.
+    joints: list[int] = field(default_factory=list)
     #: Reading failed below: that the data ends is no news.
     stopped: bool = False
 

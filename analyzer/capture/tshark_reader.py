@@ -83,6 +83,7 @@ class TsharkCapture:
         self.link_types: list[str] = []
         self.secrets: list[bytes] = []
         self.names: dict[bytes, str] = {}
+        self.joints: list[int] = []
         #: What our own reader has against the file.
         self._refusal: InputError | None = None
         self._own_status: Literal["ok", "partial"] = "ok"
@@ -155,6 +156,7 @@ class TsharkCapture:
         self.format = own.format
         self._link = own.only_link
         self.packets, self.bytes, self.first_ns, self.last_ns = own.packets, own.bytes, own.first_ns, own.last_ns
+        self.joints = own.joints
         self.digits, self.link_types, self.secrets, self.names, self.sha256 = (
             own.digits,
             own.link_types,

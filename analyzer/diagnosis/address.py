@@ -58,8 +58,8 @@ def _lost_by_slot(case: Case, slot: Key | None, *, official: bool) -> tuple[Cert
     stored = slot.server_address
     unset = stored.kind in ("unset", "invalid")
     if not official:
-        if not unset:
-            return None
+        if not unset or case.id_source not in FIRM_SOURCES:
+            return None  # where it goes says the contrary of the slot, and only the folder calls the slot this device's
         text = f"{slot.file} holds a custom cloud's key and no server address (type {stored.type_byte}): the device falls back to Particle's cloud; here it goes to {case.cloud}"
         return Certainty.INFERRED, text
     certainty = Certainty.PROVEN if case.id_source in FIRM_SOURCES else Certainty.INFERRED

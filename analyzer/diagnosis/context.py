@@ -22,6 +22,8 @@ from dissectors.events import Direction, Status
 
 #: Frames of a retry loop that are named.
 SHOWN = 12
+#: A cloud as `Case.server` tells it from others.
+Server = tuple[Endpoint, int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,20 +196,20 @@ class Context:
     #: The internet tests of the capture, in order of time.
     probes: Sequence[Probe] = ()
     cases: list[Case] = field(default_factory=list)
-    #: Cloud keys shown at work, by cloud address and port, in order of time.
-    shown: dict[Endpoint, list[CloudKey]] = field(default_factory=dict)
+    #: Cloud keys shown at work, by cloud (`Case.server`), in order of time.
+    shown: dict[Server, list[CloudKey]] = field(default_factory=dict)
     #: Which cloud was first seen using a key (by fingerprint), and the frames that show it.
     users: dict[str | None, tuple[Endpoint, tuple[int, ...]]] = field(default_factory=dict)
     #: Keys (fingerprints) that a cloud did not use where it used one, with the frames that show it.
-    refuted: dict[Endpoint, dict[str | None, tuple[int, ...]]] = field(default_factory=dict)
+    refuted: dict[Server, dict[str | None, tuple[int, ...]]] = field(default_factory=dict)
     by_device: dict[str, list[Case]] = field(default_factory=lambda: defaultdict(list))
     _probes: defaultdict[bytes, list[Probe]] | None = None
     _starts: dict[str, list[int]] = field(default_factory=dict)
-    _outcomes: defaultdict[Endpoint, Outcomes] | None = None
-    _ttls: defaultdict[Endpoint, set[int]] | None = None
+    _outcomes: defaultdict[Server, Outcomes] | None = None
+    _ttls: defaultdict[Server, set[int]] | None = None
     by_address: dict[str, list[Case]] = field(default_factory=lambda: defaultdict(list))
     #: What was asked before: every session of a capture asks the same few questions.
-    _cloud_keys: dict[Endpoint, CloudKey | None] = field(default_factory=dict)
+    _cloud_keys: dict[Server, CloudKey | None] = field(default_factory=dict)
     _known_devices: frozenset[str] | None = None
     _devices: dict[object, Attempts] = field(default_factory=dict)
     _loops: dict[object, Attempts] = field(default_factory=dict)
@@ -217,8 +219,8 @@ class Context:
         """The capture has no clock: every packet has the same time, so that nothing is known to be soon or late."""
         return all(case.start_ns == case.end_ns == self.end_ns for case in self.cases)
 
-    def cloud_key(self, cloud: Endpoint, at_ns: int | None = None) -> CloudKey | None:
-        """The RSA key that the cloud at this address holds (at that time), when that is known without doubt.
+    def cloud_key(self, cloud: Server, at_ns: int | None = None) -> CloudKey | None:
+        """The RSA key that this cloud holds (at that time), when that is known without doubt.
 
         What the capture shows goes before what a file is called: a key that this cloud was seen using, else the folder's
         only one where no session of the capture refutes it. Between two uses of different keys nothing is known.
@@ -234,7 +236,7 @@ class Context:
             return before or after
         return before if before.key.fingerprint == after.key.fingerprint else None
 
-    def _folder_key(self, cloud: Endpoint) -> CloudKey | None:
+    def _folder_key(self, cloud: Server) -> CloudKey | None:
         if cloud not in self._cloud_keys:
             private = [
                 key for key in self.ring.by_role(Role.CLOUD_PRIVATE, "rsa") if key.rsa is not None and key.bits == 2048
@@ -255,7 +257,7 @@ class Context:
             )
         return self._known_devices
 
-    def cloud_ttls(self, cloud: Endpoint) -> set[int]:
+    def cloud_ttls(self, cloud: Server) -> set[int]:
         """TTLs of the packets other than resets that came from this cloud in the whole capture."""
         if self._ttls is None:
             self._ttls = defaultdict(set)
@@ -263,7 +265,7 @@ class Context:
                 if isinstance(case.conversation, TcpConversation):
                     facts = case.conversation.facts
                     resets = {reset.ttl for reset in facts.rsts if reset.direction is Direction.DOWN}
-                    self._ttls[case.cloud] |= set(facts.down.ttls) - resets
+                    self._ttls[case.server] |= set(facts.down.ttls) - resets
         return self._ttls.get(cloud, set())
 
     def own_keys(self, case: Case, role: Role, algorithm: str) -> list[Key]:
@@ -291,13 +293,13 @@ class Context:
             self._starts[address] = sorted(case.start_ns for case in self.by_address.get(address, ()))
         return self._starts[address]
 
-    def outcomes(self, cloud: Endpoint) -> Outcomes:
+    def outcomes(self, cloud: Server) -> Outcomes:
         """How the devices of this capture fare with this cloud (LightSSL)."""
         if self._outcomes is None:
             self._outcomes = defaultdict(Outcomes)
             for case in self.cases:
                 if case.handshake == "lightssl":
-                    self._outcomes[case.cloud].take(case)
+                    self._outcomes[case.server].take(case)
         return self._outcomes[cloud]
 
     def same_device(self, case: Case) -> list[Case]:
@@ -330,20 +332,20 @@ class Context:
     def settle(self) -> None:
         """Once all sessions are registered: which cloud was seen using which key, and which it was seen not using."""
         self._cloud_keys.clear()
-        shown: defaultdict[Endpoint, list[CloudKey]] = defaultdict(list)
-        refuted: defaultdict[Endpoint, dict[str | None, tuple[int, ...]]] = defaultdict(dict)
+        shown: defaultdict[Server, list[CloudKey]] = defaultdict(list)
+        refuted: defaultdict[Server, dict[str | None, tuple[int, ...]]] = defaultdict(dict)
         for case in self.cases:
             if isinstance(case.decryption, LightSslDecryption):
                 for key, frames in _used_keys(case, case.decryption):
-                    shown[case.cloud].append(CloudKey(key, "session", frames, case.start_ns))
+                    shown[case.server].append(CloudKey(key, "session", frames, case.start_ns))
                 for key, frames in _unused_keys(case, case.decryption):
-                    refuted[case.cloud].setdefault(key.fingerprint, frames)
+                    refuted[case.server].setdefault(key.fingerprint, frames)
         self.shown = {cloud: sorted(uses, key=_used) for cloud, uses in shown.items()}
         self.refuted = dict(refuted)
         self.users = {}
         for cloud, uses in self.shown.items():
             for use in uses:
-                self.users.setdefault(use.key.fingerprint, (cloud, use.frames))
+                self.users.setdefault(use.key.fingerprint, (cloud[0], use.frames))
 
     def register(self, case: Case) -> None:
         """Add a decrypted session."""
@@ -358,11 +360,12 @@ class Context:
 def own_keys(ring: KeyRing, device_id: str | None, role: Role, algorithm: str) -> list[Key]:
     """Keys of one role that belong to this device; for an unknown device, those of the folder's only device.
 
-    Unusable files are included: that a slot is damaged or blank is evidence of its own.
+    Unusable files are included: that a slot is damaged or blank is evidence of its own. Scraps of text are not.
     """
-    if device_id is not None:
-        return ring.for_device(device_id, role, algorithm)
-    return ring.of_only_owner(role, algorithm)
+    found = (
+        ring.for_device(device_id, role, algorithm) if device_id is not None else ring.of_only_owner(role, algorithm)
+    )
+    return [key for key in found if not key.scrap]
 
 
 def shown_cloud(case: Case) -> str | None:

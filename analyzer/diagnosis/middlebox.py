@@ -85,7 +85,7 @@ def _of(reset: Reset, case: Case, context: Context) -> Iterator[Evidence]:
     forged = {other.ttl for other in conversation.facts.rsts if other.direction is reset.direction}
     own = set(side.ttls) - forged
     if not own and reset.direction is Direction.DOWN:
-        own = context.cloud_ttls(case.cloud)
+        own = context.cloud_ttls(case.server)
     # A TTL of 0 was not captured; one that is also the sender's own tells nothing.
     if reset.ttl and own and all(abs(reset.ttl - ttl) >= _HOPS for ttl in own):
         usual = ", ".join(str(ttl) for ttl in sorted(own)[:4])

@@ -50,7 +50,7 @@ def _own(case: Case, draft: Draft, context: Context) -> Draft:
 
 def _others(case: Case, draft: Draft, context: Context) -> Draft:
     """Other devices with this cloud: one that gets through clears the cloud, many that do not accuse it."""
-    seen = context.outcomes(case.cloud)
+    seen = context.outcomes(case.server)
     through, refused = _without(case, seen.through), _without(case, seen.refused)
     if through:
         text = f"{_devices(through.count)} through with this cloud in the same capture: its key and its software work, the fault lies with this device or the cloud's record of it"
@@ -71,7 +71,7 @@ def _others(case: Case, draft: Draft, context: Context) -> Draft:
 
 def _whose_key(case: Case, draft: Draft, context: Context) -> Draft:
     """A wrong server key: is it this device's slot, or did the cloud change its key under all of them?"""
-    seen = context.outcomes(case.cloud)
+    seen = context.outcomes(case.server)
     through, refused = _without(case, seen.through), _without(case, seen.refused)
     if through:
         text = f"{_devices(through.count)} through with this cloud: its key is the one they hold, only this device holds another"

@@ -6,6 +6,7 @@ import shlex
 from collections.abc import Collection, Iterator
 from dataclasses import replace
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 
 from analyzer.case import Case
 from analyzer.conversations import Gap, TcpConversation
@@ -131,7 +132,7 @@ def remedies(case: Case, draft: Draft, context: Context, findings: Collection[st
 
 def _with_doubt(found: list[Remedy], case: Case, draft: Draft, context: Context) -> Iterator[Remedy]:
     """The repair, and before a step that writes a cloud's key which only the folder calls this cloud's, that it is so."""
-    shown = {item.key.fingerprint for item in context.shown.get(case.cloud, ())}
+    shown = {item.key.fingerprint for item in context.shown.get(case.server, ())}
     if isinstance(case.decryption, DtlsDecryption) and case.decryption.signer is not None:
         shown.add(case.decryption.signer.fingerprint)
     cloud = str(case.cloud)
@@ -154,8 +155,7 @@ def _with_doubt(found: list[Remedy], case: Case, draft: Draft, context: Context)
 
 def _opens(case: Case) -> bool:
     """Whether a key in hand opens the device's identity: the server key on the device is then no suspect any more."""
-    opening = case.decryption.identity if isinstance(case.decryption, LightSslDecryption) else None
-    return opening is not None and opening.key is not None and opening.nonce_echoed
+    return _encrypted_with(case) is not None
 
 
 def _without_evidence(draft: Draft) -> str | None:
@@ -197,7 +197,7 @@ def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]
         return next((key.reached for key in held), None)
 
     def cloud_file(role: Role) -> str | None:
-        known = context.cloud_key(case.cloud) if case.handshake == "lightssl" else None
+        known = context.cloud_key(case.server) if case.handshake == "lightssl" else None
         if known is not None and known.key.role is role:
             return known.key.reached
         held = context.ring.by_role(role, algorithm)
@@ -208,14 +208,18 @@ def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]
             held.sort(key=lambda key: signer is None or key.spki != signer.spki)
         else:
             # Neither a key that the capture refutes, nor a public half that is not that of the private key beside it.
-            refuted = {*context.refuted.get(case.cloud, ())}
+            refuted = {*context.refuted.get(case.server, ())}
             if draft.code is Code.SERVER_SIGNATURE_MISMATCH and isinstance(case.decryption, LightSslDecryption):
                 refuted |= {key.fingerprint for key in case.decryption.signature_refuted}
-            halves = {key.fingerprint for key in context.ring.by_role(Role.CLOUD_PRIVATE, algorithm)}
+            moved = draft.code is Code.SERVER_KEY_MISMATCH and "server-address-lost" not in findings
+            if moved and (used := _encrypted_with(case)) is not None:
+                refuted.add(used.fingerprint)  # the device has that one already
+            halves = {key.fingerprint for key in context.ring.by_role(Role.CLOUD_PRIVATE, algorithm)} - refuted
             halves = {known.key.fingerprint} if known is not None else halves
             held = [key for key in held if key.fingerprint not in refuted]
             if role is Role.CLOUD_PUBLIC and halves:
                 held = [key for key in held if key.fingerprint in halves]
+            held = _of_one_cloud(held, context.own_keys(case, Role.DEVICE_PRIVATE, algorithm))
         return next((key.reached for key in held), None)
 
     slot = stored_slot(case, context)
@@ -240,6 +244,15 @@ def _facts(case: Case, draft: Draft, context: Context, findings: Collection[str]
         pkcs8=_only_rewritten(case, context),
         missing=tuple(dict.fromkeys(_missing(case, draft, context, findings))),
     )
+
+
+def _of_one_cloud(held: list[Key], own: list[Key]) -> list[Key]:
+    """Those of ``held`` that may be written to a device: of several clouds, those beside the device's own files."""
+    if len({key.fingerprint for key in held}) < 2:
+        return held
+    beside = {Path(key.file).parent for key in own}
+    held = [key for key in held if Path(key.file).parent in beside]
+    return held if len({key.fingerprint for key in held}) == 1 else []
 
 
 def _only_rewritten(case: Case, context: Context) -> bool:
@@ -278,10 +291,16 @@ def stored_slot(case: Case, context: Context) -> Key | None:
 
     Not a file that the wire refutes: the device encrypted with another key.
     """
-    held = (key for key in context.own_keys(case, Role.DEVICE_SERVER_KEY, case.algorithm) if not key.scrap)
-    opening = case.decryption.identity if isinstance(case.decryption, LightSslDecryption) else None
-    used = opening.key.rsa if opening is not None and opening.key is not None and opening.nonce_echoed else None
+    held = context.own_keys(case, Role.DEVICE_SERVER_KEY, case.algorithm)
+    key = _encrypted_with(case)
+    used = key.rsa if key is not None else None
     return next((key for key in held if used is None or key.rsa is None or key.rsa.n == used.n), None)
+
+
+def _encrypted_with(case: Case) -> Key | None:
+    """The cloud's key that the device encrypts its identity with, where one in hand opens it (LightSSL)."""
+    opening = case.decryption.identity if isinstance(case.decryption, LightSslDecryption) else None
+    return opening.key if opening is not None and opening.nonce_echoed else None
 
 
 def custom_server(slot: Key | None) -> bool:

@@ -27,6 +27,8 @@ from dissectors.wire import Cursor
 MAX_ATTEMPTS: Final = 10_000
 #: Handshake fragments read from one record.
 _MAX_FRAGMENTS: Final = 64
+#: No device waits so long for the end of a handshake (ns): 9 to 60 s, by version (`analyzer.firmware.timers`).
+_GIVEN_UP_NS: Final = 120 * 1_000_000_000
 _RANDOM: Final = slice(2, 34)
 
 _UP_STAGES: Final = {
@@ -160,7 +162,7 @@ class Dtls:
     def _session_of(self, direction: Direction, record: WireRecord, mark: Mark) -> Ledger | None:
         """The attempt a protected record belongs to."""
         current = self._ledgers[-1] if self._ledgers else None
-        if current is None or self._begins_resumed(direction, record, current):
+        if current is None or self._begins_resumed(direction, record, mark, current):
             current = self._open(mark)
             if current is not None:
                 # A Finished is the end of a handshake whose beginning is not in the capture, and no resumed session.
@@ -178,12 +180,13 @@ class Dtls:
         late = direction is Direction.DOWN and not current.finished[direction] and record.sequence >= expected > 0
         return before if late else current
 
-    def _begins_resumed(self, direction: Direction, record: WireRecord, current: Ledger) -> bool:
+    def _begins_resumed(self, direction: Direction, record: WireRecord, mark: Mark, current: Ledger) -> bool:
         """Whether the device goes on with a stored session after a handshake that came to nothing."""
+        given_up = mark.time_ns - current.end_ns > _GIVEN_UP_NS
         return (
             direction is Direction.UP
             and not current.established
-            and not current.device_flight_seen
+            and (given_up or not current.device_flight_seen)
             and direction not in current.torn
             and record.content_type is not ContentType.HANDSHAKE
             and record.sequence > 0

@@ -501,12 +501,17 @@ def perturbed(number: int, seed: int = SEED) -> Cell | None:
 def _joined(case: Case, rng: Random, number: int) -> Cell | None:
     """`cat a.pcap b.pcap`: another case's file behind it, or the same once more; one of both folders, or both."""
     other = case if rng.random() < 0.2 else rng.choice(plain_cases())
+    return joined(case, other, other is not case and rng.random() < 0.5, f"#{number} ")
+
+
+def joined(case: Case, other: Case, both: bool, label: str = "") -> Cell | None:
+    """Two captures one behind the other, with the first one's folder or with both; None where one time would be both's."""
     data = written(case.pcap) + written(other.pcap)
     files: Folder = case.folder
     lies: tuple[str, ...] = ()
     theirs = _strange(case.folder, other)
     truth = other.truth if other is case else replace(other.truth, real=frozenset())
-    if other is not case and rng.random() < 0.5:
+    if both:
         mine = {f"a/{name}": content for name, content in case.folder.items()}
         others = {f"b/{name}": content for name, content in other.folder.items()}
         files, lies, theirs, truth = {**mine, **others}, _strange(others, case), _strange(mine, other), other.truth
@@ -515,7 +520,7 @@ def _joined(case: Case, rng: Random, number: int) -> Cell | None:
         return None  # both at one time: nothing would tell whose session is whose
     parts = ((spans[0], case.truth, lies), (spans[1], truth, theirs))
     either = Truth(case.truth.allowed | other.truth.allowed, repairs=case.truth.repairs | other.truth.repairs)
-    return Cell(f"#{number} {case.name}/joined with {other.name}", data, files, either, lies, parts)
+    return Cell(f"{label}{case.name}/joined with {other.name}", data, files, either, lies, parts)
 
 
 @cache

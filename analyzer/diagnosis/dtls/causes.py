@@ -82,7 +82,7 @@ def _holds_its_key(view: View) -> Iterator[Evidence]:
 
 
 def _unusable_file(view: View) -> Iterator[Evidence]:
-    bad = next((key for key in view.own(Role.DEVICE_PRIVATE) if key.status != "ok" and not key.scrap), None)
+    bad = next((key for key in view.own(Role.DEVICE_PRIVATE) if key.status != "ok"), None)
     if bad is not None:
         yield Evidence(f"the device's key file {bad.file} is not usable: {bad.problem}")
 

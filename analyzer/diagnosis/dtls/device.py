@@ -327,9 +327,11 @@ def doubts(view: View) -> tuple[Certainty, tuple[Code, ...], tuple[str, ...]]:
         changed = (*causes, Code.DEVICE_KEY_MISMATCH, Code.DEVICE_UNKNOWN)
         return Certainty.UNDETERMINED, changed, (SERVER_LOG, CLOUD_RECORD)
     if on_file and found.possession:
-        # Where only that file says whose key this is, it may be filed under another device's name.
-        misfiled = (Code.DEVICE_KEY_MISMATCH,) if view.case.id_source == "cloud-copy" else ()
-        return Certainty.INFERRED, (Code.DEVICE_UNKNOWN, *misfiled, Code.SERVER_FAULT), (SERVER_LOG,)
+        # That the file is what the cloud has on file is the folder's word; where only that file says whose key this is,
+        # it may be filed under another device's name.
+        codes = [Code.DEVICE_UNKNOWN, Code.SERVER_FAULT]
+        codes.insert(1 if view.case.id_source == "cloud-copy" else 2, Code.DEVICE_KEY_MISMATCH)
+        return Certainty.INFERRED, tuple(codes), (SERVER_LOG,)
     codes = [Code.DEVICE_KEY_MISMATCH, Code.DEVICE_UNKNOWN, Code.SERVER_FAULT]
     if found.possession is None:
         codes.insert(1, Code.DEVICE_KEY_CORRUPT)

@@ -126,7 +126,7 @@ _BEFORE_ITS_KEY = frozenset(
 def next_fault(view: View, draft: Draft) -> Finding | None:
     """What will fail next when this is mended, where the folder shows it: the device's own key was never reached."""
     private = next((key for key in view.own(Role.DEVICE_PRIVATE) if key.algorithm == "ec" or key.status != "ok"), None)
-    if draft.code not in _BEFORE_ITS_KEY or view.device_proceeds or private is None or private.scrap:
+    if draft.code not in _BEFORE_ITS_KEY or view.device_proceeds or private is None:
         return None
     if private.status != "ok":
         text = f"when this is mended, the next thing to fail is the device's own key: {private.file}: {private.problem}"

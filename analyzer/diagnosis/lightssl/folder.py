@@ -109,7 +109,7 @@ def _doubts(view: View) -> Iterator[Evidence]:
         text = f"the cloud answers an identity that {foreign.file} does not open: that file is not this cloud's key, and the folder may be another ticket's"
         yield Evidence(text, view.frames("identity", "session-key"))
     elif foreign is not None:
-        frames = view.context.refuted[case.cloud].get(foreign.fingerprint, ())
+        frames = view.context.refuted[case.server].get(foreign.fingerprint, ())
         text = f"another session with this cloud is not signed by {foreign.file}: that file is not this cloud's key, and the folder may be another ticket's"
         yield Evidence(text, frames)
     stored = view.stored_server_key

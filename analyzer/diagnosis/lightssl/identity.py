@@ -101,7 +101,7 @@ def key_of_another_cloud(view: View) -> Draft | None:
         Evidence(f"the 256 bytes open with {name(opening.key)} and echo the nonce", frames),
         Evidence(f"the cloud at {view.case.cloud} holds {name(here.key)}: it used it in this capture", here.frames),
     ]
-    uses = view.context.shown.get(view.case.cloud, ())
+    uses = view.context.shown.get(view.case.server, ())
     used = [use for use in uses if use.key.fingerprint == opening.key.fingerprint]
     if used:
         text = f"it used {name(opening.key)} as well: its key changed in this capture, or two servers answer at this address"

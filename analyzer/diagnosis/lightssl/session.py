@@ -5,6 +5,7 @@ from __future__ import annotations
 from itertools import islice
 
 from analyzer.case import Case
+from analyzer.conversations import Chunk
 from analyzer.decrypt.lightssl import OpenedRecord
 from analyzer.diagnosis.context import SHORT_LIVED, name
 from analyzer.diagnosis.context import lived as lived_until
@@ -55,9 +56,10 @@ def displaced(view: View) -> Draft | None:
     if close is None or close.direction is not Direction.DOWN or close.how is not How.FIN:
         return None
     closed = close.mark.time_ns
-    earliest = max(view.case.start_ns + 1, closed - int(DISPLACED_WITHIN * 1e9))
+    earliest = max(view.case.start_ns, closed - int(DISPLACED_WITHIN * 1e9))
     for other in view.context.same_cloud(view.case).within(earliest, closed):
-        if other is view.case or other.device == view.case.device:
+        # Where a coarse clock gives both one time, the file's order tells which came first.
+        if other.first_frame <= view.case.first_frame or other.device == view.case.device:
             continue
         told = other.transcript.step("identity")
         # A clock that was set puts things in another order; the cloud knew of the other one before it closed this one.
@@ -98,12 +100,15 @@ def _alive_beside(view: View, other: Case) -> Evidence | None:
     if any(reset.direction is Direction.UP for reset in facts.rsts):
         return None
     ends = [close for close in view.closes if close.direction is Direction.UP and close.how is How.FIN]
-    last = facts.up.last_payload_ns or 0
-    if last > identity.time_ns:
+    told = (identity.time_ns, *identity.frames[:1])
+    sent = [
+        piece.mark for piece in view.conversation.pieces if isinstance(piece, Chunk) and piece.direction is Direction.UP
+    ]
+    if any((mark.time_ns, *mark.frames[:1]) > told for mark in sent):
         return Evidence(
             "its device still sends records after that: two devices are alive at once", view.frames("session")[-1:]
         )
-    if any(close.mark.time_ns > identity.time_ns for close in ends) or facts.down.fin_acked:
+    if any((close.mark.time_ns, *close.mark.frames[:1]) > told for close in ends) or facts.down.fin_acked:
         return Evidence(
             "its device takes the close in order: two devices are alive at once",
             tuple(f for c in ends for f in c.mark.frames),
@@ -168,6 +173,9 @@ def thrown_out(view: View) -> Draft | None:
         return None
     if close is not None and not others and lived > _AT_ONCE:
         return None
+    twin = next((case for case in view.context.same_cloud(view.case).through() if _elsewhere(case, view.case)), None)
+    if twin is not None:
+        return _between_two(view, twin)
     usual = lived if close is not None else alike[0][1]
     describe = timer("brewskey-describe").first
     near = abs(usual - describe) < NEAR_TIMER
@@ -208,6 +216,28 @@ def thrown_out(view: View) -> Draft | None:
         alternatives=(Code.SESSION_DROPPED,) if known else (Code.SERVER_FAULT, Code.SESSION_DISPLACED),
         would_settle=("the server's log at that moment",),
         findings=(Finding("ended-by-cloud", Certainty.INFERRED, text, ends),),
+    )
+
+
+def _elsewhere(other: Case, case: Case) -> bool:
+    return other.device.address != case.device.address
+
+
+def _between_two(view: View, twin: Case) -> Draft:
+    """Ended by the cloud, and the same id gets through from another address: it may have come again, unseen."""
+    return Draft(
+        Code.SESSION_DROPPED,
+        Certainty.INFERRED,
+        "session",
+        view.closes[0].mark.frames if view.closes else view.frames("cloud-hello"),
+        "The device gets through, and the cloud ends the session: no key is wrong, but two devices use this id.",
+        (
+            *_keys_fit(view),
+            view.close_evidence(),
+            Evidence(f"the same id also gets through from {twin.device.address}", (twin.first_frame,)),
+        ),
+        alternatives=(Code.SESSION_DISPLACED, Code.SERVER_FAULT),
+        would_settle=("a longer capture: does the same id connect again just before the cloud closes?",),
     )
 
 

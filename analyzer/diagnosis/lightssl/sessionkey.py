@@ -150,6 +150,8 @@ def unusable_device_key(view: View) -> Draft | None:
         return None  # the device gets in with the key it has: the file is not that key
     if _mendable(private):
         return None  # mended it opens nothing either: the damage is not what fails here
+    if view.foreign_cloud_key is not None and view.case.id_source not in FIRM_SOURCES:
+        return None  # a folder of another cloud, and nothing says that it is this device's
     frames = view.frames("session-key")
     opening = view.decryption.identity
     shown = view.tail_is_slot(private)
@@ -182,6 +184,7 @@ def unusable_device_key(view: View) -> Draft | None:
         if shown or no_key
         else ("the cloud's private key: the identity then shows which key the device really holds",),
         claim=Claim() if no_key else Claim(Direction.UP) if shown else None,
+        premises=() if shown or no_key else (premise.words(premise.device_key(private)),),
     )
 
 

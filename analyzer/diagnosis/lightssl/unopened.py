@@ -111,6 +111,9 @@ def changed_on_the_way(view: View) -> Draft | None:
         evidence.append(Evidence(f"{flip}: put back, the message opens and echoes the nonce", view.frames("identity")))
     else:
         summary = "The 256 bytes do not open although the device stores the right server key: they were changed on the way, or the device holds another key than its file."
+    # Where only the folder says whose session this is, its keys clear nobody.
+    tied = view.case.id_source in FIRM_SOURCES
+    untied = () if tied else (Code.DEVICE_KEY_MISMATCH, Code.DEVICE_UNKNOWN, Code.DEVICE_KEY_CORRUPT)
     return Draft(
         Code.IDENTITY_REJECTED,
         Certainty.INFERRED if flip else Certainty.UNDETERMINED,
@@ -118,7 +121,7 @@ def changed_on_the_way(view: View) -> Draft | None:
         view.frames("nonce", "identity"),
         summary,
         (*evidence, view.close_evidence()),
-        alternatives=() if flip else (Code.SERVER_KEY_MISMATCH, Code.SERVER_FAULT, Code.SESSION_DROPPED),
+        alternatives=() if flip else (Code.SERVER_KEY_MISMATCH, Code.SERVER_FAULT, Code.SESSION_DROPPED, *untied),
         would_settle=("further attempts of the same device: a wrong key fails every time, damage on the way does not",),
         findings=findings,
     )

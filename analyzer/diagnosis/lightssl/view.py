@@ -345,12 +345,12 @@ class View:
     @cached_property
     def stored_server_key(self) -> Key | None:
         """What the device has stored as the cloud's key, from the key folder."""
-        return next((key for key in self.own(Role.DEVICE_SERVER_KEY) if not key.scrap), None)
+        return next(iter(self.own(Role.DEVICE_SERVER_KEY)), None)
 
     @cached_property
     def cloud_key(self) -> CloudKey | None:
         """The key that this cloud holds, as far as the capture or the folder shows it."""
-        return self.context.cloud_key(self.case.cloud, self.case.start_ns)
+        return self.context.cloud_key(self.case.server, self.case.start_ns)
 
     def of_this_cloud(self, key: Key) -> tuple[Premise, ...]:
         """That ``key`` is this cloud's: nothing where the capture shows it, else a premise."""
@@ -440,7 +440,7 @@ class View:
         here = self.refuted_cloud_key
         if here is not None and here.why == "folder" and self.seen("session-key"):
             return here.key
-        prints = self.context.refuted.get(self.case.cloud, {})
+        prints = self.context.refuted.get(self.case.server, {})
         keys = [key for key in self.ring.by_role(Role.CLOUD_PRIVATE, "rsa") if key.bits == 2048]
         return keys[0] if keys and all(key.fingerprint in prints for key in keys) else None
 

@@ -251,7 +251,11 @@ def test_every_key_fits_and_the_cloud_refuses(tmp_path: Path):
     play.send(CLOUD, play.hs.alert(CLOUD, 2, 49))
     session = only(judged(play.trace, play.ticket(), tmp_path))
     assert said(session) == (Code.HANDSHAKE_REJECTED, INFERRED)
-    assert Code.DEVICE_KEY_MISMATCH not in session.verdict.alternatives
+    # That the copy is what the cloud has on file is the folder's word: it stands last, with what speaks against it.
+    assert session.verdict.alternatives[-1] is Code.DEVICE_KEY_MISMATCH
+    (weighed,) = (cause for cause in session.verdict.causes if cause.code is Code.DEVICE_KEY_MISMATCH)
+    assert weighed.con
+    assert not weighed.pro
     blind = only(judged(play.trace, {}, tmp_path / "blind"))
     assert said(blind) == (Code.HANDSHAKE_REJECTED, UNDETERMINED)
     assert {Code.DEVICE_KEY_MISMATCH, Code.DEVICE_UNKNOWN} <= set(blind.verdict.alternatives)
