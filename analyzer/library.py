@@ -13,11 +13,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from analyzer import pipeline
-from analyzer.inputs import expand
 from analyzer.keys import KeyRing
 from analyzer.keys import load_keys as _load_keys
 from analyzer.model import Report
 from analyzer.pipeline import Options
+from analyzer.tickets import Ticket, gather
 
 #: Keys as a caller has them: loaded already, or files and folders.
 Keys = KeyRing | str | Path | Iterable[str | Path]
@@ -68,12 +68,15 @@ def analyze_captures(
     keys: Keys = (),
     options: Options = Options(),  # noqa: B008 - frozen
 ) -> Result:
-    """One report on captures, folders of them and globs, in order; a capture that cannot be read is a row with its reason.
+    """One report on captures, folders of them, globs and tickets (folders or archives with keys and logs in them), in order.
 
-    Raises :class:`analyzer.errors.InputError` for a path that is not there. For thousands of captures, `analyze batch`.
+    ``keys`` come on top of a ticket's own. A capture that cannot be read is a row with its reason. Raises
+    :class:`analyzer.errors.InputError` for a path that is not there and an archive that cannot be unpacked. For
+    thousands of captures, `analyze batch`.
     """
     names = [paths] if isinstance(paths, str | Path) else list(paths)
-    return _result(pipeline.analyze_paths(expand([str(name) for name in names]), _ring(keys), options))
+    inputs = [item if isinstance(item, str) else Ticket.of(item) for item in gather(map(str, names))]
+    return _result(pipeline.analyze_inputs(inputs, _ring(keys), options))
 
 
 def _ring(keys: Keys) -> KeyRing:

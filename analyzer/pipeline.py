@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from ipaddress import ip_address
 from pathlib import Path
+from shlex import split
 from typing import TYPE_CHECKING, BinaryIO
 
 from analyzer import __version__, conversations, limits
@@ -27,7 +28,18 @@ from analyzer.judging import in_context, judged
 from analyzer.keys import KeyRing
 from analyzer.keys.folder import merged
 from analyzer.limits import Limits, Watch
-from analyzer.model import SCHEMA_NAME, TOOL_NAME, CaptureReport, InputProblem, KeyRow, Report, Session, Tool, Totals
+from analyzer.model import (
+    SCHEMA_NAME,
+    TOOL_NAME,
+    CaptureReport,
+    InputProblem,
+    KeyRow,
+    Remedy,
+    Report,
+    Session,
+    Tool,
+    Totals,
+)
 from analyzer.names import NameLog
 from analyzer.packet import Problem
 from analyzer.stories import stories_across, tell
@@ -106,7 +118,22 @@ def _of_ticket(ticket: Ticket, ring: KeyRing, options: Options) -> tuple[Capture
         report, cases = _with_cases(capture.name, ring, told, capture.source)
         report = replace(report, inputs=ticket.inputs, joined=capture.joined)
         taken.append(Taken(report, capture.source, cases if small else []))
-    return with_logs(joined(taken, _Again(ring, told)), logs, ring)
+    captures = with_logs(joined(taken, _Again(ring, told)), logs, ring)
+    return tuple(_unpacked_first(capture, ticket) for capture in captures) if ticket.packed else tuple(captures)
+
+
+def _unpacked_first(capture: CaptureReport, ticket: Ticket) -> CaptureReport:
+    """With a step before commands that read files of an archive: they are not there until it is unpacked."""
+    names = {key.reached for key in ticket.ring.keys}
+    text = f"The key files named here are inside {Path(ticket.place).name}: unpack it first, and type the commands in the folder it makes."
+
+    def of(session: Session) -> Session:
+        words = {word for step in session.verdict.remedy for command in step.commands for word in split(command)}
+        if names.isdisjoint(words):
+            return session
+        return replace(session, verdict=replace(session.verdict, remedy=(Remedy(text), *session.verdict.remedy)))
+
+    return replace(capture, sessions=tuple(map(of, capture.sessions)))
 
 
 def analyze_logs(paths: Iterable[Path], ring: KeyRing) -> Report:

@@ -76,7 +76,7 @@ ROOMS: dict[str, set[str]] = {
         "analyzer.conversations", "analyzer.names",
     },
     "analyzer.reports": {"dissectors", "analyzer.errors", "analyzer.safe", "analyzer.model", "analyzer.keys", "analyzer.exports"},
-    "analyzer.library": {"analyzer.inputs", "analyzer.model", "analyzer.keys", "analyzer.pipeline", "analyzer.reports"},
+    "analyzer.library": {"analyzer.model", "analyzer.keys", "analyzer.pipeline", "analyzer.reports", "analyzer.tickets"},
     "analyzer.fleet": {"analyzer.errors", "analyzer.inputs", "analyzer.model", "analyzer.keys", "analyzer.tickets", "analyzer.pipeline", "analyzer.reports"},
     "analyzer.reports.fleet": {"analyzer.errors", "analyzer.safe", "analyzer.times", "analyzer.model", "analyzer.reports", "analyzer.fleet"},
     "analyzer.cli": {

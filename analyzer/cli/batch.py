@@ -90,9 +90,10 @@ def batch(
     from analyzer.cli.progress import Meter
     from analyzer.fleet import batch as fleet
     from analyzer.fleet.listing import listed
+    from analyzer.fleet.places import is_url
     from analyzer.fleet.questions import Filter
     from analyzer.fleet.store import Store
-    from analyzer.fleet.tickets import Tickets, places_of
+    from analyzer.fleet.tickets import Tickets, in_archive, places_of
     from analyzer.fleet.work import Limits, Setup
     from analyzer.pipeline import Options
     from analyzer.reports.fleet.writing import write
@@ -111,7 +112,8 @@ def batch(
         tickets: Tickets | None = Tickets(ring, folder_name(keys_beside), known)
     else:
         places = places_of(paths)
-        tickets = Tickets(ring, passphrases=known, places=places) if places else None
+        own = places or any(in_archive(name) for name in names if not is_url(name))
+        tickets = Tickets(ring, passphrases=known, places=places) if own else None
     setup = Setup(
         ring,
         Options(ports=ports_of(port or ()), engine=engine.value),

@@ -36,12 +36,11 @@ def inputs_of(request: Request) -> tuple[str | Ticket, ...]:
         if isinstance(item, str):
             found.append(item)
             continue
-        place, files = (item, None) if isinstance(item, Path) else item
-        ticket = Ticket.read(place, files, passphrases=passphrases(request.passphrase_file))
+        ticket = Ticket.of(item, passphrases(request.passphrase_file))
         found.append(ticket)
         if request.verbose:
             for line in ticket.told():
-                print(printable(f"analyze: {place}: {line}"), file=sys.stderr)
+                print(printable(f"analyze: {ticket.place}: {line}"), file=sys.stderr)
     return tuple(found)
 
 

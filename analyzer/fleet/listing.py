@@ -9,7 +9,9 @@ from typing import BinaryIO
 
 from analyzer.errors import InputError
 from analyzer.fleet.places import expand_url, is_url
+from analyzer.fleet.tickets import archives_below, packed_captures
 from analyzer.inputs import expand
+from analyzer.tickets import is_archive
 
 #: First bytes of captures: somebody piped one in where a list is due.
 _CAPTURE = (b"\xa1\xb2", b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1", b"\x0a\x0d\x0d\x0a", b"\x1f\x8b")
@@ -18,7 +20,8 @@ _LARGE = 8 << 20
 
 
 def listed(words: Iterable[str], stream: BinaryIO | None = None) -> tuple[str, ...]:
-    """The captures of folders, globs, URLs and, for ``-``, of the list on standard input; each once, large ones first.
+    """The captures of folders, globs, URLs, archives and, for ``-``, of the list on standard input; each once, large ones
+    first. One in an archive is named by the archive's path and its own in it.
 
     Raises InputError for what does not exist. A name on the list that does not exist is kept: it becomes a row.
     """
@@ -30,9 +33,27 @@ def listed(words: Iterable[str], stream: BinaryIO | None = None) -> tuple[str, .
         elif is_url(word):
             found.update(dict.fromkeys(expand_url(word)))
         else:
-            found.update(dict.fromkeys(expand((word,))))
+            found.update(dict.fromkeys(_inside(word)))
     sizes = {name: _size(name) for name in found}
     return tuple(sorted(found, key=lambda name: -sizes[name] if sizes[name] >= _LARGE else 0))
+
+
+def _inside(word: str) -> Iterable[str]:
+    """The captures a word means; of an archive, or of those in a folder, what is in them. One that cannot be unpacked
+    stays: it becomes a row."""
+    path = Path(word)
+    if path.is_file() and is_archive(path):
+        return packed_captures(path) or (word,)
+    packed = archives_below(path) if path.is_dir() else ()
+    try:
+        plain = expand((word,))
+    except InputError:
+        if not packed:
+            raise
+        plain = ()
+    apart = [str(archive) for archive in packed]
+    inside = [name for archive in packed for name in packed_captures(archive) or (str(archive),)]
+    return dict.fromkeys((*(name for name in plain if name not in apart), *inside))
 
 
 def _names(stream: BinaryIO) -> list[str]:
@@ -49,7 +70,7 @@ def _names(stream: BinaryIO) -> list[str]:
 def _lenient(name: str) -> tuple[str, ...]:
     if is_url(name):
         return (name,)
-    return expand((name,)) if Path(name).is_dir() else (name,)
+    return tuple(_inside(name)) if Path(name).exists() else (name,)
 
 
 def _size(name: str) -> int:

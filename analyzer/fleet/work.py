@@ -13,10 +13,11 @@ from typing import BinaryIO, cast
 from analyzer.errors import InputError
 from analyzer.fleet.answer import Answer, Known, Unchanged, answer_of, given_up
 from analyzer.fleet.places import is_url, open_url
-from analyzer.fleet.tickets import Tickets
+from analyzer.fleet.tickets import Tickets, contents, in_archive
 from analyzer.fleet.uses import TracedRing
 from analyzer.keys import KeyRing
 from analyzer.pipeline import Options, analyze_capture
+from analyzer.tickets import is_archive
 
 #: Captures up to this size are read once into memory and hashed there; larger ones are read twice.
 _SMALL = 32 << 20
@@ -90,6 +91,16 @@ def _opened(path: str) -> BinaryIO:
     if is_url(path):
         return open_url(path)
     file = Path(path)
+    packed = None if file.exists() else in_archive(path)
+    if packed is not None:
+        archive, name = packed
+        data = next((item.data for item in contents(str(archive)) if item.inside == name), None)
+        if data is None:
+            raise InputError(path, "is not in this archive any more")
+        return BytesIO(data)
+    if file.is_file() and is_archive(file):  # else its captures would stand here, each by its name
+        contents(path)
+        raise InputError(path, "no captures in it", "captures are .pcap or .pcapng files, also .gz")
     if file.is_dir():
         raise InputError(path, "is a folder")
     return cast(BinaryIO, file.open("rb"))

@@ -1,4 +1,4 @@
-"""Archives as tickets: zip, tar and tar.gz, whatever is in them, read into memory within bounds.
+"""Archives as tickets: zip, tar, tar.gz and (with py7zr) 7z, whatever is in them, read into memory within bounds.
 
 How it works. Nothing is written, so no path can lead anywhere; a name that tries is left out all the same, because it
 would be told to people. Sizes in headers are only believed where they are too large: what counts is what comes out.
@@ -23,8 +23,11 @@ _ZIP: Final = b"PK\x03\x04"
 _EMPTY_ZIP: Final = b"PK\x05\x06"
 _GZIP: Final = b"\x1f\x8b"
 _TAR: Final = (257, b"ustar")
-_OTHERS: Final = ((b"7z\xbc\xaf\x27\x1c", "7z"), (b"Rar!\x1a\x07", "RAR"))
+_SEVEN: Final = b"7z\xbc\xaf\x27\x1c"
+_RAR: Final = b"Rar!\x1a\x07"
 _STEP: Final = 1 << 20
+#: So much of a file tells an archive that is not in a gzip.
+_LOOK: Final = 512
 _UNPACK: Final = "unpack it, and give the folder"
 _ENCRYPTED: Final = 1
 _UNIX: Final = 3
@@ -53,12 +56,14 @@ def is_archive(path: Path) -> bool:
     """Whether a file is an archive by its first bytes (a gzip'ed one: when a tar is inside)."""
     try:
         with path.open("rb") as stream:
-            head = stream.read(_STEP // 4)
+            head = stream.read(_LOOK)
+            if head.startswith(_GZIP):
+                head += stream.read(_STEP // 4)
     except OSError:
         return False
     if head.startswith((_ZIP, _EMPTY_ZIP)) or _is_tar(head):
         return True
-    if any(head.startswith(magic) for magic, _ in _OTHERS):
+    if head.startswith((_SEVEN, _RAR)):
         return True
     if not head.startswith(_GZIP):
         return False
@@ -79,10 +84,11 @@ def unpacked(path: Path, limits: ArchiveLimits | None = None) -> Unpacked:
     try:
         with path.open("rb") as stream:
             head = stream.read(8)
-            for magic, what in _OTHERS:
-                if head.startswith(magic):
-                    raise InputError(str(path), f"a {what} archive", _UNPACK)
+            if head.startswith(_RAR):
+                raise InputError(str(path), "a RAR archive", _UNPACK)
             stream.seek(0)
+            if head.startswith(_SEVEN):
+                return _Unpacking(path, limits).of(_seven_entries(path, stream, limits))
             if head.startswith((_ZIP, _EMPTY_ZIP)):
                 return _Unpacking(path, limits).of(_zip_entries(path, stream, limits))
             return _Unpacking(path, limits).of(_tar_entries(path, stream, limits))
@@ -174,6 +180,19 @@ def _zip_entries(path: Path, stream: BinaryIO, limits: ArchiveLimits) -> Iterato
                 continue
             with file:
                 yield _Entry(info.filename, file, max(1, info.compress_size))  # type: ignore[arg-type]
+
+
+def _seven_entries(path: Path, stream: BinaryIO, limits: ArchiveLimits) -> Iterator[_Entry]:
+    try:
+        from analyzer.tickets import seven
+    except ImportError:
+        hint = f"{_UNPACK}, or install the extra: pip install 'particle-handshake-analyzer[compression]'"
+        raise InputError(str(path), "a 7z archive", hint) from None
+    try:
+        for name, file, stored in seven.entries(stream, limits.entries, limits.expanded):
+            yield _Entry(name, file, stored)
+    except seven.Refused as refused:
+        raise InputError(str(path), f"an archive that is not unpacked: {refused}", _UNPACK) from None
 
 
 def _tar_entries(path: Path, stream: BinaryIO, limits: ArchiveLimits) -> Iterator[_Entry]:

@@ -12,6 +12,7 @@ from analyzer.keys.ring import KeyRing
 from analyzer.model import TicketInput
 from analyzer.tickets.archive import unpacked
 from analyzer.tickets.files import TicketFile
+from analyzer.tickets.finding import Found
 from analyzer.tickets.pieces import Chain, joined
 from analyzer.tickets.sorting import sort
 
@@ -51,6 +52,12 @@ class Ticket:
     inputs: tuple[TicketInput, ...]
 
     @classmethod
+    def of(cls, found: Found | Path, passphrases: tuple[bytes, ...] = ()) -> Ticket:
+        """The ticket that `gather` found. Raises InputError as `read` does."""
+        place, files = (found, None) if isinstance(found, Path) else found
+        return cls.read(place, files, passphrases=passphrases)
+
+    @classmethod
     def read(
         cls, place: Path, files: tuple[TicketFile, ...] | None = None, *, passphrases: tuple[bytes, ...] = ()
     ) -> Ticket:
@@ -67,6 +74,11 @@ class Ticket:
             raise InputError(str(place), "no captures in it", "captures are .pcap or .pcapng files, also .gz")
         inputs = tuple(TicketInput(path, taken) for path, taken in sorted(found.taken))
         return cls(str(place), tuple(Capture(run) for run in joined(found.captures)), found.ring, found.logs, inputs)
+
+    @property
+    def packed(self) -> bool:
+        """Whether it is an archive: its files cannot be named in a command."""
+        return Path(self.place).is_file()
 
     def told(self) -> Iterator[str]:
         """One line per file: what it was taken for."""

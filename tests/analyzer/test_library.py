@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import shutil
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -98,3 +99,18 @@ def test_what_is_offered_is_there_and_nothing_is_loaded_before_it_is_used() -> N
         check=True,
     )
     assert loaded.stdout.strip() == "[]"
+
+
+def test_a_ticket_brings_its_keys(case: Path, tmp_path: Path) -> None:
+    shutil.copy(case / "capture.pcap", tmp_path / "capture.pcap")
+    shutil.copytree(case / "keys", tmp_path / "keys")
+    with_keys = analyze_capture(case / "capture.pcap", case / "keys").captures[0].sessions
+    (folder,) = analyze_captures(tmp_path).captures
+    archive = shutil.make_archive(str(tmp_path.parent / "ticket"), "zip", tmp_path)
+    (packed,) = analyze_captures(archive).captures
+    verdicts = [
+        [(session.verdict.code, session.verdict.certainty) for session in got]
+        for got in (with_keys, folder.sessions, packed.sessions)
+    ]
+    assert verdicts[0]
+    assert verdicts[0] == verdicts[1] == verdicts[2]

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tarfile
 import zipfile
+import zlib
 from pathlib import Path
 
 import pytest
@@ -39,13 +40,7 @@ def run():
 
 
 def tickets(*words: str | Path) -> list[str | Ticket]:
-    found: list[str | Ticket] = []
-    for item in gather([str(word) for word in words]):
-        if isinstance(item, str):
-            found.append(item)
-        else:
-            found.append(Ticket.read(*((item,) if isinstance(item, Path) else item)))
-    return found
+    return [item if isinstance(item, str) else Ticket.of(item) for item in gather([str(word) for word in words])]
 
 
 def judged(*words: str | Path) -> Report:
@@ -265,6 +260,92 @@ def test_tars_are_tickets(tmp_path: Path, kind: str) -> None:
     assert verdicts(judged(target).captures) == verdicts(judged(folder).captures)
 
 
+def packed_7z(target: Path, entries: dict[str, bytes], **how: object) -> Path:
+    py7zr = pytest.importorskip("py7zr", reason="the extra compression is not installed")
+    with py7zr.SevenZipFile(target, "w", **how) as archive:
+        archive.set_encoded_header_mode(False)
+        for name, data in entries.items():
+            archive.writestr(data, name)
+    return target
+
+
+def test_a_7z_is_a_ticket(tmp_path: Path) -> None:
+    folder = copied(CASE, tmp_path / "ticket")
+    files = {path.relative_to(tmp_path).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    target = packed_7z(tmp_path / "ticket.7z", files)
+    assert is_archive(target)
+    assert verdicts(judged(target).captures) == verdicts(judged(folder).captures)
+
+
+@pytest.mark.parametrize(
+    ("entries", "how", "why"),
+    [
+        ({f"{number}.der": b"x" for number in range(30)}, {}, "more than 20 files"),
+        ({"zeros": bytes(1 << 21)}, {}, "more than 1 MB"),
+        ({"zeros": bytes(1 << 19)}, {}, "grows more than"),
+        ({"key.der": b"secret"}, {"password": "open sesame"}, "encrypted"),
+    ],
+    ids=["many", "large", "bomb", "encrypted"],
+)
+def test_a_7z_over_a_bound_is_refused_in_one_line(tmp_path: Path, entries, how, why: str) -> None:
+    target = packed_7z(tmp_path / "t.7z", entries, **how)
+    with pytest.raises(InputError, match=why) as told:
+        unpacked(target, LIMITS)
+    assert "not unpacked" in str(told.value) and "\n" not in str(told.value)
+
+
+def test_a_7z_that_is_damaged_anywhere_is_one_line_or_what_is_left(tmp_path: Path) -> None:
+    whole = packed_7z(tmp_path / "t.7z", {"a.der": bytes(range(256)) * 8, "b.der": b"b" * 900}).read_bytes()
+    refused = 0
+    for at in range(0, len(whole), 3):
+        (tmp_path / "d.7z").write_bytes(whole[:at] + bytes([whole[at] ^ 0x5A]) + whole[at + 1 :])
+        try:
+            unpacked(tmp_path / "d.7z", LIMITS)
+        except InputError as error:
+            refused += 1
+            assert "\n" not in str(error)
+    assert refused > len(whole) // 6
+
+
+def renamed(target: Path, name: str, other: str) -> None:
+    """Another name of the same length in the header of a 7z, with the checksums that it then has (7zFormat.txt)."""
+    data = bytearray(target.read_bytes())
+    offset, size = struct.unpack_from("<QQ", data, 12)
+    header = bytes(data[32 + offset : 32 + offset + size])
+    assert name.encode("utf-16-le") in header
+    header = header.replace(name.encode("utf-16-le"), other.encode("utf-16-le"))
+    data[32 + offset : 32 + offset + size] = header
+    struct.pack_into("<I", data, 28, zlib.crc32(header))
+    struct.pack_into("<I", data, 8, zlib.crc32(bytes(data[12:32])))
+    target.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("name", ["../../evil.der", "/etc/evil.der", "a/../../evil.der"])
+def test_no_path_leaves_a_7z(tmp_path: Path, name: str) -> None:
+    inside = tmp_path / "deep" / "er"
+    inside.mkdir(parents=True)
+    target = packed_7z(inside / "t.7z", {"x" * len(name): b"x", "good.der": b"y"})
+    before = sorted(tmp_path.rglob("*"))
+    renamed(target, "x" * len(name), name)
+    try:
+        found = unpacked(target)
+    except InputError as error:
+        assert "\n" not in str(error)
+    else:
+        assert [item.inside for item in found.files] == ["good.der"]
+    assert sorted(tmp_path.rglob("*")) == before, "nothing was written"
+
+
+def test_without_the_extra_a_7z_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "py7zr", None)
+    monkeypatch.delitem(sys.modules, "analyzer.tickets.seven", raising=False)
+    monkeypatch.delattr("analyzer.tickets.seven", raising=False)
+    (tmp_path / "t.7z").write_bytes(b"7z\xbc\xaf\x27\x1c" + bytes(64))
+    with pytest.raises(InputError, match="7z archive") as told:
+        unpacked(tmp_path / "t.7z")
+    assert "[compression]" in str(told.value.hint)
+
+
 def hostile_zip(target: Path, **entries: bytes) -> Path:
     with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, data in entries.items():
@@ -382,6 +463,16 @@ def test_a_damaged_archive_is_an_input_error_or_what_is_left(tmp_path: Path, kin
         assert "\n" not in str(error)
     else:
         assert all(item.data is not None for item in found.files)
+
+
+def test_commands_that_read_files_of_an_archive_say_to_unpack_it(tmp_path: Path) -> None:
+    folder = copied(CASE, tmp_path / "ticket")
+    packed, plain = judged(zipped(folder, tmp_path / "t.zip")), judged(folder)
+    steps = packed.captures[0].sessions[0].verdict.remedy
+    assert "t.zip: unpack it first" in steps[0].text
+    assert len(steps) == 1 + len(plain.captures[0].sessions[0].verdict.remedy)
+    quiet = judged(zipped(copied(CAPTURES / "tcp-12-syn-refused", tmp_path / "other"), tmp_path / "o.zip"))
+    assert not any("unpack" in step.text for step in quiet.captures[0].sessions[0].verdict.remedy)
 
 
 def test_archives_inside_archives_are_left(tmp_path: Path) -> None:

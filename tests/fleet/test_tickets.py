@@ -153,3 +153,24 @@ def test_a_path_is_no_name_of_a_folder(tickets, analyze: Run, name):
     done = analyze("batch", tickets, "--keys-beside", name)
     assert done.returncode == 2
     assert "is no name of a folder" in done.stderr
+
+
+def said(capture: dict) -> list[tuple]:
+    verdicts = [session["verdict"] for session in capture["sessions"]]
+    return [(told["code"], told["certainty"], told["frames"], told["alternatives"]) for told in verdicts]
+
+
+def test_archives_in_a_folder_are_tickets_of_their_own(tickets, tmp_path, analyze: Run):
+    done = analyze("batch", tickets, "--format", "json")
+    wanted = {Path(c["path"]).parent.name: said(c) for c in json.loads(done.stdout)["captures"]}
+    packed = tmp_path / "packed"
+    packed.mkdir()
+    for case in sorted(tickets.iterdir()):
+        shutil.make_archive(str(packed / case.name), "zip" if case.name != LONE else "gztar", case)
+    (packed / "broken.zip").write_bytes(b"PK\x03\x04" + bytes(100))
+    done = analyze("batch", packed, "--format", "json", "--jobs", 2)
+    captures = json.loads(done.stdout)["captures"]
+    found = {Path(c["path"]).parent.name.split(".")[0]: said(c) for c in captures if c["sessions"]}
+    assert found == wanted
+    (broken,) = (c for c in captures if c["status"] == "failed")
+    assert "damaged archive" in broken["problems"][0]["message"]
