@@ -1,5 +1,5 @@
 -- Particle/Spark cloud handshakes in Wireshark and tshark, with the stage names of `analyze`.
--- Version: 1.0.0
+-- Version: 1.1.0
 -- SPDX-License-Identifier: GPL-2.0-or-later
 --
 -- Install: `analyze wireshark install`, or put this file into Wireshark's personal Lua plugin folder (Help > About >
@@ -17,7 +17,7 @@
 --
 -- Only API of Wireshark 3.6 to 4.4 that did not change is used, and only Lua that 5.1 to 5.4 agree on.
 
-local VERSION = "1.0.0"
+local VERSION = "1.1.0"
 
 if set_plugin_info then
   set_plugin_info({
@@ -33,6 +33,7 @@ local particle = Proto("particle", "Particle Cloud Handshake")
 -- Sizes and names of the protocol
 
 local NONCE, IDENTITY, CIPHERTEXT, SIGNATURE = 40, 256, 128, 256
+local DEVICE_ID_SIZE = 12
 local SESSION_KEY = CIPHERTEXT + SIGNATURE
 -- The largest ciphertext any device accepts is 1152 bytes and padding (MBEDTLS_SSL_MAX_CONTENT_LEN of device-os v3.x).
 local MAX_RECORD = 1200
@@ -80,6 +81,7 @@ local f = {
   public_key = ProtoField.bytes("particle.device_public_key", "Public key in the Certificate", base.NONE, "SubjectPublicKeyInfo as it travels in clear"),
   moved = ProtoField.bool("particle.moved", "Session moved", base.NONE, nil, nil, "The device resumed this session and may have a new address"),
   device_id = ProtoField.string("particle.device_id", "Device id"),
+  verdict = ProtoField.string("particle.verdict", "Looks like", base.ASCII, "What these packets look like without any key, by the verdicts' names; `analyze` with the keys decides"),
   keep_alive = ProtoField.bool("particle.keep_alive", "Keep-alive"),
 }
 do
@@ -90,27 +92,81 @@ do
   particle.fields = list
 end
 
-local e = {
-  foreign = ProtoExpert.new("particle.not_the_cloud", "Something that is not a Particle cloud answers", expert.group.PROTOCOL, expert.severity.ERROR),
-  nonce_long = ProtoExpert.new("particle.nonce_long", "More than a nonce before the device has answered", expert.group.PROTOCOL, expert.severity.WARN),
-  nonce_short = ProtoExpert.new("particle.nonce_short", "The nonce is incomplete", expert.group.PROTOCOL, expert.severity.WARN),
-  key_short = ProtoExpert.new("particle.session_key_truncated", "The session key is incomplete", expert.group.PROTOCOL, expert.severity.WARN),
-  early_close = ProtoExpert.new("particle.early_close", "The handshake ends here", expert.group.SEQUENCE, expert.severity.WARN),
-  record_length = ProtoExpert.new("particle.record.length.impossible", "Impossible record length", expert.group.PROTOCOL, expert.severity.ERROR),
-  opaque = ProtoExpert.new("particle.unframed", "Record framing is lost", expert.group.UNDECODED, expert.severity.NOTE),
-  missing = ProtoExpert.new("particle.not_captured", "Part of the message is not in the capture", expert.group.SEQUENCE, expert.severity.NOTE),
-  mid = ProtoExpert.new("particle.mid_session", "The handshake is not in the capture", expert.group.SEQUENCE, expert.severity.NOTE),
-  server_certificate = ProtoExpert.new("particle.server_certificate", "A Particle cloud sends no certificate", expert.group.PROTOCOL, expert.severity.WARN),
-  alert = ProtoExpert.new("particle.alert", "Fatal alert", expert.group.PROTOCOL, expert.severity.WARN),
-  stock_failed = ProtoExpert.new("particle.stock_dissector", "Wireshark's own dissector cannot read this", expert.group.UNDECODED, expert.severity.NOTE),
-  moved = ProtoExpert.new("particle.session_moved", "Resumed session, possibly from a new address", expert.group.SEQUENCE, expert.severity.NOTE),
-}
+-- Named by what is wrong, so that Expert Information groups them so.
+local function wrong(id, text, kind, severity)
+  return ProtoExpert.new("particle." .. id, text, kind, severity)
+end
+
+local e
+do
+  local group, severity = expert.group, expert.severity
+  e = {
+    foreign = wrong("not_the_cloud", "Something that is not a Particle cloud answers", group.PROTOCOL, severity.ERROR),
+    nonce_long = wrong("nonce_long", "More than a nonce before the device has answered", group.PROTOCOL, severity.WARN),
+    nonce_short = wrong("nonce_short", "The nonce is incomplete", group.PROTOCOL, severity.WARN),
+    before_nonce = wrong("closed_before_nonce", "Closed before a byte of the nonce", group.RESPONSE_CODE, severity.ERROR),
+    no_identity = wrong("no_identity", "The device never answered the nonce", group.RESPONSE_CODE, severity.ERROR),
+    identity = wrong("identity_rejected", "The cloud closes after the device's 256 bytes", group.SECURITY, severity.ERROR),
+    no_key = wrong("no_session_key", "No session key from the cloud", group.RESPONSE_CODE, severity.ERROR),
+    key_short = wrong("session_key_truncated", "The session key is incomplete", group.PROTOCOL, severity.WARN),
+    key_unusable = wrong("session_key_unusable", "The device gives up after the session key", group.SECURITY, severity.ERROR),
+    hello = wrong("hello_unanswered", "The device's Hello gets no answer", group.RESPONSE_CODE, severity.ERROR),
+    record_length = wrong("record.length.impossible", "Impossible record length", group.PROTOCOL, severity.ERROR),
+    opaque = wrong("unframed", "Record framing is lost", group.UNDECODED, severity.NOTE),
+    missing = wrong("not_captured", "Part of the message is not in the capture", group.SEQUENCE, severity.NOTE),
+    mid = wrong("mid_session", "The handshake is not in the capture", group.SEQUENCE, severity.NOTE),
+    server_certificate = wrong("server_certificate", "A Particle cloud sends no certificate", group.PROTOCOL, severity.ERROR),
+    profile = wrong("profile_mismatch", "The server does not speak the device's profile", group.PROTOCOL, severity.ERROR),
+    server_key = wrong("server_key_refused", "The device refuses the server's key", group.SECURITY, severity.ERROR),
+    device_key = wrong("device_key_refused", "The cloud refuses the device or its key", group.SECURITY, severity.ERROR),
+    alert = wrong("alert", "Fatal alert", group.RESPONSE_CODE, severity.ERROR),
+    unanswered = wrong("connect_unanswered", "The device's first message gets no answer", group.RESPONSE_CODE, severity.WARN),
+    device_silent = wrong("device_silent", "The device does not answer the cloud's flight", group.RESPONSE_CODE, severity.WARN),
+    cloud_silent = wrong("cloud_silent", "The cloud does not answer the device's flight", group.RESPONSE_CODE, severity.WARN),
+    refused = wrong("connect_refused", "Nobody listens there", group.RESPONSE_CODE, severity.ERROR),
+    lost = wrong("session_lost", "The resumed session gets no answer", group.RESPONSE_CODE, severity.WARN),
+    stock_failed = wrong("stock_dissector", "Wireshark's own dissector cannot read this", group.UNDECODED, severity.NOTE),
+    moved = wrong("session_moved", "Resumed session, possibly from a new address", group.SEQUENCE, severity.NOTE),
+  }
+end
 do
   local list = {}
   for _, item in pairs(e) do
     list[#list + 1] = item
   end
   particle.experts = list
+end
+
+-- What each of these looks like, in the verdicts' names.
+local VERDICT = {
+  [e.foreign] = "not-the-cloud",
+  [e.nonce_short] = "no-nonce",
+  [e.before_nonce] = "closed-before-nonce",
+  [e.no_identity] = "no-identity",
+  [e.identity] = "identity-rejected",
+  [e.no_key] = "no-session-key",
+  [e.key_short] = "session-key-truncated",
+  [e.key_unusable] = "session-key-unusable",
+  [e.hello] = "hello-unanswered",
+  [e.server_certificate] = "profile-mismatch",
+  [e.profile] = "profile-mismatch",
+  [e.server_key] = "server-key-mismatch",
+  [e.device_key] = "handshake-rejected",
+  [e.alert] = "handshake-rejected",
+  [e.unanswered] = "connect-unanswered",
+  [e.device_silent] = "handshake-stalled",
+  [e.cloud_silent] = "handshake-stalled",
+  [e.refused] = "connect-refused",
+  [e.lost] = "session-lost",
+}
+
+-- Says on an item what is wrong, with what it looks like.
+-- `mended`: it went on all the same.
+local function complain(item, expert_item, text, mended)
+  if VERDICT[expert_item] and not mended then
+    item:add(f.verdict, VERDICT[expert_item]):set_generated()
+  end
+  item:add_proto_expert_info(expert_item, text)
 end
 
 particle.prefs.tcp_ports = Pref.range("TCP ports", "5683", "TCP ports of the cloud; sessions on other ports are recognised by content", 65535)
@@ -146,8 +202,17 @@ local tcp_fin = extractor("tcp.flags.fin")
 local tcp_rst = extractor("tcp.flags.reset")
 local tcp_source_port = extractor("tcp.srcport")
 local tcp_destination_port = extractor("tcp.dstport")
+local udp_destination_port = extractor("udp.dstport")
+local dns_name = extractor("dns.qry.name")
 local icmp_type = extractor("icmp.type")
 local icmp6_type = extractor("icmpv6.type")
+
+local function every(name)
+  local ok, field = pcall(Field.new, name)
+  return ok and field or function() end
+end
+
+local dns_a, dns_aaaa = every("dns.a"), every("dns.aaaa")
 
 -- An ICMP error quotes the datagram it is about; the quotation is not another packet of the session.
 local function quoted()
@@ -317,9 +382,11 @@ end
 local streams = {} -- tcp.stream -> state of a stream that is ours
 local candidates = {} -- tcp.stream -> what the heuristic saw so far; false: not ours
 local datagrams = {} -- udp.stream -> state
+local ids_by_name = {} -- "device cloud" addresses -> device id from a DNS answer; false: several devices asked
+local ids_by_cid = {} -- connection id -> device id
 
 function particle.init()
-  streams, candidates, datagrams = {}, {}, {}
+  streams, candidates, datagrams, ids_by_name, ids_by_cid = {}, {}, {}, {}, {}
 end
 
 -- A message of fixed size at a fixed place of its direction; its bytes may come in any order.
@@ -692,7 +759,7 @@ local function draw_label(tvb, tree, label)
   if label.foreign then
     local what = range and item:add(f.foreign, range, label.foreign) or item:add(f.foreign, label.foreign)
     local who = label.direction == DOWN and "This is no Particle cloud" or "This is no Particle device"
-    what:add_proto_expert_info(e.foreign, who .. ": " .. label.foreign)
+    complain(what, e.foreign, who .. ": " .. label.foreign)
     return text
   end
   if label.opaque then
@@ -888,25 +955,25 @@ local function ending(state, by_cloud, reset)
   if state.down.foreign then
     return e.foreign, who .. "; what answered is no Particle cloud: " .. state.down.foreign
   elseif nonce.have == 0 and identity.have == 0 then
-    return e.early_close, who .. " before a byte of the nonce came"
+    return e.before_nonce, who .. " before a byte of the nonce came"
   elseif nonce.have < NONCE and key.have == 0 then
     return e.nonce_short, string.format("%s with %d of the nonce's %d bytes", who, nonce.have, NONCE)
   elseif identity.have == 0 then
-    return e.early_close, who .. ": the device never answered the nonce"
+    return e.no_identity, who .. ": the device never answered the nonce"
   elseif identity.have < IDENTITY then
-    return e.early_close, string.format("%s with %d of the identity's %d bytes", who, identity.have, IDENTITY)
+    return e.no_identity, string.format("%s with %d of the identity's %d bytes", who, identity.have, IDENTITY)
   elseif key.have == 0 and by_cloud then
-    return e.early_close, who .. " after the device's 256 bytes: it could not or would not use them"
+    return e.identity, who .. " after the device's 256 bytes: it could not or would not use them"
   elseif key.have == 0 then
-    return e.early_close, who .. " without a session key from the cloud"
+    return e.no_key, who .. " without a session key from the cloud"
   elseif key.have < SESSION_KEY then
     return e.key_short, string.format("%s with %d of the session key's %d bytes", who, key.have, SESSION_KEY)
   elseif state.up.records == 0 and not by_cloud then
-    return e.early_close, who .. " after the session key without a Hello: the key or its signature did not fit"
+    return e.key_unusable, who .. " after the session key without a Hello: the key or its signature did not fit"
   elseif state.up.records == 0 then
-    return e.early_close, who .. ": the device said nothing after the session key"
+    return e.key_unusable, who .. ": the device said nothing after the session key"
   elseif state.down.records == 0 then
-    return e.early_close, who .. ": the device's Hello got no answer"
+    return e.hello, who .. ": the device's Hello got no answer"
   end
   return nil
 end
@@ -922,7 +989,7 @@ local function draw_ending(state, pinfo, tree)
   if note then
     local item = tree:add(particle)
     item:set_text("Particle: " .. note[2])
-    item:add_proto_expert_info(note[1], note[2])
+    complain(item, note[1], note[2])
   end
 end
 
@@ -930,9 +997,47 @@ end
 -- no_subdissector_on_error), and how the connection ends.
 local rest = Proto("particle_rest", "Particle Cloud Handshake, out of order and end")
 
+-- A name that begins with a device's id (`<id>.udp.particle.io`, `<id>.v3.udp.particle.io`) leads to its cloud.
+local function learn_name(pinfo)
+  local asked = dns_name()
+  local id = asked and string.match(tostring(asked), "^(%x+)%.")
+  if not id or #id ~= 2 * DEVICE_ID_SIZE then
+    return
+  end
+  for _, all in ipairs({ dns_a, dns_aaaa }) do
+    for _, address in ipairs({ all() }) do
+      local key = tostring(pinfo.dst) .. " " .. tostring(address.value)
+      local before = ids_by_name[key]
+      id = string.lower(id)
+      ids_by_name[key] = (before == nil or before == id) and id
+    end
+  end
+end
+
+-- An ICMP error about a datagram of ours.
+local function draw_refusal(tree)
+  local kind, kind6 = icmp_type(), icmp6_type()
+  if (kind == 3 or kind6 == 1) and udp_ports[udp_destination_port()] then
+    local item = tree:add(particle)
+    local said = "The network says that the cloud cannot be reached there"
+    item:set_text("Particle: " .. said)
+    complain(item, e.refused, said)
+  end
+end
+
 function rest.dissector(_, pinfo, tree)
-  local stream = fields_there() and tcp_stream()
-  if not stream or quoted() then
+  if not fields_there() then
+    return 0
+  end
+  if dns_name() then
+    learn_name(pinfo)
+  end
+  if quoted() then
+    draw_refusal(tree)
+    return 0
+  end
+  local stream = tcp_stream()
+  if not stream then
     return 0
   end
   local state = streams[stream]
@@ -962,7 +1067,7 @@ end
 -- UDP: DTLS 1.2 with Particle's records around it
 
 local CHANGE_CIPHER_SPEC, ALERT, HANDSHAKE, DATA, CID, MOVED_CID, MOVED = 20, 21, 22, 23, 25, 253, 254
-local CID_SIZE, HEADER, DEVICE_ID = 8, 13, 12
+local CID_SIZE, HEADER, DEVICE_ID = 8, 13, DEVICE_ID_SIZE
 local MAX_FRAGMENT = 18432 -- RFC 6347 section 4.1
 local IPSEC_PORT = 4500
 -- Record lengths, AES-CCM's 16 bytes included: an empty CoAP acknowledgement, a Finished, the same padded behind a
@@ -987,8 +1092,55 @@ local HANDSHAKE_STAGE = {
 -- A Certificate message with a bare P-256 key: its length and the start of a SubjectPublicKeyInfo (RFC 5480, RFC 7250).
 local RAW_KEY = "\0\0\91\48\89\48\19\6\7\42\134\72\206\61\2\1\6\8\42\134\72\206\61\3\1\7"
 local RAW_KEY_SIZE = 91
+-- A confirmable message of CoAP is sent again after 4 to 6 seconds (RFC 7252 section 4.2, device-os coap_channel.h).
+local PATIENCE = 3
+-- Records that a copy of one (a mirror, a capture on every interface) may follow.
+local COPIES = 32
 local FROM_DEVICE = { [1] = true, [15] = true, [16] = true }
 local FROM_CLOUD = { [0] = true, [2] = true, [3] = true, [4] = true, [12] = true, [13] = true, [14] = true }
+
+-- What an alert means here: by its number and who sends it. Anything else is said by its number.
+-- Sources: RFC 5246 section 7.2; device-os: the only check of the server is the signature of its ServerKeyExchange under
+-- the key the device has stored (library/ssl_cli.c of mbedTLS 2.9 to 2.22, decrypt_error).
+local ALERT_NAME = {
+  [0] = "close_notify", [10] = "unexpected_message", [20] = "bad_record_mac", [40] = "handshake_failure",
+  [42] = "bad_certificate", [43] = "unsupported_certificate", [44] = "certificate_revoked",
+  [45] = "certificate_expired", [46] = "certificate_unknown", [47] = "illegal_parameter", [48] = "unknown_ca",
+  [49] = "access_denied", [50] = "decode_error", [51] = "decrypt_error", [70] = "protocol_version",
+  [71] = "insufficient_security", [80] = "internal_error", [90] = "user_canceled", [100] = "no_renegotiation",
+  [109] = "missing_extension", [110] = "unsupported_extension", [115] = "unknown_psk_identity",
+  [116] = "certificate_required",
+}
+local NO_COMMON = { e.profile, "finds nothing in common with the other side" }
+local FROM_DEVICE_ALERT = {
+  [10] = { e.profile, "got a message it does not expect here, such as a certificate" },
+  [40] = NO_COMMON,
+  [43] = { e.profile, "got a key of another kind than P-256" },
+  [47] = { e.profile, "got a message with values it does not take" },
+  [50] = { e.profile, "got a message it cannot read" },
+  [51] = { e.server_key, "cannot verify the server's signature: the server key it has stored is another one, or the message was altered" },
+  [70] = { e.profile, "wants another version of the protocol" },
+}
+local REFUSES = { e.device_key, "refuses the device's key: not the one it has on file, or none on file" }
+local FROM_CLOUD_ALERT = {
+  [40] = NO_COMMON,
+  [42] = REFUSES, [43] = REFUSES, [44] = REFUSES, [45] = REFUSES, [46] = REFUSES, [48] = REFUSES, [49] = REFUSES,
+  [51] = { e.device_key, "cannot verify the device's signature: its private key does not fit the public key it showed, or the message was altered" },
+  [70] = { e.profile, "wants another version of the protocol" },
+  [80] = { e.alert, "has a fault of its own" },
+  [115] = { e.device_key, "does not know this device" },
+  [116] = { e.device_key, "wants a key the device did not show" },
+}
+
+local function alert_meaning(code, from_device)
+  local who = from_device and "The device" or "The cloud"
+  local meaning = (from_device and FROM_DEVICE_ALERT or FROM_CLOUD_ALERT)[code]
+  local name = ALERT_NAME[code] and ALERT_NAME[code] .. " (" .. code .. ")" or tostring(code)
+  if meaning then
+    return { meaning[1], string.format("%s %s (fatal alert %s)", who, meaning[2], name) }
+  end
+  return { e.alert, string.format("%s ends the handshake with fatal alert %s", who, name) }
+end
 
 local dtls, stock_udp = nil, {}
 
@@ -1098,6 +1250,9 @@ local function udp_state(pinfo)
       attempts = {}, -- by client random
       answers = {}, -- what the cloud sent, by server random and by key exchange
       answer = nil, -- where the cloud's next messages go
+      now = 0, -- seconds of the frame at hand
+      last = {}, -- the latest records
+      turn = 0,
       before = nil, -- the established session before the current attempt
     }
     datagrams[key] = state
@@ -1137,6 +1292,10 @@ local function new_attempt(state, random)
     finished_down = false,
     hello_length = nil, -- of the device's first application record
     answered = false, -- by any application record
+    hellos = 0, -- ClientHellos with this random, since the cloud last spoke
+    heard = false, -- the cloud answered at all
+    asked = nil, -- when a resumed session first spoke
+    offers_cid = false, -- in the ClientHello
     acknowledged = false,
     resumed = false,
   }
@@ -1174,24 +1333,117 @@ local function is_new(messages, key, from, size, length)
   return true
 end
 
-local function device_message(state, text, message)
+-- What is wrong, said on a record: what it is, once.
+-- `unless`: an attempt in which nothing is wrong after all once it goes on; known when a frame is drawn again.
+local function note(label, expert_item, text, unless)
+  if not label.copy then
+    label.wrong = label.wrong or { expert_item, text, unless }
+  end
+end
+
+local function ordinal(number)
+  local ending = ({ "st", "nd", "rd" })[number % 10]
+  return number .. ((ending and math.floor(number / 10) % 10 ~= 1) and ending or "th")
+end
+
+-- Whether a hello of the server is what a device of this profile can use: the suite, raw public keys, a connection id of
+-- eight bytes where one was offered.
+local function unfit_hello(text, message, offers_cid)
+  local stop = math.min(message.body + message.size, #text)
+  local at = message.body + 34
+  if message.size ~= message.length or #text < message.body + message.size or at + 1 > stop then
+    return nil
+  end
+  at = at + 1 + string.byte(text, at + 1)
+  if at + 5 > stop then
+    return nil
+  elseif u16(text, at + 1) ~= 0xC0AE then
+    return string.format("The server chooses cipher suite 0x%04x; the device offers only 0xc0ae", u16(text, at + 1))
+  end
+  local found, limit = {}, math.min(at + 5 + u16(text, at + 4), stop)
+  at = at + 5
+  while at + 4 <= limit do
+    local size = u16(text, at + 3)
+    found[u16(text, at + 1)] = string.sub(text, at + 5, at + 4 + size)
+    at = at + 4 + size
+  end
+  if found[20] ~= "\2" then
+    return "The server wants to show an X.509 certificate; the device knows it by its bare public key"
+  elseif offers_cid and not (found[254] and #found[254] == CID_SIZE + 1) then
+    return "The server gives no connection id of 8 bytes: this firmware then drops the finished handshake"
+  end
+  return nil
+end
+
+-- Whether a key exchange is signed by a key of another kind than the device has stored.
+local function unfit_key(text, message)
+  local body = string.sub(text, message.body + 1, message.body + message.size)
+  if message.from > 0 or #body < 4 or string.byte(body, 1) ~= 3 then
+    return message.from == 0 and #body >= 4 and "The server's key exchange is on no named curve; the device takes P-256 only" or nil
+  elseif u16(body, 2) ~= 23 then
+    return string.format("The server's key exchange is on curve %d; the device takes P-256 (23) only", u16(body, 2))
+  end
+  local at = 4 + string.byte(body, 4)
+  if #body >= at + 2 and string.byte(body, at + 2) ~= 3 then
+    return "The server's key exchange is not signed with ECDSA: its key is of another kind than the device has stored"
+  end
+  return nil
+end
+
+-- What was left undone by an attempt that another one follows.
+local function given_up(attempt)
+  if attempt.finished_up and attempt.finished_down then
+    if attempt.hello_length and not attempt.answered then
+      return e.hello, "The attempt before this one ended with the device's Hello unanswered"
+    end
+  elseif attempt.alerted or attempt.resumed then
+    return nil
+  elseif attempt.flight then
+    return e.cloud_silent, "The attempt before this one ended without the cloud's answer to the device's key"
+  elseif attempt.answer.keyed then
+    return e.device_silent, "The device began anew after the server's key: the server key it has stored may not be this server's"
+  elseif not attempt.heard then
+    return e.unanswered, "The attempt before this one got no answer from the cloud"
+  end
+  return nil
+end
+
+local function device_message(state, text, message, label)
   if message.type == 1 and message.from == 0 then
     local random = string.sub(text, message.body + 3, message.body + 34)
     if state.attempts[random] then
       state.attempt = state.attempts[random]
     else
+      local before = state.attempt
       new_attempt(state, random)
+      if before then
+        local expert_item, said = given_up(before)
+        if expert_item then
+          note(label, expert_item, said)
+        end
+      end
     end
   end
   local attempt = state.attempt or new_attempt(state)
+  if message.type == 1 and message.from == 0 then
+    attempt.offers_cid = string.find(text, "\0\254\0\1\0", message.body + 34, true) ~= nil
+    attempt.hellos = attempt.hellos + (label.copy and 0 or 1)
+    if attempt.hellos > 1 then
+      note(label, e.unanswered, string.format("No answer from the cloud: the device asks for the %s time", ordinal(attempt.hellos)), attempt)
+    end
+  end
   attempt.flight = attempt.flight or message.type == 15 or message.type == 16
   local new = is_new(attempt.messages, message.sequence * 256 + message.type, message.from, message.size, message.length)
+  if not new and message.type ~= 1 and not attempt.finished_down then
+    note(label, e.cloud_silent, "No answer from the cloud: the device sends its flight again", attempt)
+  end
   -- Every copy of a ClientHello is one: the device asks again.
   return (new or message.type == 1) and (HANDSHAKE_STAGE[message.type] or (message.type == 11 and "device-certificate")) or nil
 end
 
-local function cloud_message(state, text, message)
+local function cloud_message(state, text, message, label)
   local attempt = state.attempt or new_attempt(state)
+  attempt.heard, attempt.hellos = true, 0
   if message.type == 3 then
     local new = is_new(attempt.messages, message.sequence * 256 + message.type, message.from, message.size, message.length)
     state.answer = attempt.answer
@@ -1215,11 +1467,23 @@ local function cloud_message(state, text, message)
     state.answer = state.answers[body]
   end
   local new = is_new(state.answer.messages, message.sequence * 256 + message.type, message.from, message.size, message.length)
+  local unfit = nil
+  if message.type == 2 and message.from == 0 then
+    unfit = unfit_hello(text, message, attempt.offers_cid)
+  elseif message.type == 12 then
+    state.answer.keyed = true
+    unfit = unfit_key(text, message)
+  end
+  if unfit then
+    note(label, e.profile, unfit)
+  elseif not new and not attempt.flight and not attempt.alerted then
+    note(label, e.device_silent, "No answer from the device: the cloud sends its flight again", attempt)
+  end
   return new and (HANDSHAKE_STAGE[message.type] or (message.type == 11 and "server-certificate")) or nil
 end
 
 -- The stage of a protected record: what it is follows from what came before it, and from its size.
-local function protected_stage(state, from_device, record)
+local function protected_stage(state, from_device, record, label)
   local attempt = state.attempt
   local established = attempt and attempt.finished_up and attempt.finished_down
   if not attempt then
@@ -1229,6 +1493,14 @@ local function protected_stage(state, from_device, record)
     if record.type ~= HANDSHAKE and record.sequence > 0 then
       attempt = new_attempt(state)
       attempt.resumed = true
+    end
+  end
+  if not from_device then
+    attempt.heard = true
+  elseif attempt.resumed and not attempt.heard then
+    attempt.asked = attempt.asked or state.now
+    if state.now - attempt.asked > PATIENCE then
+      note(label, e.lost, string.format("The resumed session gets no answer, for %.0f seconds now", state.now - attempt.asked))
     end
   end
   if attempt.resumed then
@@ -1254,6 +1526,7 @@ local function protected_stage(state, from_device, record)
     attempt.hello_length = record.length
     return "device-hello"
   elseif from_device and not attempt.answered and record.length == attempt.hello_length then
+    note(label, e.hello, "The device's Hello is not acknowledged: it sends it again", attempt)
     return nil -- the Hello once more
   elseif not from_device and attempt.hello_length then
     attempt.answered = true
@@ -1265,20 +1538,46 @@ local function protected_stage(state, from_device, record)
   return "session"
 end
 
+-- Whether this very record was seen a moment ago: the network or the capture doubled it, nobody sent it again.
+local function is_copy(state, text, record)
+  local bytes = string.sub(text, record.at + 1, record.at + record.size)
+  for _, earlier in ipairs(state.last) do
+    if earlier == bytes then
+      return true
+    end
+  end
+  state.last[state.turn % COPIES + 1] = bytes
+  state.turn = state.turn + 1
+  return false
+end
+
 local function label_datagram(state, text, total, from_device, records)
   local labels = { from_device = from_device }
   for _, record in ipairs(records) do
-    local label = { record = record, stages = {} }
+    local label = { record = record, stages = {}, copy = is_copy(state, text, record) }
     labels[#labels + 1] = label
+    if record.header > HEADER then
+      state.cid = string.sub(text, record.at + 12, record.at + 11 + CID_SIZE)
+    end
+    if record.trailer then
+      local at = record.at + record.size - DEVICE_ID - 1
+      state.id = string.gsub(string.sub(text, at + 1, at + DEVICE_ID), ".", function(byte)
+        return string.format("%02x", string.byte(byte))
+      end)
+    end
+    local id = state.id or (state.cid and ids_by_cid[state.cid])
+    if id and state.cid then
+      ids_by_cid[state.cid] = id
+    end
     if record.epoch > 0 then
-      label.stages[1] = protected_stage(state, from_device, record)
+      label.stages[1] = protected_stage(state, from_device, record, label)
     elseif record.type == HANDSHAKE then
       for _, message in ipairs(messages_of(text, record)) do
         local stage
         if from_device then
-          stage = device_message(state, text, message)
+          stage = device_message(state, text, message, label)
         else
-          stage = cloud_message(state, text, message)
+          stage = cloud_message(state, text, message, label)
         end
         label.stages[#label.stages + 1] = stage
         if message.type == 11 and message.from == 0 and string.sub(text, message.body + 1, message.body + 26) == RAW_KEY then
@@ -1295,7 +1594,13 @@ local function label_datagram(state, text, total, from_device, records)
       state.attempt.flight = state.attempt.flight or from_device
     elseif record.type == ALERT and record.length == 2 and #text >= record.at + record.size then
       local level, code = string.byte(text, record.at + record.header + 1, record.at + record.header + 2)
-      label.alert = level == 2 and code or nil
+      if level == 2 then
+        local meaning = alert_meaning(code, from_device)
+        note(label, meaning[1], meaning[2])
+        if state.attempt then
+          state.attempt.alerted = true
+        end
+      end
     end
   end
   return labels
@@ -1346,8 +1651,32 @@ local function hand_over_moved(text, pinfo, tree, record)
   end
 end
 
+local function went_on(wrong_here)
+  local attempt = wrong_here[3]
+  if not attempt then
+    return false
+  elseif wrong_here[1] == e.hello then
+    return attempt.answered
+  end
+  return attempt.finished_up and attempt.finished_down
+end
+
+-- The device's id where the wire gave it away: behind a record of a moved session, or in the name it asked for.
+local function known_id(pinfo, state, labels)
+  local here = state.id or (state.cid and ids_by_cid[state.cid])
+  if here then
+    return here
+  end
+  local device, cloud = tostring(pinfo.src), tostring(pinfo.dst)
+  if not labels.from_device then
+    device, cloud = cloud, device
+  end
+  return ids_by_name[device .. " " .. cloud] or nil
+end
+
 local function draw_datagram(tvb, pinfo, tree, state, labels, text)
   local notes, pending, last = {}, nil, 0
+  local device_id = known_id(pinfo, state, labels)
   for _, label in ipairs(labels) do
     local record, item, note = label.record, nil, nil
     local own = RECORD_NAME[record.type]
@@ -1368,7 +1697,7 @@ local function draw_datagram(tvb, pinfo, tree, state, labels, text)
       notes[#notes + 1] = note
     else
       pending = pending or record.at
-      if #label.stages > 0 or label.raw_key or label.server_certificate or label.alert then
+      if #label.stages > 0 or label.raw_key or label.server_certificate or label.wrong or device_id then
         item = tree:add(particle, captured(tvb, record.at, record.size))
       end
     end
@@ -1386,10 +1715,16 @@ local function draw_datagram(tvb, pinfo, tree, state, labels, text)
         item:add(f.public_key, key)
       end
       if label.server_certificate then
-        item:add_proto_expert_info(e.server_certificate)
+        complain(item, e.server_certificate, "The server shows a certificate: a Particle cloud sends none, the device knows its bare key")
       end
-      if label.alert then
-        item:add_proto_expert_info(e.alert, "Fatal alert " .. label.alert .. " from the " .. (labels.from_device and "device" or "cloud"))
+      if label.wrong and not label.server_certificate then
+        complain(item, label.wrong[1], label.wrong[2], went_on(label.wrong))
+      end
+      if device_id then
+        if not record.trailer then
+          item:add(f.device_id, device_id):set_generated()
+        end
+        device_id = nil
       end
     end
   end
@@ -1427,6 +1762,7 @@ local function dissect_udp(tvb, pinfo, tree)
     if sure or not state.device then
       state.device = device
     end
+    state.now = pinfo.rel_ts
     labels = label_datagram(state, text, total, side(pinfo.src, pinfo.src_port) == state.device, records)
     if fields_there() and not quoted() then
       state.labels[key] = labels

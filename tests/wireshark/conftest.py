@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -40,6 +41,7 @@ class Frame:
     cid: str
     moved: str
     public_key: str
+    verdicts: tuple[str, ...]
 
 
 FIELDS = (
@@ -60,34 +62,44 @@ FIELDS = (
     "particle.udp.cid",
     "particle.moved",
     "particle.device_public_key",
+    "particle.verdict",
 )
+
+
+def run_tshark(
+    tshark: str, home: Path, capture: Path, *options: str, script: bool = True, lines: Iterable[str] = FIELDS
+) -> str:
+    """The fields of every frame, one frame a line. Fails on anything Lua complains about."""
+    command = [tshark, *(("-X", f"lua_script:{lua_path()}") if script else ())]
+    command += ["-r", str(capture), "-T", "fields", "-E", "separator=\x1f", "-E", "aggregator=\x1e"]
+    for name in lines:
+        command += ["-e", name]
+    done = subprocess.run(
+        [*command, *options],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+        # Neither the user's preferences nor the user's plug-ins.
+        env={**os.environ, "HOME": str(home), "XDG_CONFIG_HOME": str(home), "TZ": "UTC"},
+    )
+    assert ".lua:" not in done.stderr, done.stderr
+    # A cut file is data: what is there was read.
+    assert done.returncode == 0 or "cut short" in done.stderr, done.stderr
+    return done.stdout
+
+
+def dissected(tshark: str, home: Path, capture: Path, *options: str, script: bool = True) -> dict[int, Frame]:
+    """What tshark says of a capture: frame number -> Frame."""
+    text = run_tshark(tshark, home, capture, *options, script=script)
+    return {frame.number: frame for frame in map(_frame, filter(None, text.split("\n")))}
 
 
 @pytest.fixture
 def dissect(tshark: str, tmp_path: Path) -> Callable[..., dict[int, Frame]]:
-    """Run tshark with the dissector over a capture: frame number -> Frame. Fails on anything Lua complains about."""
-
-    def run(capture: Path, *options: str, script: bool = True) -> dict[int, Frame]:
-        command = [tshark, *(("-X", f"lua_script:{lua_path()}") if script else ())]
-        command += ["-r", str(capture), "-T", "fields", "-E", "separator=\x1f", "-E", "aggregator=\x1e"]
-        for name in FIELDS:
-            command += ["-e", name]
-        done = subprocess.run(
-            [*command, *options],
-            capture_output=True,
-            text=True,
-            encoding="utf-8",
-            errors="replace",
-            check=False,
-            # Neither the user's preferences nor the user's plug-ins.
-            env={**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path), "TZ": "UTC"},
-        )
-        assert ".lua:" not in done.stderr, done.stderr
-        # A cut file is data: what is there was read.
-        assert done.returncode == 0 or "cut short" in done.stderr, done.stderr
-        return {frame.number: frame for frame in map(_frame, filter(None, done.stdout.split("\n")))}
-
-    return run
+    """Run tshark with the dissector over a capture: frame number -> Frame."""
+    return partial(dissected, tshark, tmp_path)
 
 
 def _frame(line: str) -> Frame:
@@ -111,6 +123,7 @@ def _frame(line: str) -> Frame:
         cid=cells["particle.udp.cid"],
         moved=cells["particle.moved"],
         public_key=cells["particle.device_public_key"],
+        verdicts=tuple(filter(None, cells["particle.verdict"].split("\x1e"))),
     )
 
 

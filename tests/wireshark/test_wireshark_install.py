@@ -122,4 +122,4 @@ def test_wireshark_finds_what_was_installed(tshark: str, tmp_path: Path, monkeyp
     done = subprocess.run([tshark, "-G", "plugins"], capture_output=True, text=True, env=environment, check=True)
     line = next(line for line in done.stdout.splitlines() if "particle.lua" in line)
     assert str(copy) in line
-    assert "1.0.0" in line
+    assert "1.1.0" in line
