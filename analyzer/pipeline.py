@@ -323,7 +323,7 @@ def _cases(
             held.append(conversation)
 
     told = _told(options, allowed)
-    table = conversations.Conversations(told, on_other=names.observe)
+    table = conversations.Conversations(told, on_other=names.observe, words=names.words(stored_hosts(ring)))
     for packet in capture.screened(table):
         for conversation in table.feed(packet):
             examine(conversation)

@@ -14,10 +14,11 @@ from __future__ import annotations
 
 import importlib.util
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from analyzer.capture.deferred import Aside
 from analyzer.capture.encapsulation import PLAIN_PROTOCOLS
 from analyzer.capture.links import PLAIN_ETHERTYPES
 from analyzer.packet import ICMP, ICMPV6, TCP, UDP
@@ -65,6 +66,12 @@ class Flows(Protocol):
 
     def of_interest(self, protocol: int) -> frozenset[int]:
         """Ports whose flows are never passed over."""
+
+    def looked_at_last(self) -> frozenset[int]:
+        """Ports whose datagrams touch no session, so that they may come after everything else (`Deferred`)."""
+
+    def wanted_last(self) -> tuple[Collection[bytes], Sequence[bytes]] | None:
+        """Which of those matter: from or to these addresses, or look-ups with these words in them (lower case); None: all."""
 
     def lose(self) -> None:
         """Something was left out that Wireshark numbers: no stream numbers from now on."""
@@ -289,8 +296,12 @@ class Screen:
         self._settled = Settled()
         #: Whether a flow was counted without its packets being decoded.
         self.counted = False
-        #: Whether a port is of interest, by protocol.
-        self._ports = {protocol: _table(flows.of_interest(protocol)) for protocol in (TCP, UDP)}
+        #: What of the last block is to be looked at last, when all of `wanted` is through.
+        self.aside: Aside | None = None
+        last = flows.looked_at_last()
+        #: Whether a port is of interest, by protocol; whether its datagrams are looked at last.
+        self._ports = {TCP: _table(flows.of_interest(TCP)), UDP: _table(flows.of_interest(UDP) - last)}
+        self._last, self._dns = _table(last), _table((53,))
 
     def wanted(self, block: bytearray, starts: Array, lengths: Array) -> Iterator[int]:
         """Indices of the records to decode, ascending. ``starts``: offsets of the captured bytes, ``lengths`` of them.
@@ -299,6 +310,7 @@ class Screen:
 
         Between two of them the caller has the packet taken in by the conversation table.
         """
+        self.aside = None
         if not starts.size:
             return
         np = self._np
@@ -321,7 +333,30 @@ class Screen:
             passed = self._settled.has(fields.flow) & fresh  # what was settled before is not fresh
             passed[rows] = False
             keep &= ~passed | fields.odd
-        yield from self._ask(fields, np.flatnonzero(keep), certain, dull)
+        aside = self._set_aside(fields, udp, dtls)
+        if aside.any():
+            counted = np.zeros(aside.size, bool)
+            counted[list(dull)] = True
+            keep &= ~aside | counted
+        yield from self._ask(fields, np.flatnonzero(keep), certain, dull, aside)
+        rows = np.flatnonzero(aside)
+        if rows.size:
+            source, target = fields.half[fields.transport[rows]], fields.half[fields.transport[rows] + 2]
+            clients = np.stack((self._last[target], self._last[source]), axis=1)
+            lookup = self._dns[source] | self._dns[target]
+            self.aside = Aside(rows, fields.ip[rows], fields.four[rows], clients, lookup)
+
+    def _set_aside(self, fields: Fields, udp: Array, dtls: Array) -> Array:
+        """Which records are looked at last: none of a flow that has a datagram here which begins like DTLS."""
+        np = self._np
+        last: Array = np.zeros(udp.size, bool)
+        rows = np.flatnonzero(udp & ~fields.odd)
+        ports = fields.transport[rows]
+        one, other = fields.half[ports], fields.half[ports + 2]
+        last[rows] = (self._last[one] | self._last[other]) & ~(self._ports[UDP][one] | self._ports[UDP][other])
+        if (last & dtls).any():
+            last &= ~np.isin(fields.flow, fields.flow[last & dtls])
+        return last
 
     def _dull_tcp(self, fields: Fields, fresh: Array) -> dict[int, _Dull]:
         """New flows that begin in this block and whose client speaks before it can have a nonce, by their SYN."""
@@ -397,7 +432,7 @@ class Screen:
         quiet: Array = ~(interesting[fields.half[transport]] | interesting[fields.half[transport + 2]])
         return quiet
 
-    def _ask(self, fields: Fields, kept: Array, certain: Array, dull: dict[int, _Dull]) -> Iterator[int]:
+    def _ask(self, fields: Fields, kept: Array, certain: Array, dull: dict[int, _Dull], aside: Array) -> Iterator[int]:
         """The records in ``kept``, without those of flows that are found settled on the way.
 
         A flow whose kind its first packets tell is asked about after them and then ever so often; one dictionary
@@ -418,6 +453,7 @@ class Screen:
             if counted is not None:
                 key, side, sequence, other = counted
                 if not (flows.count_tcp(key, side, sequence, other) if protocol == TCP else flows.count_udp(key)):
+                    aside[item] = False
                     yield item
                 continue
             if sure:

@@ -12,6 +12,7 @@ from typing import BinaryIO, Literal, cast
 from analyzer.capture import index, joined, links, packing, pcap, pcapng, textdumps, wiretap
 from analyzer.capture.clock import Clock
 from analyzer.capture.decode import Decoder
+from analyzer.capture.deferred import Deferred
 from analyzer.capture.index import Flows
 from analyzer.capture.records import FATAL, NO_PACKET, Block, Limits, Notes, Record
 from analyzer.capture.source import Source
@@ -396,6 +397,7 @@ class Capture:
         """Of blocks the records that can matter; records that come singly, all."""
         most = self._limits.packets if self._limits.packets is not None else _ALL
         screens: dict[int, index.Screen] = {}
+        deferred = Deferred()
         count = longest = 0
         # Of what is beyond the limit the clock sees one record, as it does record by record.
         near = (item.first(max(0, most + 1 - item.number)) if isinstance(item, Block) else item for item in items)
@@ -425,9 +427,12 @@ class Capture:
                     screens[link] = index.Screen(index.LAYOUTS[link], flows)
                 yield from _wanted(block, screens[link])
                 self._decoder.read_any |= screens[link].counted
+                if (aside := screens[link].aside) is not None:
+                    deferred.take(block, aside)
                 if cut:
                     self._limited(most, self.packets + 1)
                     break
+            yield from deferred.records(flows.wanted_last())
             self._note_cut(count, longest)
             self._drain()
         finally:

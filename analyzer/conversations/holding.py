@@ -82,6 +82,10 @@ class Holding:
         # One flow alone is bounded by its own limits.
         return min(oldest, key=lambda flow: flow.last_frame) if len(self) > 1 else None
 
+    def flows(self) -> tuple[Flow, ...]:
+        """What is held now."""
+        return (*self._closing, *self._tcp, *self._udp)
+
     def all(self) -> Iterator[tuple[Flow, Ended]]:
         """What is left at the end, by last activity. Each must be dropped before the next is asked for."""
         while self._closing:

@@ -9,7 +9,7 @@ waits in `Holding` until it is over. TCP flows on unknown ports are held as *und
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from struct import Struct
 
 from analyzer.capture.encapsulation import UDP_PORTS
@@ -31,6 +31,7 @@ _PORTS = Struct("!HH").pack
 _TCP_HEAD = Struct("!4xI5xB").unpack_from
 _DNS, _NTP = 53, 123
 _OTHER_UDP = frozenset({_DNS, _NTP})
+_OTHER_BYTES = frozenset(port.to_bytes(2, "big") for port in _OTHER_UDP)
 #: Every packet between these is looked at: the decoder reads what is inside, or counts what cannot be read.
 _TUNNELS = frozenset(UDP_PORTS)
 _REDIRECT = 5
@@ -65,9 +66,17 @@ class Conversations:
     ``problems`` says where a limit was reached.
     """
 
-    def __init__(self, options: Options = _DEFAULT, on_other: Callable[[Packet], None] | None = None) -> None:
+    def __init__(
+        self,
+        options: Options = _DEFAULT,
+        on_other: Callable[[Packet], None] | None = None,
+        words: Sequence[bytes] | None = None,
+    ) -> None:
         self._options = options
         self._on_other = on_other
+        #: What makes a look-up matter, whoever makes it; None: all do. And the addresses whose conversations are over.
+        self._words = words
+        self._talked: set[bytes] = set()
         self._tcp_ports, self._udp_ports = options.cloud_tcp, options.cloud_udp
         self.problems: list[Problem] = []
         self._tcp: dict[bytes, int | TcpFlow] = {}
@@ -113,12 +122,25 @@ class Conversations:
         """Counts a UDP flow that is no session; False when it is not new."""
         if key in self._udp or len(self._udp) >= self._options.flows:
             return False
-        self._udp[key] = self._udp_counter.new()
+        half = len(key) // 2
+        other = not _OTHER_BYTES.isdisjoint((key[half - 2 : half], key[-2:]))
+        self._udp[key] = self._udp_counter.new() | (_OTHER if other else 0)
         return True
 
     def of_interest(self, protocol: int) -> frozenset[int]:
         """Ports whose flows are held or passed on: the cloud's, DNS and NTP, tunnels."""
         return self._tcp_ports | {_DNS} if protocol == TCP else self._udp_ports | _OTHER_UDP | _TUNNELS
+
+    def looked_at_last(self) -> frozenset[int]:
+        """Ports whose datagrams touch no conversation, and may be fed after all others."""
+        return _OTHER_UDP
+
+    def wanted_last(self) -> tuple[frozenset[bytes], Sequence[bytes]] | None:
+        """Of those, what ``on_other`` is for: the addresses of conversations, and words; None: every one."""
+        if self._words is None:
+            return None
+        held = (*self._undecided, *self._holding.flows())
+        return frozenset(self._talked.union(*((end[0] for end in flow.ends) for flow in held))), self._words
 
     def lose(self) -> None:
         """Packets were left out that Wireshark numbers: flows from now on have no stream number."""
@@ -391,6 +413,8 @@ class Conversations:
     def _end(self, flow: Flow, ended: Ended, shared: bool = False) -> Iterator[Conversation]:
         """Hands out what ``flow`` holds and only counts it from now on."""
         self._holding.drop(flow)
+        if len(self._talked) < self._options.flows:
+            self._talked.update(end[0] for end in flow.ends)
         if flow.dropped:
             text = (
                 f"a conversation is longer than what is kept of one: {flow.dropped:,} of its packets were only counted"

@@ -79,8 +79,9 @@ class TcpFlow(Flow):
 
     def is_session(self) -> bool:
         """What has come so far is a device's session by its content alone."""
-        if sum(packet.length > 0 for packet in self.packets) < _FEWEST_MESSAGES:
-            return False
+        spoken = [packet for packet in self.packets if packet.length > 0]
+        if len(spoken) < _FEWEST_MESSAGES or len({self.side(packet) for packet in spoken}) < 2:
+            return False  # told without assembling it: most flows of a capture of one direction end here
         for segments in connections(in_order(self.packets)):
             parts = Assembly(segments, self.ends[0]).parts
             if roles.cloud_by_content(parts) is not None and roles.answered(parts):

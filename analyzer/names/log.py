@@ -58,19 +58,24 @@ class NameLog:
             self._bytes -= len(self._kept.popleft().payload)
             self.overflowed = True
 
+    @staticmethod
+    def words(hosts: Iterable[str]) -> tuple[bytes, ...]:
+        """What is in each message that `lookups` for ``hosts`` gives, whoever the client is; lower case."""
+        return (*_ALWAYS, *(_on_the_wire(host) for host in hosts))
+
     def lookups(self, clients: Iterable[bytes], hosts: Iterable[str] = ()) -> list[Lookup]:
         """Look-ups by these clients, for Particle's names, and for ``hosts``, in time order. Never raises on any bytes."""
         if self._messages is None:
             self._messages = whole(self._kept)
             self._kept.clear()
         wanted = set(clients)
-        naming = _naming((*_ALWAYS, *(_on_the_wire(host) for host in hosts)), self._messages)
+        naming = _naming(self.words(hosts), self._messages)
         chosen = [item for index, item in enumerate(self._messages) if item.client in wanted or index in naming]
         return pair(parse(chosen[-_PARSED:]))
 
     def probes(self) -> list[Probe]:
         """The internet tests of the capture, in order of time."""
-        return list(self._probes.probes())
+        return sorted(self._probes.probes(), key=lambda probe: probe.time_ns)
 
 
 def _naming(words: Iterable[bytes], messages: list[Raw]) -> set[int]:

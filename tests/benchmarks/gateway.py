@@ -8,7 +8,9 @@ around the devices is one template of 20,000 packets, written again and again un
 its checksums kept right: 2 million packets (800 MB) take seconds.
 
 What the other connections carry is random bytes: the kindest case for the tools we are compared with. With `--tls` it is
-framed as TLS records, which costs ssldump three times as long.
+framed as TLS records, which costs ssldump three times as long. With `--mix uplink` it is the unkindest for us, after a
+provider's capture: half of the packets DNS, many NTP, QUIC and MQTT, thousands of flows of which one direction is there
+only, and first payloads of 40, 256 and 384 bytes.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ class Template:
     clients: int
 
 
-def _flows(rng: Random, packets: int, *, tls: bool) -> Iterator[Trace]:
+def _flows(rng: Random, packets: int, *, tls: bool, mix: str) -> Iterator[Trace]:
     """One conversation after the other, until there are enough packets: mostly HTTPS, some QUIC, DNS, ARP."""
     made, number = 0, 0
     plain, tagged = talk.ethernet(), talk.ethernet(0x0064)
@@ -70,7 +72,9 @@ def _flows(rng: Random, packets: int, *, tls: bool) -> Iterator[Trace]:
         one = Host.of(client, f"02:10:00:00:{number >> 8:02x}:{number & 255:02x}")
         other = Host.of(peer, "02:00:5e:00:01:01", 57)
         kind = rng.random()
-        if kind < 0.62:
+        if mix == "uplink":
+            _uplink(rng, trace, one, other, kind)
+        elif kind < 0.62:
             _https(rng, trace, one, other, tls=tls)
         elif kind < 0.74:
             _datagrams(rng, trace, UdpTalk(trace, one, other, rng.randrange(49152, 65536), 443), 1232)
@@ -108,6 +112,37 @@ def _https(rng: Random, trace: Trace, one: Host, other: Host, *, tls: bool) -> N
         flow.close(DEVICE)
 
 
+def _uplink(rng: Random, trace: Trace, one: Host, other: Host, kind: float) -> None:
+    """A flow of the unkind mix."""
+    if kind < 0.79:
+        _lookup(rng, trace, one, other)
+    elif kind < 0.87:
+        flow = UdpTalk(trace, one, other, rng.choice((123, rng.randrange(1024, 65536))), 123)
+        flow.say(DEVICE, b"\x23" + rng.randbytes(47))
+        flow.say(CLOUD, b"\x24" + rng.randbytes(47))
+    elif kind < 0.90:
+        _datagrams(rng, trace, UdpTalk(trace, one, other, rng.randrange(49152, 65536), 443), 1232)
+    elif kind < 0.93:
+        mqtt = TcpTalk(trace, one, other, cloud_port=rng.choice((1883, 8883)), rtt=0.02)
+        mqtt.connect()
+        mqtt.say(DEVICE, b"\x10\x2a\x00\x04MQTT\x04\x02\x00\x3c" + rng.randbytes(32))
+        mqtt.say(CLOUD, b"\x20\x02\x00\x00")
+        for _ in range(rng.randrange(1, 8)):
+            mqtt.say(DEVICE, b"\x30\x1c" + rng.randbytes(28))
+            trace.wait(0.02, 0.05)
+    else:
+        side = rng.choice((DEVICE, CLOUD))
+        flow = TcpTalk(
+            trace, one, other, cloud_port=rng.choice((443, 8443, 9000, rng.randrange(1024, 65536))), rtt=0.02
+        )
+        began = len(trace.frames)
+        flow.connect()
+        for size in (rng.choice((40, 256, 384)), *(rng.randrange(20, 1400) for _ in range(rng.randrange(3)))):
+            flow.say(side, rng.randbytes(size), ack=False)
+        wanted = one.mac if side == DEVICE else other.mac
+        trace.frames[began:] = [frame for frame in trace.frames[began:] if frame.data[6:12] == wanted]
+
+
 def _datagrams(rng: Random, trace: Trace, flow: UdpTalk, limit: int) -> None:
     for index in range(rng.randrange(2, 14)):
         size = rng.randrange(40, limit) if index > 1 else limit
@@ -123,10 +158,10 @@ def _lookup(rng: Random, trace: Trace, one: Host, other: Host) -> None:
     flow.say(CLOUD, wire.dns_answer(ident, name, [rng.randbytes(4)]))
 
 
-def template(seed: int, packets: int = TEMPLATE, *, tls: bool = False) -> Template:
+def template(seed: int, packets: int = TEMPLATE, *, tls: bool = False, mix: str = "site") -> Template:
     """The traffic that is repeated."""
     rng = Random(f"around/{seed}")
-    frames = in_order([frame for trace in _flows(rng, packets, tls=tls) for frame in trace.frames])[:packets]
+    frames = in_order([frame for trace in _flows(rng, packets, tls=tls, mix=mix) for frame in trace.frames])[:packets]
     parts, offsets, client, ident, balance = [], [0], [], [], []
     highest = 0
     for frame in frames:
@@ -200,7 +235,9 @@ def _put32(view: np.ndarray, at: np.ndarray, value: np.ndarray) -> None:
         view[at + index] = value >> 8 * index & 0xFF
 
 
-def write(folder: Path, *, packets: int, sessions: int, seed: int = 1, tls: bool = False) -> dict[str, int]:
+def write(
+    folder: Path, *, packets: int, sessions: int, seed: int = 1, tls: bool = False, mix: str = "site"
+) -> dict[str, int]:
     """Writes gateway.pcap, keys/ and truth.json into ``folder``; returns the verdicts due with all keys."""
     folder.mkdir(parents=True, exist_ok=True)
     keys = folder / "keys"
@@ -218,7 +255,7 @@ def write(folder: Path, *, packets: int, sessions: int, seed: int = 1, tls: bool
                 for frame in attempt.frames
             ]  # fmt: skip
     records.sort(key=lambda record: record[0])
-    _merge(folder / "gateway.pcap", template(seed, tls=tls), records, packets)
+    _merge(folder / "gateway.pcap", template(seed, tls=tls, mix=mix), records, packets)
     verdicts = dict(sorted(population.verdicts().items()))
     truth = {"packets": packets, "sessions": sessions, "seed": seed, "verdicts": verdicts}
     (folder / "truth.json").write_text(json.dumps(truth, indent=1) + "\n")
@@ -260,11 +297,11 @@ def main() -> int:
     parser.add_argument("--sessions", type=int, default=2_000)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--tls", action="store_true", help="frame what other connections carry as TLS records")
+    parser.add_argument("--mix", choices=("site", "uplink"), default="site", help="which traffic is around the devices")
     parser.add_argument("--output", type=Path, required=True, metavar="DIR")
     arguments = parser.parse_args()
-    verdicts = write(
-        arguments.output, packets=arguments.packets, sessions=arguments.sessions, seed=arguments.seed, tls=arguments.tls
-    )
+    asked = {name: value for name, value in vars(arguments).items() if name != "output"}
+    verdicts = write(arguments.output, **asked)
     print(json.dumps(verdicts), file=sys.stderr)
     return 0
 

@@ -21,7 +21,7 @@ def read(data: bytes, *, screened: bool, limits: Limits = Limits(), options: Opt
         found.extend(table.feed(packet))
     found.extend(table.finish())
     return {
-        "conversations": found, "other": other, "problems": capture.problems, "status": capture.status, "packets": capture.packets,
+        "conversations": found, "other": sorted(other, key=lambda packet: packet.number), "problems": capture.problems, "status": capture.status, "packets": capture.packets,
         "bytes": capture.bytes, "first": capture.first_ns, "last": capture.last_ns, "sha256": capture.sha256,
         "link types": capture.link_types, "digits": capture.digits, "secrets": capture.secrets, "names": capture.names,
     }  # fmt: skip
