@@ -20,7 +20,7 @@ from contextlib import suppress
 from ipaddress import ip_address
 from pathlib import Path
 from queue import Empty, Queue
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, Protocol, cast
 
 from analyzer import conversations
 from analyzer.capture import Capture, open_capture
@@ -139,10 +139,20 @@ class Desk:
             del self._recent[next(iter(self._recent))]
 
 
+class Sink(Protocol):
+    """Where a copy of the stream goes."""
+
+    def write(self, data: bytes, /) -> object:
+        """Take bytes."""
+
+    def close(self) -> object:
+        """There are no more."""
+
+
 class _Copy:
     """A stream that leaves a copy of what is read from it in a file."""
 
-    def __init__(self, stream: BinaryIO, copy: BinaryIO | None) -> None:
+    def __init__(self, stream: BinaryIO, copy: Sink | None) -> None:
         self._stream, self._copy = stream, copy
 
     def read(self, size: int = -1) -> bytes:
@@ -158,13 +168,18 @@ class _Copy:
 class Interface:
     """A running dumpcap."""
 
-    def __init__(self, name: str, *, only: str = "", copy: Path | None = None, program: str | None = None) -> None:
-        """Start capturing on interface ``name``; ``only`` is a capture filter (pcap-filter(7)). Raises InputError."""
+    def __init__(
+        self, name: str, *, only: str = "", copy: Path | Sink | None = None, program: str | None = None
+    ) -> None:
+        """Start capturing on interface ``name``; ``only`` is a capture filter (pcap-filter(7)). Raises InputError.
+
+        ``copy``: a new file, or something to write to, that gets the pcapng stream as it comes; it is closed at the end.
+        """
         found = program or shutil.which("dumpcap")
         if found is None:
             raise InputError(name, "dumpcap is not installed", "it comes with Wireshark (tshark)")
         self.name = name
-        self._copy = _private(copy) if copy is not None else None
+        self._copy: Sink | None = _private(copy) if isinstance(copy, Path) else copy
         words = [found, "-q", "-i", name, *(["-f", only] if only else []), "-w", "-"]
         # In a session of its own: Ctrl-C comes to us, and we end it in order.
         self._process = subprocess.Popen(

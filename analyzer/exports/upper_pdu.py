@@ -49,6 +49,11 @@ def exported(plaintext: Plaintext, dissector: str) -> bytes:
     return tags + pack("!HH", _END, 0) + plaintext.data
 
 
+def named(dissector: str) -> bytes:
+    """The tags in front of bytes that only a dissector is named for."""
+    return _tag(_DISSECTOR, dissector.encode("ascii")) + pack("!HH", _END, 0)
+
+
 def _tag(tag: int, value: bytes) -> bytes:
     padded = value + bytes(-len(value) % 4)
     return pack("!HH", tag, len(padded)) + padded

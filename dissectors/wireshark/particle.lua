@@ -169,6 +169,8 @@ local function complain(item, expert_item, text, mended)
   item:add_proto_expert_info(expert_item, text)
 end
 
+particle.prefs.keys = Pref.string("Key folder", "", "For Tools > Particle handshake: what `analyze` gets as --keys")
+particle.prefs.program = Pref.string("Program", "", "For Tools > Particle handshake: where `analyze` is; empty: found by itself")
 particle.prefs.tcp_ports = Pref.range("TCP ports", "5683", "TCP ports of the cloud; sessions on other ports are recognised by content", 65535)
 particle.prefs.udp_ports = Pref.range("UDP ports", "5683,5684,4500", "UDP ports of the cloud; sessions on other ports are recognised by content", 65535)
 

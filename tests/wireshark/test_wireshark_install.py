@@ -8,9 +8,21 @@ from pathlib import Path
 
 import pytest
 
-from analyzer import wireshark
 from analyzer.errors import InputError
-from analyzer.wireshark import default_folder, install, lua_path, lua_version, plugin_folders
+from analyzer.wireshark import (
+    State,
+    default_folder,
+    install,
+    install_all,
+    installation,
+    lua_path,
+    lua_version,
+    pieces,
+    places,
+    plugin_folders,
+    present,
+    uninstall,
+)
 
 HOME = Path("/home/me")
 NEW = Path(".local/lib/wireshark/plugins")
@@ -59,7 +71,7 @@ def test_install_makes_the_folder_and_copies(tmp_path: Path) -> None:
     copy = install(tmp_path / "a" / "b")
     assert copy == tmp_path / "a" / "b" / "particle.lua"
     assert copy.read_bytes() == lua_path().read_bytes()
-    assert [path.name for path in copy.parent.iterdir()] == ["particle.lua"]
+    assert {path.name for path in copy.parent.iterdir()} == {"particle.lua", "particle_menu.lua"}
     assert install(copy.parent) == copy
 
 
@@ -113,11 +125,72 @@ def test_a_failed_write_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytes
     assert not list(tmp_path.iterdir())
 
 
+def at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A user whose home is ``home``, on Linux."""
+    monkeypatch.setattr(installation.os, "environ", {"HOME": str(home), "XDG_CONFIG_HOME": str(home / "config")})
+    monkeypatch.setattr(installation.sys, "platform", "linux")
+    monkeypatch.setattr(Path, "home", classmethod(lambda cls: home))
+
+
+def test_everything_goes_where_it_belongs_and_away_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_home(tmp_path, monkeypatch)
+    (tmp_path / ".var/app/org.wireshark.Wireshark").mkdir(parents=True)
+    (tmp_path / "snap/wireshark/current").mkdir(parents=True)
+    assert {item.state for item in install_all()} == {State.ABSENT}
+    there = {item.path.relative_to(tmp_path).as_posix() for item in present()}
+    assert {
+        ".local/lib/wireshark/plugins/particle.lua",
+        ".local/lib/wireshark/plugins/particle_menu.lua",
+        ".local/lib/wireshark/extcap/analyze-particle",
+        "config/wireshark/extcap/analyze-particle",
+        "config/wireshark/profiles/Particle/colorfilters",
+        ".var/app/org.wireshark.Wireshark/config/wireshark/plugins/particle.lua",
+        ".var/app/org.wireshark.Wireshark/config/wireshark/profiles/Particle/preferences",
+        "snap/wireshark/current/.local/lib/wireshark/plugins/particle.lua",
+        "snap/wireshark/current/.config/wireshark/profiles/Particle/dfilter_buttons",
+    } <= there
+    assert {item.state for item in present()} == {State.CURRENT}
+    assert os.access(tmp_path / ".local/lib/wireshark/extcap/analyze-particle", os.X_OK)
+    uninstall()
+    assert {item.state for item in present()} == {State.ABSENT}
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() or path.name == "Particle"]
+
+
+def test_a_users_files_are_neither_overwritten_nor_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_home(tmp_path, monkeypatch)
+    install_all()
+    profile = tmp_path / "config/wireshark/profiles/Particle"
+    (profile / "colorfilters").write_text("@mine@frame@[0,0,0][65535,65535,65535]\n")
+    (profile / "hosts").write_text("10.0.0.1 mine\n")
+    # What an older version of us wrote, and nobody touched, is replaced.
+    older = b"# buttons\n"
+    (profile / "dfilter_buttons").write_bytes(pieces.sealed(older))
+    states = {item.path.name: item.state for item in install_all()}
+    assert (states["colorfilters"], states["dfilter_buttons"]) == (State.CHANGED, State.OLDER)
+    assert (profile / "colorfilters").read_text().startswith("@mine")
+    assert b"What is wrong" in (profile / "dfilter_buttons").read_bytes()
+    uninstall()
+    assert {path.name for path in profile.iterdir()} == {"colorfilters", "hosts", "recent"}
+    uninstall(force=True)
+    assert {path.name for path in profile.iterdir()} == {"hosts", "recent"}
+
+
+@pytest.mark.parametrize("platform", ["win32", "darwin"])
+def test_places_on_other_systems(platform: str) -> None:
+    (only,) = places(platform, {"APPDATA": "/roaming"} if platform == "win32" else {}, HOME)
+    base = Path("/roaming/Wireshark") if platform == "win32" else HOME / ".config/wireshark"
+    assert only.config == base
+    assert base / "extcap" in only.sources
+    script = pieces.launcher(platform)
+    assert pieces.untouched(script)
+    assert script.startswith(b"@echo off\r\n" if platform == "win32" else b"#!/bin/sh\n")
+    assert not pieces.untouched(script + b"more\n")
+
+
 @pytest.mark.tshark
 def test_wireshark_finds_what_was_installed(tshark: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     environment = {**os.environ, "HOME": str(tmp_path), "XDG_CONFIG_HOME": str(tmp_path / "config")}
-    monkeypatch.setattr(wireshark.os, "environ", environment)
-    monkeypatch.setattr(Path, "home", classmethod(lambda cls: tmp_path))
+    at_home(tmp_path, monkeypatch)
     copy = install()
     done = subprocess.run([tshark, "-G", "plugins"], capture_output=True, text=True, env=environment, check=True)
     line = next(line for line in done.stdout.splitlines() if "particle.lua" in line)
