@@ -30,6 +30,16 @@ _shared_ring: KeyRing | None = None
 _T = TypeVar("_T")
 
 
+def helpers(jobs: int | None) -> int:
+    """How many forked processes may work beside this one; ``jobs``: processes in all, None: one for each core."""
+    import multiprocessing
+
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    forks = "fork" in multiprocessing.get_all_start_methods()
+    alone = not forks or multiprocessing.current_process().daemon
+    return 0 if alone else min(jobs or cores, cores) - 1
+
+
 class Examination:
     """Takes conversations, gives cases. ``jobs``: processes to use in all; None: one for each core."""
 
@@ -78,12 +88,7 @@ class Examination:
     def _helpers(self) -> int:
         """How many processes may work beside this one."""
         if self._workers is None:
-            import multiprocessing
-
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-            forks = "fork" in multiprocessing.get_all_start_methods()
-            alone = not forks or multiprocessing.current_process().daemon
-            self._workers = 0 if alone else min(self._jobs or cores, cores) - 1
+            self._workers = helpers(self._jobs)
         return self._workers
 
     def _started(self) -> ProcessPoolExecutor:

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 from analyzer.case import Case
 from analyzer.diagnosis.context import Context
 from analyzer.diagnosis.verdict import judge
+from analyzer.examination import helpers
 from analyzer.examine import name_devices
 from analyzer.keys import KeyRing
 from analyzer.model import Session
 from analyzer.names import Probe
 from analyzer.sessions import assemble
+
+if TYPE_CHECKING:
+    from multiprocessing.connection import Connection
+    from multiprocessing.process import BaseProcess
 
 
 def in_context(
@@ -45,8 +51,69 @@ def _part(cases: Iterable[Case], joints: Sequence[int]) -> None:
         case.part = bisect_right(apart, case.first_frame)
 
 
-def judged(cases: Iterable[Case], context: Context, digits: int, first: int = 1) -> tuple[Session, ...]:
-    """The session of each case, numbered from ``first``; times with ``digits`` decimals."""
-    return tuple(
-        assemble(case, judge(case, context), context, f"s{number}", digits) for number, case in enumerate(cases, first)
-    )
+#: Sessions from which on judging them is worth further processes.
+_MANY = 300
+
+
+def judged(
+    cases: Sequence[Case], context: Context, digits: int, first: int = 1, jobs: int | None = 1
+) -> tuple[Session, ...]:
+    """The session of each case, numbered from ``first``; times with ``digits`` decimals. ``jobs``: processes to use.
+
+    A verdict asks the context and changes nothing: forked processes judge each their share, with the same result.
+    """
+    beside = helpers(jobs) if jobs != 1 and len(cases) >= _MANY else 0
+    shares = [range(start, len(cases), beside + 1) for start in range(beside + 1)]
+    sent = [_sent(cases, context, digits, first, share) for share in shares[1:]]
+    found: dict[int, Session] = {}
+    for share, answer in zip(shares, [None, *sent], strict=True):
+        got = _received(answer) if answer is not None else None
+        found.update(zip(share, got or _judged(cases, context, digits, first, share), strict=True))
+    return tuple(found[place] for place in range(len(cases)))
+
+
+def _judged(
+    cases: Sequence[Case], context: Context, digits: int, first: int, share: Iterable[int]
+) -> Sequence[Session]:
+    return [
+        assemble(cases[place], judge(cases[place], context), context, f"s{first + place}", digits) for place in share
+    ]
+
+
+_Answer = tuple["Connection", "BaseProcess"]
+
+
+def _sent(cases: Sequence[Case], context: Context, digits: int, first: int, share: range) -> _Answer | None:
+    """A process at work on ``share``; None where none can be had."""
+    import multiprocessing
+
+    fork = multiprocessing.get_context("fork")
+    here, there = fork.Pipe(duplex=False)
+
+    def work() -> None:
+        here.close()
+        there.send(_judged(cases, context, digits, first, share))
+        there.close()
+
+    process = fork.Process(target=work, daemon=True)
+    try:
+        process.start()
+    except OSError:
+        here.close()
+        return None
+    finally:
+        there.close()
+    return here, process
+
+
+def _received(answer: _Answer) -> Sequence[Session] | None:
+    """What that process found; None when it ended without an answer: killed, or no memory for it."""
+    pipe, process = answer
+    try:
+        found: Sequence[Session] = pipe.recv()
+    except (EOFError, OSError):
+        return None
+    finally:
+        pipe.close()
+        process.join()
+    return found

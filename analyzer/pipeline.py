@@ -234,7 +234,7 @@ def examined(
     context = in_context(
         cases, ring.with_secrets(capture.secrets), capture.last_ns or 0, names.probes(), capture.joints
     )
-    sessions, too_much = limits.trimmed(judged(cases, context, digits), allowed)
+    sessions, too_much = limits.trimmed(judged(cases, context, digits, jobs=options.jobs), allowed)
     problems = [*capture.problems, *problems, *limits.of_cases(cases), *too_much]
     if options.show_secrets:
         sessions = _with_secrets(sessions, cases)

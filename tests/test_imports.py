@@ -46,7 +46,7 @@ ROOMS: dict[str, set[str]] = {
     "analyzer.incidents": {"analyzer.model", "analyzer.times", "analyzer.case", "analyzer.conversations", "analyzer.flows"},
     "analyzer.stories": {"dissectors", "analyzer.times", "analyzer.model", "analyzer.case", "analyzer.firmware"},
     "analyzer.sessions": {"dissectors", "analyzer.model", "analyzer.times", "analyzer.case", "analyzer.diagnosis", "analyzer.incidents"},
-    "analyzer.judging": {"analyzer.model", "analyzer.case", "analyzer.names", "analyzer.keys", "analyzer.flows", "analyzer.examine", "analyzer.diagnosis", "analyzer.sessions"},
+    "analyzer.judging": {"analyzer.examination", "analyzer.model", "analyzer.case", "analyzer.names", "analyzer.keys", "analyzer.flows", "analyzer.examine", "analyzer.diagnosis", "analyzer.sessions"},
     "analyzer.devicelog": {"dissectors", "analyzer.errors", "analyzer.times", "analyzer.model", "analyzer.firmware"},
     "analyzer.serverlog": {"dissectors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.devicelog"},
     "analyzer.witnesses": {"analyzer.devicelog", "analyzer.serverlog"},

@@ -198,6 +198,8 @@ class Context:
     cases: list[Case] = field(default_factory=list)
     #: Cloud keys shown at work, by cloud (`Case.server`), in order of time.
     shown: dict[Server, list[CloudKey]] = field(default_factory=dict)
+    #: The fingerprints of those keys.
+    shown_prints: dict[Server, frozenset[str | None]] = field(default_factory=dict)
     #: Which cloud was first seen using a key (by fingerprint), and the frames that show it.
     users: dict[str | None, tuple[Endpoint, tuple[int, ...]]] = field(default_factory=dict)
     #: Keys (fingerprints) that a cloud did not use where it used one, with the frames that show it.
@@ -229,7 +231,7 @@ class Context:
         if not uses:
             return self._folder_key(cloud)
         if at_ns is None:
-            return uses[0] if len({item.key.fingerprint for item in uses}) == 1 else None
+            return uses[0] if len(self.shown_prints[cloud]) == 1 else None
         place = bisect_right(uses, at_ns, key=_used)
         before, after = uses[place - 1] if place else None, uses[place] if place < len(uses) else None
         if before is None or after is None:
@@ -341,6 +343,7 @@ class Context:
                 for key, frames in _unused_keys(case, case.decryption):
                     refuted[case.server].setdefault(key.fingerprint, frames)
         self.shown = {cloud: sorted(uses, key=_used) for cloud, uses in shown.items()}
+        self.shown_prints = {cloud: frozenset(use.key.fingerprint for use in uses) for cloud, uses in shown.items()}
         self.refuted = dict(refuted)
         self.users = {}
         for cloud, uses in self.shown.items():

@@ -132,9 +132,9 @@ def remedies(case: Case, draft: Draft, context: Context, findings: Collection[st
 
 def _with_doubt(found: list[Remedy], case: Case, draft: Draft, context: Context) -> Iterator[Remedy]:
     """The repair, and before a step that writes a cloud's key which only the folder calls this cloud's, that it is so."""
-    shown = {item.key.fingerprint for item in context.shown.get(case.server, ())}
+    shown = context.shown_prints.get(case.server, frozenset())
     if isinstance(case.decryption, DtlsDecryption) and case.decryption.signer is not None:
-        shown.add(case.decryption.signer.fingerprint)
+        shown |= {case.decryption.signer.fingerprint}
     cloud = str(case.cloud)
     doubtful = [
         key
@@ -143,9 +143,10 @@ def _with_doubt(found: list[Remedy], case: Case, draft: Draft, context: Context)
         if key.path and key.fingerprint not in shown and words(cloud_key(key, cloud)) not in draft.premises
     ]
     for item in found:
-        read = {word for command in item.commands for word in shlex.split(command)}
         for key in doubtful:
-            if key.reached in read:
+            # To split a command takes time: only those are that may name the file (quoted, its name may look otherwise).
+            quoted = shlex.quote(key.reached)
+            if any(quoted in command and key.reached in shlex.split(command) for command in item.commands):
                 yield Remedy(
                     f"Nothing in the capture shows that {key.file} is the key of the cloud at {cloud}: "
                     "compare it with the server's own first."

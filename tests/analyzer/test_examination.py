@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from analyzer import examination, pipeline
+from analyzer import examination, judging, pipeline
 from analyzer.capture import open_capture
 from analyzer.case import Case
 from analyzer.conversations import Conversations, TcpConversation
@@ -170,3 +170,35 @@ def test_a_large_file_has_its_helpers_before_the_reading(captures: Path, monkeyp
     assert analyze_capture(case / "capture.pcap", ring, Options(jobs=2), name="c") == alone
     assert started == [1]
     assert len(alone.sessions) > 2
+
+
+GATEWAY = "tcp-17-gateway"
+
+
+@pytest.mark.parametrize("fate", ["well", "dies", "no process"])
+def test_sessions_judged_by_several_processes_are_those_of_one(
+    captures: Path, monkeypatch: pytest.MonkeyPatch, fate: str
+) -> None:
+    case = next(folder for folder in sorted(captures.iterdir()) if folder.name.startswith(GATEWAY))
+    keys = load_keys([case / "keys"])
+    alone = analyze_capture(case / "capture.pcap", keys, Options(jobs=1)).sessions
+    assert len(alone) > 3
+    monkeypatch.setattr(judging, "_MANY", 2)
+    me, forked = os.getpid(), os.fork
+    original = judging._judged
+    parts: list[int] = []
+
+    def of_a_share(cases: list[Case], *given: object) -> object:
+        if os.getpid() == me:
+            parts.append(len(list(given[-1])))  # type: ignore[call-overload]
+        elif fate == "dies":
+            os._exit(9)
+        return original(cases, *given)  # type: ignore[arg-type]
+
+    def no_room() -> int:
+        raise OSError(errno.EAGAIN, "no room for a process")
+
+    monkeypatch.setattr(judging, "_judged", of_a_share)
+    monkeypatch.setattr(os, "fork", no_room if fate == "no process" else forked)
+    assert analyze_capture(case / "capture.pcap", keys, Options(jobs=2)).sessions == alone
+    assert len(parts) == (1 if fate == "well" else 2), "the other share is another process's, or done here after all"
