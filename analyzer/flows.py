@@ -7,12 +7,13 @@ conversation is dissected when it ends, and :func:`open_all` runs once, after th
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 
 from analyzer.case import Case, MessageRow
-from analyzer.conversations import Carried, IcmpNote, UdpConversation
+from analyzer.conversations import Carried, Datagram, IcmpNote, UdpConversation
 from analyzer.conversations.options import UDP_PORTS
 from analyzer.decrypt.dtls import DtlsDecryption, OpenedRecord, decrypt
 from analyzer.decrypt.signers import MAX_RECOVERED, common_signer, exchanges, proves_possession, signed_by
@@ -43,18 +44,43 @@ class Flow:
     whole: UdpConversation | None = field(default=None, repr=False, compare=False)
 
 
-def dissect(conversation: UdpConversation, ports: frozenset[int] = UDP_PORTS) -> list[Case]:
-    """The device sessions of a conversation, without what keys say; empty for any other DTLS. ``ports`` are hints."""
-    machine = Dtls(hint_port=conversation.cloud.port in ports or conversation.role_source == "port")
-    events: list[tuple[int, int, object]] = [(d.mark.time_ns, d.mark.frames[0], d) for d in conversation.datagrams]
-    events += [(note.time_ns, note.frame, note) for note in conversation.icmp]
-    for _, _, event in sorted(events, key=lambda item: item[:2]):
-        if isinstance(event, IcmpNote):
-            machine.icmp(event.about, event.kind, event.code, Mark((event.frame,), event.time_ns))
-        elif not (event.duplicate or event.damaged):  # type: ignore[attr-defined]  # the only other kind of event is a Datagram
-            machine.datagram(event.direction, event.data, event.mark, event.length)  # type: ignore[attr-defined]
-    attempts = machine.attempts()
+#: What is further apart than this at a joint of two capture files (ns) does not go on from one to the other.
+_GOES_ON_NS = 60 * 1_000_000_000
+_Event = tuple[int, int, Datagram | IcmpNote]
+
+
+def dissect(conversation: UdpConversation, ports: frozenset[int] = UDP_PORTS, joints: Sequence[int] = ()) -> list[Case]:
+    """The device sessions of a conversation, without what keys say; empty for any other DTLS. ``ports`` are hints.
+
+    ``joints``: frames (ascending) with which further capture files begin: a port is used again in another capture.
+    """
+    attempts: tuple[DtlsAttempt, ...] = ()
+    for events in _apart(conversation, joints):
+        machine = Dtls(hint_port=conversation.cloud.port in ports or conversation.role_source == "port")
+        for _, _, event in sorted(events, key=lambda item: item[:2]):
+            if isinstance(event, IcmpNote):
+                machine.icmp(event.about, event.kind, event.code, Mark((event.frame,), event.time_ns))
+            elif not (event.duplicate or event.damaged):
+                machine.datagram(event.direction, event.data, event.mark, event.length)
+        attempts += machine.attempts()
     return [_case(conversation, attempt, attempts) for attempt in attempts if _is_ours(attempt)]
+
+
+def _apart(conversation: UdpConversation, joints: Sequence[int]) -> list[list[_Event]]:
+    """What the conversation holds, one list for each capture that it was found in."""
+    events: list[_Event] = [(d.mark.time_ns, d.mark.frames[0], d) for d in conversation.datagrams]
+    events += [(note.time_ns, note.frame, note) for note in conversation.icmp]
+    parts: dict[int, list[_Event]] = defaultdict(list)
+    for event in events:
+        parts[bisect_right(joints, event[1])].append(event)
+    found: list[list[_Event]] = []
+    for _, part in sorted(parts.items()):
+        gap = min(event[0] for event in part) - max(event[0] for event in found[-1]) if found else -1
+        if 0 <= gap <= _GOES_ON_NS:
+            found[-1] += part
+        else:
+            found.append(part)
+    return found
 
 
 def _is_ours(attempt: DtlsAttempt) -> bool:

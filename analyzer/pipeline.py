@@ -329,7 +329,7 @@ def _cases(
             examine(conversation)
     for conversation in table.finish():
         examine(conversation)
-    cases, damaged = _each_once(examination.cases(), held, ring, told.cloud_udp, further)
+    cases, damaged = _each_once(examination.cases(), held, ring, told.cloud_udp, further, capture.joints)
     cases.sort(key=lambda case: (case.first_frame, case.last_frame))
     return cases, [*table.problems, *damaged]
 
@@ -375,6 +375,7 @@ def _each_once(
     ring: KeyRing,
     udp_ports: frozenset[int],
     further: Sequence[Conversation] = (),
+    joints: Sequence[int] = (),
 ) -> tuple[list[Case], list[Problem]]:
     """The cases of TCP and those that UDP conversations make, each session once; what only damage made is left out."""
     kept, problems = sound([*(case.conversation for case in cases), *held])
@@ -387,7 +388,7 @@ def _each_once(
 
         unread = []
         for conversation in each_flow([item for item in held if id(item) in standing], more_udp):
-            found = dissect(conversation, udp_ports)
+            found = dissect(conversation, udp_ports, joints)
             cases.extend(found)
             if not found and any(len(item.data) < item.length for item in conversation.datagrams):
                 unread.append(conversation)

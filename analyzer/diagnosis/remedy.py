@@ -121,6 +121,8 @@ def remedies(case: Case, draft: Draft, context: Context, findings: Collection[st
     open_record = draft.code is Code.DEVICE_KEY_MISMATCH and draft.certainty is Certainty.UNDETERMINED
     if (draft.code is Code.IDENTITY_REJECTED or open_record) and _opens(case):
         return tuple(dict.fromkeys((*first, *finding_remedy("record-not-in-hand", facts))))
+    if open_record:
+        return tuple(dict.fromkeys((*first, *finding_remedy("device-key-not-settled", facts))))
     found = [*first, *remedy(draft.code, facts)]
     by_name = case.host is not None and particle_name(case.host) is not None
     if draft.code is Code.IDENTITY_REJECTED and facts.is_particle_cloud and by_name:
@@ -165,6 +167,8 @@ def _without_evidence(draft: Draft) -> str | None:
         return "flight-undelivered"
     if draft.code is Code.DEVICE_KEY_MISMATCH and Code.SESSION_DISPLACED in draft.alternatives:
         return "two-devices-one-id"
+    if draft.code is Code.HELLO_UNANSWERED and draft.certainty is Certainty.UNDETERMINED:
+        return "hello-not-settled"
     accused = _OF_KEYS & {*draft.alternatives}
     if draft.code in (Code.HANDSHAKE_STALLED, Code.HANDSHAKE_REJECTED, Code.HELLO_UNANSWERED) and not accused:
         return "refused-at-once" if draft.stage == "server-hello" else "no-key-accused"

@@ -220,7 +220,7 @@ def unanswered_hello(view: View) -> Draft | None:
         (*hello, *(alert[1] if alert else ())),
         summary,
         (*evidence, view.ending()),
-        (*alternatives, Code.SESSION_DROPPED),
+        tuple(dict.fromkeys((*alternatives, Code.SESSION_DROPPED))),
         settle,
     )
 
