@@ -34,17 +34,39 @@ class StoredLog:
 
     def lines(self, longest: int) -> Iterator[str]:
         """Lines without their ends, UTF-8 or UTF-16; of a line longer than ``longest`` characters the beginning."""
-        data = io.BufferedReader(_Chunks(self._bounded()), _CHUNK)
-        head = data.peek(_HEAD)[:_HEAD]
-        encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
-        if head[1:2] == b"\0" != head[:1]:  # without the mark at its start
-            encoding = "utf-16-le"
-        text = io.TextIOWrapper(data, encoding, errors="replace", newline=None)
-        fresh = True
-        while piece := text.readline(longest):
-            if fresh:
-                yield piece.rstrip("\n")
-            fresh = piece.endswith("\n")
+        decode: io.IncrementalNewlineDecoder | None = None
+        rest, skips = "", False
+        for data in self._whole_head():
+            if decode is None:
+                decode = io.IncrementalNewlineDecoder(_decoder(data[:_HEAD]), translate=True)
+            pieces = (rest + decode.decode(data)).split("\n")
+            rest = pieces.pop()
+            if skips and pieces:
+                # The end of a line whose beginning was given out.
+                del pieces[0]
+                skips = False
+            for piece in pieces:
+                yield piece if len(piece) <= longest else piece[:longest]
+            if skips:
+                rest = ""
+            elif len(rest) > longest:
+                yield rest[:longest]
+                rest, skips = "", True
+        rest += decode.decode(b"", final=True) if decode is not None else ""
+        if rest and not skips:
+            yield rest.removesuffix("\n")[:longest]
+
+    def _whole_head(self) -> Iterator[bytes]:
+        """The chunks, the first of them long enough to tell an encoding by it."""
+        chunks = self._bounded()
+        head = b""
+        for data in chunks:
+            head += data
+            if len(head) >= _HEAD:
+                break
+        if head:
+            yield head
+        yield from chunks
 
     def sha256(self) -> str | None:
         """Hex digest of the input as stored; None when it was not read to its end."""
@@ -108,25 +130,9 @@ class StoredLog:
                 packed += more
 
 
-class _Chunks(io.RawIOBase):
-    """Chunks of bytes as a file."""
-
-    def __init__(self, chunks: Iterator[bytes]) -> None:
-        self._chunks = chunks
-        self._rest = b""
-
-    def readable(self) -> bool:
-        """It is."""
-        return True
-
-    def readinto(self, buffer: bytearray | memoryview) -> int:  # type: ignore[override]  # any writable buffer
-        """The next bytes."""
-        while not self._rest:
-            chunk = next(self._chunks, None)
-            if chunk is None:
-                return 0
-            self._rest = chunk
-        taken = self._rest[: len(buffer)]
-        buffer[: len(taken)] = taken
-        self._rest = self._rest[len(taken) :]
-        return len(taken)
+def _decoder(head: bytes) -> codecs.IncrementalDecoder:
+    """By the mark at the start of a text, or the zero bytes of one without it."""
+    encoding = "utf-16" if head[:2] in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE) else "utf-8-sig"
+    if head[1:2] == b"\0" != head[:1]:
+        encoding = "utf-16-le"
+    return codecs.getincrementaldecoder(encoding)(errors="replace")

@@ -33,7 +33,6 @@ _VOTES_EACH = 40_000
 _VOTES = 400_000
 #: An offset that is neither small nor a zone's needs so many pairs.
 _PAIRS = 3
-_GROUPS = 20_000
 #: Offsets that are tried out, by sessions of this number; how sharp two instants agree (s; a log may have whole seconds
 #: only); what is as good as the best; how far clocks may differ where only the times meet (s).
 _TRIED, _SCORED = 24, 300
@@ -68,11 +67,11 @@ def beside(log: ServerLog, sessions: Iterable[Session]) -> Beside:
     if not usable or not log.connections:
         return Beside(log)
     moment = seconds_of(usable[0].start_time)
-    groups = _groups(log, moment)
-    shared = {session.id: _places(session, groups) for session in usable}
+    groups = _groups(log, moment, frozenset(place for session in usable for place in _known(session)))
+    shared = {session.id: [place for place in _known(session) if place in groups] for session in usable}
     alone = not any(shared.values())
     if alone:
-        groups = _all(groups)
+        groups = _groups(log, moment, None)
         shared = {session.id: [""] for session in usable}
     if log.clock is Clock.NONE:
         if alone:
@@ -93,10 +92,13 @@ _Timed = tuple[float, int, Connection]
 _Groups = dict[str, list[_Timed]]
 
 
-def _groups(log: ServerLog, moment: float) -> _Groups:
-    """Connections by address, and those of devices by id, in their order; times as ones of the capture's year or day."""
+def _groups(log: ServerLog, moment: float, wanted: frozenset[str] | None) -> _Groups:
+    """Connections by those of their addresses and ids that are ``wanted`` (None: all under no name), in their order; times
+    as ones of the capture's year or day."""
     groups: dict[str, list[_Timed]] = defaultdict(list)
     for number, connection in enumerate(log.connections):
+        if wanted is not None and connection.address not in wanted and connection.device not in wanted:
+            continue
         begins = connection.begins
         if begins is None:
             when = float(number)
@@ -108,23 +110,18 @@ def _groups(log: ServerLog, moment: float) -> _Groups:
             when = begins
         if begins is None and log.clock is not Clock.NONE:
             continue
-        places = [place for place in (connection.address, connection.device) if place] or [""]
-        for place in places:
-            if place in groups or len(groups) < _GROUPS:
-                groups[place].append((when, number, connection))
+        known = (connection.address, connection.device)
+        for place in [""] if wanted is None else [item for item in known if item is not None and item in wanted]:
+            groups[place].append((when, number, connection))
     for timed in groups.values():
         timed.sort(key=lambda item: item[:2])
     return groups
 
 
-def _all(groups: _Groups) -> _Groups:
-    every = {number: (when, number, connection) for timed in groups.values() for when, number, connection in timed}
-    return {"": sorted(every.values(), key=lambda item: item[:2])}
-
-
-def _places(session: Session, groups: _Groups) -> list[str]:
+def _known(session: Session) -> list[str]:
+    """What a log may call a session's device by."""
     device = session.device.id.lower() if session.device.id else None
-    return [place for place in (session.device.address, device) if place and place in groups]
+    return [place for place in (session.device.address, device) if place]
 
 
 def _fits(session: Session, connection: Connection) -> bool:

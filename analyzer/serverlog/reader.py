@@ -9,9 +9,10 @@ device, else the address, else what is open.
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -58,13 +59,25 @@ _SECRET = ("PRIVATE KEY-----", "device key:")
 _WORDS = tuple(
     dict.fromkeys(group[0] for line in server_lines() if line.kind is not Says.CHATTER for group in line.words)
 )
-#: Without digits and hexadecimal letters, lines that differ in ids, addresses and times are one.
-_NO_HEX = str.maketrans("", "", "0123456789abcdef")
+#: Without digits and hexadecimal letters, lines that differ in ids, addresses and times are one. Of longer lines nothing is kept.
+_HEX = b"0123456789abcdef"
 _SHAPES = 20_000
+_LONGEST_SHAPE = 600
+#: Each digit of an id, as one byte: so a run of them is found without a search by characters.
+_DIGITS = bytes(120 if chr(byte) in "0123456789abcdefABCDEF" else 32 for byte in range(256))
+_ID_LENGTH = 24
+_ID_RUN = b"x" * _ID_LENGTH
 _QUOTES = 4_096
 _JSON_FIELDS = tuple(
     (name, f'"{name}":"') for name in ("cache_key", "connectionKey", "deviceID", "ip", "remoteIPAddress", "serverPort")
 )
+_decode = json.JSONDecoder().raw_decode
+_NUMBERS = (int, float, str)
+#: Characters of 2026-11-21T00:28:23.703Z.
+_STAMP = 24
+#: A member is looked up in its class at every use otherwise, and that costs more than what is done with it here.
+_START, _OPENED, _FAILED, _UNNAMED, _UP = Says.START, Says.OPENED, Says.FAILED, Says.UNNAMED, Says.UP
+_ENDED, _FAULT, _SERVER, _CHATTER = Says.ENDED, Says.FAULT, Says.SERVER, Says.CHATTER
 _TAIL_WORDS = ("ID: ", "key: ", "key=", "Key: ", "ip: ", "rror", "}", "duration", "port: ", "routines")
 
 
@@ -82,54 +95,67 @@ class ServerReading:
         self._shift: int | None = None
         self._runs: list[_Run] = [_Run()]
         self._about: list[tuple[int, str, ServerLine]] = []
-        self._program: Counter[str] = Counter()
+        self._brewskey, self._spark = 0, 0
         self._ports: list[int] = []
-        self._clocks: Counter[Clock] = Counter()
+        self._clocks: dict[str, int] = {}
         self._day = 0.0
         self._time: float | None = None
+        self._stamp: str | None = None
         self._head: _Head | None = None
         self._texts: dict[str, str] = {}
+        self._shown: dict[str, str] = {}
         self._secret: int | None = None
         self._reason: tuple[int, ServerLine, str] | None = None
-        self._what: dict[str, ServerLine | None] = {}
+        self._what: dict[bytes, ServerLine | None] = {}
         self._messages: dict[str, bool] = {}
-        self._shapes: dict[str, _Shape] = {}
-        self._quotes: dict[str, str] = {}
+        self._shapes: dict[bytes, _Shape] = {}
+        self._quotes: dict[bytes, tuple[str | None, str]] = {}
 
     def take(self, line: str) -> None:
         """Look at one line."""
         self._lines += 1
         if "\x1b" in line:
             line = _TERMINAL.sub("", line)
-        at = line.find('{"')
-        if at >= 0 and (_JSON_MSG in line or '"log":' in line) and self._json(line[at:] if at else line):
-            return
-        shape = self._shape(line)
+        at = line.rfind(_JSON_MSG)
+        if at >= 0:
+            begin = at + len(_JSON_MSG)
+            # Nearly all lines of a server that runs: a record that says nothing of interest, and no error.
+            if self._messages.get(line[begin : line.find('"', begin)]) is False and '"err":' not in line:
+                self._known += 1
+                if self._head is not None:
+                    self._close()
+                return
+        if at >= 0 or '"log":' in line:
+            at = line.find('{"')
+            if at >= 0 and self._json(line[at:] if at else line):
+                return
+        if len(line) > _LONGEST_SHAPE:
+            shape = _shape_of(line)
+        else:
+            key = line.encode("utf-8", "replace").translate(None, _HEX)
+            known = self._shapes.get(key)
+            shape = known if known is not None else self._new_shape(key, line)
         head = self._head
-        if head is not None and head.left and not shape.begins:
+        if head is not None and not shape.begins and head.left:
             head.left -= 1
-            if shape.says is not None and shape.says.kind is Says.FAILED:
-                if head.says.kind is not Says.FAILED:
+            if shape.says is not None and shape.says.kind is _FAILED:
+                if head.says.kind is not _FAILED:
                     says = said(line, head.form) if head.form != shape.form else shape.says
                     head.says, head.text = says or shape.says, f"{head.text}: {line.strip()}"
                 self._goes_on(head, line)
             elif shape.tells:
                 self._goes_on(head, line)
-            return
-        if shape.says is not None:
-            self._text(line, shape.says, shape.form)
+        elif shape.says is not None:
+            self._text(line, shape.says, shape)
         elif shape.secret and self._secret is None:
             self._secret = self._lines
 
-    def _shape(self, line: str) -> _Shape:
+    def _new_shape(self, key: bytes, line: str) -> _Shape:
         """What kind of line this is; lines that differ in digits and hexadecimal letters alone are of one kind."""
-        key = line.translate(_NO_HEX)
-        found = self._shapes.get(key)
-        if found is None:
-            if len(self._shapes) > _SHAPES:
-                self._shapes.clear()
-            found = self._shapes[key] = _shape_of(line)
-        return found
+        if len(self._shapes) > _SHAPES:
+            self._shapes.clear()
+        shape = self._shapes[key] = _shape_of(line)
+        return shape
 
     # -- forms of a line ---------------------------------------------------------------------------------------------
 
@@ -145,34 +171,24 @@ class ServerReading:
         self._known += 1
         told = self._messages.get(message)
         if told is None:
-            told = self._messages[message] = message == "Connection" or _of_interest(said(message, "bunyan"))
-            if len(self._messages) > 10_000:
+            told = message == "Connection" or _of_interest(said(message, "bunyan"))
+            if len(self._messages) > _QUOTES:
                 self._messages.clear()
-        error = record.find('"err":') if not told or "ailed" in message else -1
-        error = error if error >= 0 else record.find('"err":{')
-        if not told and error < 0:
+            if len(message) <= _LONGEST_SHAPE:
+                self._messages[message] = told
+        if not told and '"err":' not in record:
             return True
-        reason = ""
-        if error >= 0:
-            reason = _after(record, '"message":"', error) or _after(record, '"err":"', error)
-        self._program["Brewskey"] += 1
-        time = self._clock(read_time(_after(record, '"time":"')))
-        text = f"{message}: {reason}" if reason else message
+        self._brewskey += 1
         if message == "New Connection":
-            self._open(self._lines, time, {}, "")
+            self._open(self._lines, self._clock(_after(record, '"time":"')), {})
             return True
-        fields = {name: value for name, word in _JSON_FIELDS if (value := _after(record, word))}
+        fields, time_text, reason = _parsed(record)
+        time = self._clock(time_text)
+        text = f"{message}: {reason}" if reason else message
         if reason and "deviceID" not in fields and (named := _ID.search(reason)):
             fields["deviceID"] = named[0]
-        duration = record.find('"duration":')
-        if duration >= 0:
-            fields["duration"] = record[duration + 11 : duration + 31].partition(",")[0].rstrip("}")
         # "Connection" says that a device with that id is known now and an older session of it ends.
-        joined = message == "Connection" and "remoteIPAddress" in fields
-        number = record.find('"connectionID":')
-        if joined and number >= 0:
-            fields["connectionID"] = record[number + 15 : number + 27].partition(",")[0]
-        says = server_line("up") if joined else self._said(text)
+        says = server_line("up") if message == "Connection" and "remoteIPAddress" in fields else self._said(text)
         if says is not None:
             fields["scanned"] = "yes"
             self._event(self._lines, time, says, fields, text)
@@ -192,22 +208,26 @@ class ServerReading:
         self.take(inner[:LONGEST_SERVER].replace('"log":', '"log" :'))
         return True
 
-    def _text(self, line: str, says: ServerLine, form: str) -> None:
+    def _text(self, line: str, says: ServerLine, shape: _Shape) -> None:
         if self._head is not None:
             self._close()
         self._known += 1
-        self._program["Brewskey" if form == "bunyan" or "evice" in line else "spark-protocol"] += 1
-        self._head = head = _Head(self._lines, self._clock(read_time(line)), says, line, form)
-        head.fields.update(_fields_of(line))
-        if says.kind in (Says.OPENED, Says.START) or line.rstrip().endswith("}"):
-            self._close()
+        if shape.brewskey:
+            self._brewskey += 1
+        else:
+            self._spark += 1
+        time, fields = self._clock(line), shape.fields(line)
+        if shape.whole:
+            self._event(self._lines, time, says, fields, line)
+        else:
+            self._head = _Head(self._lines, time, says, line, shape.form, fields)
 
     def _goes_on(self, head: _Head, line: str) -> None:
         for name, value in _FIELD.findall(line):
             head.fields.setdefault(name, value)
-        if head.says.kind in (Says.UNNAMED, Says.ENDED) or head.says.name == "up":
+        if head.says.kind in (_UNNAMED, _ENDED) or head.says.name == "up":
             says = said(line, head.form) if _ERROR.search(line) else None
-            if says is not None and says.kind in (Says.FAILED, Says.FAULT) and head.says.kind is Says.UNNAMED:
+            if says is not None and says.kind in (_FAILED, _FAULT) and head.says.kind is _UNNAMED:
                 head.says, head.text = says, f"{head.text}: {line.strip()}"
         if line.rstrip().endswith("}"):
             self._close()
@@ -219,7 +239,7 @@ class ServerReading:
 
     def _said(self, text: str) -> ServerLine | None:
         """What a bunyan record's message and error say; the same but for an id is looked up once."""
-        key = text.translate(_NO_HEX)
+        key = _without_hex(text)
         if key not in self._what:
             if len(self._what) > _SHAPES:
                 self._what.clear()
@@ -229,31 +249,40 @@ class ServerReading:
 
     # -- what it means for a connection ------------------------------------------------------------------------------
 
-    def _clock(self, when: tuple[float, Clock] | None) -> float | None:
+    def _clock(self, text: str) -> float | None:
+        """The time at the head of ``text``; lines of one moment stand together, so the last one is kept."""
+        stamp = text[:_STAMP]
+        if stamp == self._stamp:
+            return self._time
+        when = read_time(text)
         if when is None:
             return None
         seconds, clock = when
-        self._clocks[clock] += 1
-        if clock is Clock.DAYLESS:
+        # By its name: the hash of a member of an enumeration is taken in Python.
+        name = clock._value_
+        self._clocks[name] = self._clocks.get(name, 0) + 1
+        if name == "dayless":
             seconds += self._day
             if self._time is not None and seconds < self._time - _DAY / 2:
                 self._day += _DAY
                 seconds += _DAY
         self._time = seconds
+        # The form that nearly all logs have; of others the length is not known.
+        self._stamp = stamp if stamp[-1:] == "Z" and stamp[10:11] == "T" and stamp[:2] == "20" else None
         return seconds
 
     def _event(self, line: int, time: float | None, says: ServerLine, fields: Mapping[str, Any], text: str) -> None:
-        if says.kind is Says.CHATTER:
+        if says.kind is _CHATTER:
             return
-        if says.kind is Says.START:
+        if says.kind is _START:
             self._start(fields, text)
             return
-        if says.kind is Says.OPENED:
-            self._open(line, time, fields, text)
+        if says.kind is _OPENED:
+            self._open(line, time, fields)
             return
         # "startup failed" repeats, without a key, what the line before it has said.
         connection = self._whose(line, fields, text) if "startup failed" not in text else None
-        if says.kind is Says.SERVER:
+        if says.kind is _SERVER:
             self._concerns(line, text, says)
             return
         if connection is None and not self._keyless(line, time, says, text):
@@ -262,12 +291,12 @@ class ServerReading:
             connection = self._current(says) or self._new("", line)
         connection.last_line = line
         self._fill(connection, fields, text)
-        if says.kind is Says.UP:
+        if says.kind is _UP:
             if not connection.up:
                 connection.up, connection.up_at, connection.up_line = True, time, line
             self._displaced(connection, fields, line, time)
             return
-        if says.kind is Says.ENDED:
+        if says.kind is _ENDED:
             duration = _number(fields.get("duration"))
             # Only what stood has a length, and an end of its own in Brewskey's server.
             connection.up = (
@@ -282,14 +311,14 @@ class ServerReading:
                     connection.text = self._kept_text(text)
             connection.duration_s = duration if duration is not None else connection.duration_s
             return
-        if says.kind is Says.UNNAMED:
+        if says.kind is _UNNAMED:
             connection.at = connection.at if connection.at is not None else time
             return
         if self._reason is not None and says.name == "decryption-failed":
             line, says, text = self._reason
             self._reason = None
         earlier = connection.says
-        if earlier is None or (earlier.kind is Says.FAULT and says.kind is Says.FAILED) or _closer(says, earlier):
+        if earlier is None or (earlier.kind is _FAULT and says.kind is _FAILED) or _closer(says, earlier):
             connection.says, connection.says_line, connection.at = says, line, time
             connection.text = self._kept_text(text)
 
@@ -299,24 +328,24 @@ class ServerReading:
 
     def _keyless(self, line: int, time: float | None, says: ServerLine, text: str) -> bool:
         """Whether a line that names no connection tells of one all the same, and not of one that has said it already."""
-        if says.kind is Says.FAILED and "startup failed" in text:
-            return not any(item.says is not None and item.says.kind is Says.FAILED for item in self._last(4))
-        if says.kind is Says.FAILED:
+        if says.kind is _FAILED and "startup failed" in text:
+            return not any(item.says is not None and item.says.kind is _FAILED for item in self._last(4))
+        if says.kind is _FAILED:
             # spark-protocol prints OpenSSL's words first and the connection's line after them.
             self._reason = self._reason or (line, says, text)
             return False
-        if says.kind is Says.UP:
+        if says.kind is _UP:
             return not any(item.up and item.ended is None for item in self._last(4))
-        if says.kind is Says.FAULT and self._current(says) is not None:
+        if says.kind is _FAULT and self._current(says) is not None:
             return True
-        if says.kind in (Says.FAULT, Says.UNNAMED):
+        if says.kind in (_FAULT, _UNNAMED):
             self._concerns(line, text, says)
         return False
 
     def _current(self, says: ServerLine) -> Connection | None:
         """The one connection that is open, when there is one alone."""
         opened = [item for item in self._last(64) if item.ended is None and item.says is None]
-        return opened[-1] if opened and (len(opened) == 1 or says.kind is Says.UP) else None
+        return opened[-1] if opened and (len(opened) == 1 or says.kind is _UP) else None
 
     def _start(self, fields: Mapping[str, Any], text: str) -> None:
         port = _number(fields.get("serverPort") or fields.get("port")) or _number(
@@ -332,10 +361,10 @@ class ServerReading:
             self._unnamed.clear()
         self._opened, self._shift = 0, 0
 
-    def _open(self, line: int, time: float | None, fields: Mapping[str, Any], text: str) -> None:
+    def _open(self, line: int, time: float | None, fields: Mapping[str, Any]) -> None:
         self._opened += 1
         self._runs[-1].used = True
-        number = fields.get("connId") or fields.get("Connection ID")
+        number = _number(fields.get("connId") or fields.get("Connection ID")) if fields else None
         if number is None:
             # "New Connection" names nothing: the n-th one is connection _n, once it is known where the counting began.
             if self._shift is None:
@@ -343,21 +372,20 @@ class ServerReading:
                 return
             connection = self._new(f"_{self._opened + self._shift}", line)
         else:
-            value = int(_number(number) or 0)
             # spark-protocol says connId n and calls the connection _(n-1); Brewskey's says Connection ID n and calls it _n.
-            connection = self._new(f"_{value - 1 if 'connId' in fields else value}", line)
+            connection = self._new(f"_{int(number) - 1 if 'connId' in fields else int(number)}", line)
         connection.opened_at = time
-        self._fill(connection, fields, text)
+        self._called_from(connection, fields)
 
     def _whose(self, line: int, fields: Mapping[str, Any], text: str) -> Connection | None:
         key = fields.get("cache_key") or fields.get("connectionKey")
-        if not key and fields.get("connectionID"):
-            key = f"_{fields['connectionID']}"
-        if not key:
+        if not key and (number := _number(fields.get("connectionID"))):
+            key = f"_{number:.0f}"
+        if not key and ("Session ended" in text or "connectionKey" in text):
             found = _SESSION_KEY.search(text)
             key = (found[1] or found[2]) if found else None
-        if key:
-            key = str(key)[:32]
+        if key and isinstance(key, str):
+            key = key[:32]
             connection = self._by_key.get(key)
             if connection is None:
                 connection = self._new(key, line)
@@ -396,18 +424,20 @@ class ServerReading:
         return connection
 
     def _fill(self, connection: Connection, fields: Mapping[str, Any], text: str) -> None:
-        device = _device(fields, text)
-        if device is not None and connection.device is None:
-            connection.device = self._texts.setdefault(device, device)
-        address = fields.get("ip") or fields.get("remoteIPAddress")
-        if not address:
-            found = _FROM.search(text) if "scanned" not in fields else None
-            address = found[1] if found else None
-        if address and connection.address is None:
-            plain = str(address).removeprefix("::ffff:")[:45]
-            connection.address = (
-                None if plain in ("unknown", "null", "undefined") else self._texts.setdefault(plain, plain)
-            )
+        if connection.device is None:
+            device = _device(fields, text)
+            if device is not None:
+                connection.device = self._texts.setdefault(device, device)
+        if connection.address is None:
+            self._called_from(connection, fields)
+
+    def _called_from(self, connection: Connection, fields: Mapping[str, Any]) -> None:
+        if fields:
+            address = fields.get("ip") or fields.get("remoteIPAddress")
+            if address and isinstance(address, str):
+                plain = address.removeprefix("::ffff:")[:45]
+                if plain not in ("unknown", "null", "undefined"):
+                    connection.address = self._texts.setdefault(plain, plain)
 
     def _displaced(self, connection: Connection, fields: Mapping[str, Any], line: int, time: float | None) -> None:
         """The same id on a newer connection: an older one that still stands is closed by the server for its sake."""
@@ -425,18 +455,32 @@ class ServerReading:
                 older.text = self._kept_text(f"the same id connected again as {connection.key}")
 
     def _kept_text(self, text: str) -> str:
-        quoted = self._quotes.get(text)
-        if quoted is None:
+        """The line as it is shown, one object for all that look alike."""
+        if len(text) > _LONGEST_SHAPE:
+            return _quoted(text)
+        # What is shown of a line without a digit is the same for all lines of its kind, and so is where it begins.
+        key = _without_hex(text)
+        known = self._quotes.get(key)
+        if known is None:
+            found = _BEGINS.search(text, 0, _HEAD)
+            begins = found[0].lstrip("0123456789") if found else ""
             quoted = _quoted(text)
-            quoted = (
-                self._texts.setdefault(quoted, quoted)
-                if len(self._texts) < _SHAPES
-                else self._texts.get(quoted, quoted)
-            )
+            known = (None if any(char.isdigit() for char in quoted) else quoted), begins
             if len(self._quotes) > _QUOTES:
                 self._quotes.clear()
-            self._quotes[text] = quoted
-        return quoted
+            self._quotes[key] = known
+        shown, begins = known
+        if shown is not None:
+            return shown
+        at = text.find(begins)
+        behind = text[at:] if at > 0 and not text[at - 1].isdigit() else text
+        shown = self._shown.get(behind)
+        if shown is None:
+            shown = _quoted(behind)
+            if len(self._shown) > _QUOTES:
+                self._shown.clear()
+            self._shown[behind] = shown
+        return shown
 
     # -- the whole ---------------------------------------------------------------------------------------------------
 
@@ -461,13 +505,17 @@ class ServerReading:
             if connection.says is None and not connection.up and connection.ended is not None and connection.device:
                 _gave_up(connection)
         self._settle()
-        clock = self._clocks.most_common(1)[0][0] if self._clocks else Clock.NONE
+        clock = Clock(max(self._clocks, key=lambda item: self._clocks[item])) if self._clocks else Clock.NONE
         return ServerLog(
             name=name,
             connections=tuple(self._kept),
             runs=tuple(run.counted() for run in self._runs),
             about=tuple(self._about),
-            program=self._program.most_common(1)[0][0] if self._program else None,
+            program=None
+            if not self._brewskey + self._spark
+            else "Brewskey"
+            if self._brewskey >= self._spark
+            else "spark-protocol",
             ports=tuple(self._ports),
             clock=clock,
             lines=self._lines,
@@ -483,13 +531,30 @@ class ServerReading:
 @dataclass(frozen=True, slots=True)
 class _Shape:
     """What is known of every line that looks like this one: what it says, how it is printed, whether it begins an entry,
-    whether it may hold a field of one that goes on."""
+    whether it may hold a field of one that goes on, whether it is an entry by itself."""
 
     says: ServerLine | None
     form: str
+    brewskey: bool
     begins: bool
     tells: bool
     secret: bool
+    whole: bool
+    #: Whether a device's id may stand in it outside of the fields.
+    names: bool
+    #: The fields in it: name, what stands before its value, the length of that, the character behind the value.
+    marks: tuple[tuple[str, str, int, str], ...]
+
+    def fields(self, line: str) -> dict[str, str]:
+        """The fields of a line of this kind."""
+        found: dict[str, str] = {} if self.names else {"scanned": "yes"}
+        for name, mark, length, end in self.marks:
+            at = line.find(mark)
+            if at < 0:
+                return _fields_of(line)
+            at += length
+            found[name] = line[at : line.find(end, at)] if end else line[at : at + 64]
+        return found
 
 
 class _Head:
@@ -497,9 +562,11 @@ class _Head:
 
     __slots__ = ("fields", "form", "left", "line", "says", "text", "time")
 
-    def __init__(self, line: int, time: float | None, says: ServerLine, text: str, form: str) -> None:
+    def __init__(
+        self, line: int, time: float | None, says: ServerLine, text: str, form: str, fields: dict[str, str]
+    ) -> None:
         self.line, self.time, self.says, self.text, self.form = line, time, says, text, form
-        self.fields: dict[str, str] = {}
+        self.fields = fields
         self.left = _TAIL
 
 
@@ -548,17 +615,44 @@ def _shape_of(line: str) -> _Shape:
     plain = _TERMINAL.sub("", line)
     form = "bunyan" if ".js/" in plain or ".js:" in plain.split(": ", 2)[0] else "text"
     found = said(plain, form) if any(word in plain for word in _WORDS) else None
+    says = found if _of_interest(found) else None
     return _Shape(
-        says=found if _of_interest(found) else None,
+        says=says,
         form=form,
+        brewskey=form == "bunyan" or "evice" in plain,
         begins=_has_head(plain),
         tells=any(word in plain for word in _TAIL_WORDS),
         secret=any(word in plain for word in _SECRET),
+        whole=says is not None
+        and (
+            says.kind in (_OPENED, _START)
+            or plain.rstrip().endswith("}")
+            or (_SESSION_KEY.search(plain) is not None and "{" not in plain)
+        ),
+        names=_ID.search(plain) is not None or "for core" in plain or "for device" in plain,
+        marks=tuple(_marks(plain)) if says is not None else (),
     )
 
 
+def _marks(line: str) -> Iterator[tuple[str, str, int, str]]:
+    """Each field once: the first of that name."""
+    spans: dict[str, tuple[int, int, int]] = {}
+    for found in _FIELD.finditer(line):
+        spans.setdefault(found[1], (found.start(), found.start(2), found.end()))
+    for name, pattern in (("ip", _FROM), ("cache_key", _SESSION_KEY)):
+        called = pattern.search(line)
+        if called and called[1]:
+            spans.setdefault(name, (called.start(), called.start(1), called.end()))
+    for name, (start, value, end) in spans.items():
+        yield name, line[start:value], value - start, line[end : end + 1]
+
+
+def _without_hex(text: str) -> bytes:
+    return text.encode("utf-8", "replace").translate(None, _HEX)
+
+
 def _of_interest(found: ServerLine | None) -> bool:
-    return found is not None and found.kind is not Says.CHATTER
+    return found is not None and found.kind is not _CHATTER
 
 
 def _has_head(line: str) -> bool:
@@ -568,10 +662,10 @@ def _has_head(line: str) -> bool:
 
 def _closer(says: ServerLine, earlier: ServerLine) -> bool:
     """Whether a second line of the same kind names the cause more closely: no other cause beside it."""
-    if says.kind is earlier.kind is Says.FAULT:
+    if says.kind is earlier.kind is _FAULT:
         return earlier.certainty is Certainty.UNDETERMINED and says.certainty is Certainty.INFERRED
     return (
-        says.kind is earlier.kind is Says.FAILED
+        says.kind is earlier.kind is _FAILED
         and earlier.name == "decryption-failed"
         and says.name != earlier.name
         and says.stage == earlier.stage
@@ -587,11 +681,12 @@ def _gave_up(connection: Connection) -> None:
 
 
 def _device(fields: Mapping[str, Any], text: str) -> str | None:
-    for name in ("deviceID", "coreID", "coreId"):
-        value = fields.get(name)
-        if isinstance(value, str) and _ID.fullmatch(value):
-            return value.lower()
-    found = None if "scanned" in fields else _ID.search(text)
+    value = fields.get("coreID") or fields.get("deviceID") or fields.get("coreId")
+    if value and isinstance(value, str) and len(value) == _ID_LENGTH and _ID.fullmatch(value):
+        return value.lower()
+    if "scanned" in fields or _ID_RUN not in text.encode("utf-8", "replace").translate(_DIGITS):
+        return None
+    found = _ID.search(text)
     return found[0].lower() if found else None
 
 
@@ -599,14 +694,44 @@ def _fields_of(text: str) -> dict[str, str]:
     fields: dict[str, str] = {}
     for name, value in _FIELD.findall(text):
         fields.setdefault(name, value)
+    called = _FROM.search(text)
+    if called:
+        fields.setdefault("ip", called[1])
     return fields
 
 
 def _number(value: object) -> float | None:
-    try:
-        return float(value) if isinstance(value, int | float | str) and not isinstance(value, bool) else None
-    except ValueError:
+    if value is None:
         return None
+    try:
+        found = float(value) if isinstance(value, (int, float, str)) and not isinstance(value, bool) else None
+    except (ValueError, OverflowError):
+        return None
+    return found if found is not None and math.isfinite(found) else None
+
+
+def _parsed(record: str) -> tuple[dict[str, Any], str, str]:
+    """A record's fields, its time and its error's message. A record that is no JSON (it is cut) by what stands in it."""
+    try:
+        fields = _decode(record)[0]
+    except (ValueError, RecursionError):
+        fields = None
+    if isinstance(fields, dict):
+        error = fields.get("err")
+        reason = error.get("message") if isinstance(error, dict) else error
+        if "logInfo" in fields and isinstance(fields["logInfo"], dict):
+            # Servers of before March 2019 have the connection's key in an object of its own.
+            fields = fields["logInfo"] | fields
+        time = fields.get("time")
+        return fields, time[:40] if isinstance(time, str) else "", reason[:_TEXT] if isinstance(reason, str) else ""
+    at = record.find('"err":')
+    reason = (_after(record, '"message":"', at) or _after(record, '"err":"', at)) if at >= 0 else ""
+    fields = {name: value for name, word in _JSON_FIELDS if (value := _after(record, word))}
+    for name in ("duration", "connectionID"):
+        at = record.find(f'"{name}":')
+        if at >= 0:
+            fields[name] = record[at + len(name) + 3 :][:20].partition(",")[0].rstrip("}")
+    return fields, _after(record, '"time":"'), reason
 
 
 def _after(record: str, word: str, start: int = 0) -> str:

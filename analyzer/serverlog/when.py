@@ -19,15 +19,16 @@ _MONTHS = ("Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct",
 #: A time stands within so many characters of a line's start.
 _HEAD = 120
 _DAY = 86_400.0
+_ABSOLUTE = Clock.ABSOLUTE
 
 
 def read_time(line: str) -> tuple[float, Clock] | None:
     """Seconds (since 1970, since 1972 without a year, since midnight without a date) and what they are worth; or None."""
     # The form that nearly all logs have: 2026-11-21T00:28:23.703Z.
-    if line[23:24] == "Z" and line[10:11] == "T" and line[4:5] == "-" and line[19:20] == ".":
-        minute = _minute(line[:16])
-        if minute is not None and line[17:19].isdecimal() and line[20:23].isdecimal():
-            return minute + int(line[17:19]) + int(line[20:23]) / 1000, Clock.ABSOLUTE
+    if line[23:24] == "Z" and line[19:20] == ".":
+        second, parts = _second(line[:19]), line[20:23]
+        if second is not None and parts.isdecimal():
+            return second + int(parts) / 1000, _ABSOLUTE
     head = line[:_HEAD]
     found = _FULL.search(head)
     if found:
@@ -71,7 +72,7 @@ def on_day_of(seconds: float, moment: float) -> float:
 
 
 @lru_cache(maxsize=4096)
-def _minute(text: str) -> float | None:
+def _second(text: str) -> float | None:
     try:
         return datetime.fromisoformat(text).replace(tzinfo=UTC).timestamp()
     except ValueError:
