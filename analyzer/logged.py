@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Literal
 
 from analyzer import serverlogged
@@ -79,11 +78,13 @@ def with_logs(captures: Sequence[CaptureReport], logs: Logs, ring: KeyRing | Non
     if not logs.all:
         return tuple(captures)
     result: list[CaptureReport] = []
-    fitting: set[str] = set()
+    # By what they are: logs of two servers may be called alike.
+    fitting: set[int] = set()
     for whole in captures:
         capture, known = serverlogged.beside_capture(whole, logs.server, ring)
         sessions, alignments = attach(capture.sessions, logs.device)
-        fitting |= known | {alignment.log for alignment in alignments if alignment.sessions}
+        fitting |= {id(log) for log in known}
+        fitting |= {id(log) for log, alignment in zip(logs.device, alignments, strict=True) if alignment.sessions}
         sessions = tuple(
             _decided(_with_findings(session, alignments, logs.device), alignments, logs.device) for session in sessions
         )
@@ -97,55 +98,73 @@ def with_logs(captures: Sequence[CaptureReport], logs: Logs, ring: KeyRing | Non
         if place is not None:
             result[place] = _told_by_logs(result[place], logs, ring)
     elif len(logs.all) > len(fitting):
-        strangers = [log for log in logs.all if log.name not in fitting]
+        strangers = [log for log in logs.all if id(log) not in fitting]
         apart = (item for log in strangers for item in _apart(log))
         result[place] = replace(result[place], problems=(*result[place].problems, *apart))
     if place is not None:
         result[place] = _cut_short(result[place], logs.device)
-        result[place] = serverlogged.cut_short(result[place], [log for log in logs.server if log.name in fitting])
+        result[place] = serverlogged.cut_short(result[place], [log for log in logs.server if id(log) in fitting])
     return tuple(result)
 
 
-def log_reports(paths: Sequence[Path], logs: Logs, ring: KeyRing | None = None) -> tuple[CaptureReport, ...]:
+def log_reports(logs: Logs, ring: KeyRing | None = None) -> tuple[CaptureReport, ...]:
     """Each log as a report of its own, where there is no capture at all.
 
-    A device's log that fits what a server's tells stands beside it instead: one attempt, two witnesses.
+    A device's log that fits what servers' tell stands beside it instead: one attempt, two witnesses.
     """
-    result: list[CaptureReport | DeviceLog] = []
-    for path, log in zip(paths, logs.all, strict=True):
-        result.append(log if isinstance(log, DeviceLog) else serverlogged.server_report(str(path), log))
-    waiting = {log.name: log for log in logs.device}
-    for position, report in enumerate(result):
-        if isinstance(report, CaptureReport) and waiting:
-            result[position] = _beside_server(report, waiting)
+    told = {
+        number: serverlogged.server_report(logs.places[number], log)
+        for number, log in enumerate(logs.all)
+        if not isinstance(log, DeviceLog)
+    }
+    told, beside = _beside_servers(told, logs.device)
     finished: list[CaptureReport] = []
-    for path, item in zip(paths, result, strict=True):
-        if isinstance(item, CaptureReport):
-            finished.append(replace(item, stories=tell(item.sessions)))
-        elif item.name in waiting:
-            finished.append(_cut_short(_told_by_logs(_empty(path, item), Logs((item,)), ring), (item,)))
+    for number, log in enumerate(logs.all):
+        if not isinstance(log, DeviceLog):
+            finished.append(replace(told[number], stories=tell(told[number].sessions)))
+        elif log not in beside:
+            empty = _empty(logs.places[number][0], log)
+            finished.append(_cut_short(_told_by_logs(empty, Logs((log,)), ring), (log,)))
     return tuple(finished)
 
 
-def _beside_server(report: CaptureReport, waiting: dict[str, DeviceLog]) -> CaptureReport:
-    """A server's log's report with the device logs that fit its connections; those are no longer ``waiting``."""
-    if report.first_time is None:
-        return report
-    logs = tuple(waiting.values())
-    sessions, alignments = attach(report.sessions, logs)
-    for alignment in alignments:
+def _beside_servers(
+    reports: dict[int, CaptureReport], logs: Sequence[DeviceLog]
+) -> tuple[dict[int, CaptureReport], tuple[DeviceLog, ...]]:
+    """Servers' logs' reports with the devices' logs that fit their connections, and which those are.
+
+    A device that calls one server and then another has one log: all servers' sessions are laid beside it together.
+    """
+    every = [
+        replace(session, id=f"{number}/{session.id}")
+        for number, report in reports.items()
+        if report.first_time is not None
+        for session in report.sessions
+    ]
+    if not every or not logs:
+        return reports, ()
+    _, alignments = attach(every, logs)
+    chosen = []
+    for alignment, log in zip(alignments, logs, strict=True):
         agreed = [
             here for here in alignment.sessions.values() if here.agrees and here.attempt not in alignment.doubtful
         ]
         if agreed and len(agreed) == len(alignment.sessions):
-            del waiting[alignment.log]
-    kept = [alignment for alignment in alignments if alignment.log not in waiting]
-    if not kept:
-        return report
-    chosen = tuple(log for log in logs if log.name not in waiting)
-    sessions, alignments = attach(report.sessions, chosen)
-    decided = tuple(_decided(_with_findings(session, alignments, chosen), alignments, chosen) for session in sessions)
-    return replace(report, sessions=decided)
+            chosen.append(log)
+    sessions, alignments = attach(every, chosen)
+    decided = {
+        session.id: _decided(_with_findings(session, alignments, chosen), alignments, chosen) for session in sessions
+    }
+    result = {
+        number: replace(
+            report,
+            sessions=tuple(
+                replace(decided.get(f"{number}/{session.id}", session), id=session.id) for session in report.sessions
+            ),
+        )
+        for number, report in reports.items()
+    }
+    return result, tuple(chosen)
 
 
 def sessions_of(log: DeviceLog, first: int = 1, ring: KeyRing | None = None) -> tuple[Session, ...]:
@@ -235,9 +254,9 @@ def _apart(log: Log) -> Iterator[InputProblem]:
 # -- without a capture -----------------------------------------------------------------------------------------------
 
 
-def _empty(path: Path, log: DeviceLog) -> CaptureReport:
+def _empty(path: str, log: DeviceLog) -> CaptureReport:
     return CaptureReport(
-        path=str(path),
+        path=path,
         sha256=log.sha256,
         format=LOG_FORMAT,
         status="ok",
@@ -256,7 +275,7 @@ def _told_by_logs(capture: CaptureReport, logs: Logs, ring: KeyRing | None) -> C
     problems = list(capture.problems)
     for log in logs.all:
         if not isinstance(log, DeviceLog):
-            told = serverlogged.server_report(log.name, log)
+            told = serverlogged.server_report((log.name,), log)
             sessions += serverlogged.server_sessions(log, len(sessions) + 1)
             problems += told.problems
             continue
@@ -294,16 +313,22 @@ def _without_attempt(log: DeviceLog, where: str) -> Iterator[InputProblem]:
     known = spoken(log)
     early = _before(log)
     if early is not None:
-        text = (
-            f"the device never got as far as its cloud, so no key is concerned: line {early[1].line}: {early[1].text}"
-        )
+        # What it means and what to do about it stands in the advice.
+        here = next((item for item in known if early[1].line in item.lines), None)
+        known = tuple(item for item in known if item is not here)
+        numbers = _numbers(here.lines if here is not None else (early[1].line,))
+        text = f"the device never got as far as its cloud, so no key is concerned: {numbers}: {early[1].text}"
         yield InputProblem("before-the-cloud", f"{where}{text}")
     lines = f"{log.lines:,} line{'' if log.lines == 1 else 's'}"
     yield InputProblem("log-without-attempt", f"{where}{lines} read, no connection attempt in them")
     for item in known:
-        numbers = ", ".join(map(str, item.lines[:_LINES])) + (", ..." if len(item.lines) > _LINES else "")
-        plural = "s" if len(item.lines) > 1 else ""
-        yield InputProblem("known-line", f"{where}line{plural} {numbers} ({item.said}): {item.means}")
+        yield InputProblem("known-line", f"{where}{_numbers(item.lines)} ({item.said}): {item.means}")
+
+
+def _numbers(lines: Sequence[int]) -> str:
+    """Lines by their numbers, not too many of them."""
+    shown = ", ".join(map(str, lines[:_LINES])) + (", ..." if len(lines) > _LINES else "")
+    return f"line{'s' if len(lines) > 1 else ''} {shown}"
 
 
 def _before(log: DeviceLog) -> tuple[Line, LogEvent] | None:

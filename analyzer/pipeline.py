@@ -106,12 +106,12 @@ def analyze_inputs(inputs: Iterable[str | Ticket], ring: KeyRing, options: Optio
 def _of_ticket(ticket: Ticket, ring: KeyRing, options: Options) -> tuple[CaptureReport, ...]:
     from analyzer.logged import log_reports, with_logs
     from analyzer.sides import Taken, joined
-    from analyzer.witnesses import Logs, read_logs
+    from analyzer.witnesses import read_logs
 
-    logs = Logs((*ticket.logs, *read_logs(options.logs).all))
+    logs = ticket.logs + read_logs(options.logs)
     told = replace(options, logs=())
     if not ticket.captures:
-        return log_reports([Path(log.name) for log in logs.all], logs, ring)
+        return log_reports(logs, ring)
     small = sum(item.size for capture in ticket.captures for item in capture.files) <= _COMPARED
     taken = []
     for capture in ticket.captures:
@@ -141,8 +141,7 @@ def analyze_logs(paths: Iterable[Path], ring: KeyRing) -> Report:
     from analyzer.logged import log_reports
     from analyzer.witnesses import read_logs
 
-    paths = tuple(paths)
-    return report_of(log_reports(paths, read_logs(paths), ring), ring)
+    return report_of(log_reports(read_logs(paths), ring), ring)
 
 
 def report_of(captures: Iterable[CaptureReport], ring: KeyRing) -> Report:

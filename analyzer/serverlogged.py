@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Literal
 
 from analyzer.firmware.case import RemedyContext
@@ -57,16 +58,16 @@ _MOST_ABOUT = 6
 
 def beside_capture(
     capture: CaptureReport, logs: Sequence[ServerLog], ring: KeyRing | None
-) -> tuple[CaptureReport, frozenset[str]]:
-    """The capture with what servers' logs say beside its sessions, and the names of the logs that fit one."""
+) -> tuple[CaptureReport, tuple[ServerLog, ...]]:
+    """The capture with what servers' logs say beside its sessions, and the logs that fit one."""
     sessions = list(capture.sessions)
-    fitting: set[str] = set()
+    fitting: list[ServerLog] = []
     problems: list[InputProblem] = []
     for log in logs:
-        found = beside(log, sessions)
+        found = beside(log, sessions, partial(_disagrees, log))
         if not any(judge(log, pairing.connection) for pairing in found.pairs.values()):
             continue
-        fitting.add(log.name)
+        fitting.append(log)
         first = True
         for position, session in enumerate(sessions):
             pairing = found.pairs.get(session.id)
@@ -76,7 +77,7 @@ def beside_capture(
             if first:
                 sessions[position] = _with_notes(sessions[position], log, found)
                 first = False
-    return replace(capture, sessions=tuple(sessions), problems=(*capture.problems, *problems)), frozenset(fitting)
+    return replace(capture, sessions=tuple(sessions), problems=(*capture.problems, *problems)), tuple(fitting)
 
 
 def server_sessions(log: ServerLog, first: int = 1) -> tuple[Session, ...]:
@@ -91,12 +92,12 @@ def server_sessions(log: ServerLog, first: int = 1) -> tuple[Session, ...]:
     return tuple(sessions)
 
 
-def server_report(path: str, log: ServerLog) -> CaptureReport:
-    """A log as a report of its own, where there is no capture at all."""
+def server_report(paths: Sequence[str], log: ServerLog) -> CaptureReport:
+    """A log as a report of its own, where there is no capture at all. ``paths``: its files, the newest first."""
     sessions = server_sessions(log)
     times = [session.start_time for session in sessions if log.clock is Clock.ABSOLUTE]
     return CaptureReport(
-        path=path,
+        path=paths[0],
         sha256=log.sha256,
         format=SERVER_LOG_FORMAT,
         status="partial" if log.cut else "ok",
@@ -107,6 +108,7 @@ def server_report(path: str, log: ServerLog) -> CaptureReport:
         first_time=min(times, default=None),
         last_time=max(times, default=None),
         sessions=sessions,
+        joined=tuple(paths[1:]),
     )
 
 
@@ -142,7 +144,7 @@ def _with_connection(
     session = replace(session, log=session.log + _lines(log, connection, said, session, found.offset_s, agrees))
     if said is None or not sure:
         return session
-    where = f"({log.name} line {said.line}: {said.text})"
+    where = f"({log.cite(said.line)}: {said.text})"
     if reasons:
         finding = Finding("log-disagrees", Certainty.INFERRED, f"{'; '.join(reasons)} {where}", _frames(session))
         return replace(session, findings=(*session.findings, finding))
@@ -157,6 +159,11 @@ def _named(session: Session, connection: Connection) -> Session:
     if session.device.id is not None or connection.device is None:
         return session
     return replace(session, device=replace(session.device, id=connection.device, id_source="log"))
+
+
+def _disagrees(log: ServerLog, session: Session, connection: Connection) -> bool:
+    said = judge(log, connection)
+    return said is not None and any(True for _ in _contradictions(session, connection, said))
 
 
 def _contradictions(session: Session, connection: Connection, said: Judged) -> Iterator[str]:
@@ -187,6 +194,8 @@ def _decided(
     said = _in_pieces(session, said)
     open_ = {verdict.code, *verdict.alternatives}
     later = verdict.code is Code.HEALTHY and said.code in _LATER and connection.up
+    # What the capture does not hold the log may tell.
+    later = later or verdict.code is Code.CAPTURE_INCOMPLETE
     if said.certainty is Certainty.INFERRED and (later or (said.code in open_ and said.code is not verdict.code)):
         left = tuple(code for code in said.alternatives if code in open_ or later)
         return _by_the_log(session, log, said, said.code, left, found, ring)
@@ -229,7 +238,7 @@ def _in_pieces(session: Session, said: Judged) -> Judged:
         summary = f"the server could not open the device's message, which came in {pieces} pieces; it reads one only"
         return replace(said, code=Code.SERVER_FAULT, alternatives=(Code.SERVER_KEY_MISMATCH,), summary=summary)
     if pieces == 1 and said.whole_only:
-        return replace(said, alternatives=())
+        return replace(said, alternatives=tuple(code for code in said.alternatives if code is not Code.SERVER_FAULT))
     return said
 
 
@@ -257,7 +266,7 @@ def _by_the_log(
         summary=f"By the server's log, {said.summary}.",
         alternatives=left,
         evidence=(*_evidence(log, said), *verdict.evidence),
-        would_settle=tuple(_still(verdict)),
+        would_settle=() if code is Code.HEALTHY else tuple(_still(verdict)),
         remedy=(*_for_all(said, code), *_steps(said, code, context)),
         device_shows=device_shows(code, transport, how=session.ending.how, stage=verdict.stage),
         premises=(*verdict.premises, _premise(log, session, found)),
@@ -280,13 +289,17 @@ def _still(verdict: Verdict) -> Iterator[str]:
 
 
 def _evidence(log: ServerLog, said: Judged) -> tuple[Evidence, ...]:
-    return (Evidence(f"{log.name} line {said.line}: {said.text}"),)
+    return (Evidence(f"{log.cite(said.line)}: {said.text}"),)
 
 
 def _premise(log: ServerLog, session: Session, found: Beside) -> str:
     clock = f", by a clock {_clock_words(found.offset_s)}" if _is_off(found.offset_s) else ""
-    by = "; only the times met, no address in it is one of the capture's" if found.by_time_alone else ""
-    return f"{log.name} is the server's log of the cloud at {session.cloud.address}, of this time{clock}{by}"
+    when = "this attempt (it has no times)" if log.clock is Clock.NONE else "this time"
+    by = ""
+    if found.by_time_alone:
+        only = "nothing in it names a device" if log.clock is Clock.NONE else "only the times met"
+        by = f"; {only}, no address in it is one of the capture's"
+    return f"{log.title} is the server's log of the cloud at {session.cloud.address}, of {when}{clock}{by}"
 
 
 def _is_off(offset_s: float | None) -> bool:
@@ -315,14 +328,14 @@ def _with_notes(session: Session, log: ServerLog, found: Beside) -> Session:
 
 def _every(log: ServerLog, said: Judged) -> Iterator[Finding]:
     if said.peers > 2 and not said.connected:
-        text = f"{log.name}: {said.peers} devices got the line of line {said.line}, and none connected in that run of the server"
+        text = f"{log.name}: {said.peers} devices got the line of line {log.place(said.line)[1]}, and none connected in that run of the server"
         yield Finding("server-wide", Certainty.INFERRED, text)
 
 
 def _secret(log: ServerLog) -> Iterator[Finding]:
     if log.secret_line is not None:
-        text = (
-            f"{log.name} prints a private key (line {log.secret_line}): remove that line before the log goes to anybody"
+        text = "{} prints a private key (line {}): remove that line before the log goes to anybody".format(
+            *log.place(log.secret_line)
         )
         yield Finding("secret-in-log", Certainty.PROVEN, text)
 
@@ -382,7 +395,8 @@ def _lines(
 def _line(
     log: ServerLog, number: int, stage: str | None, text: str, offset: float | None, agrees: bool | None
 ) -> LogLine:
-    return LogLine(log.name, number, None, stage, text, agrees, "server", offset)
+    name, line = log.place(number)
+    return LogLine(name, line, None, stage, text, agrees, "server", offset)
 
 
 def _frames(session: Session) -> tuple[int, ...]:
@@ -436,7 +450,7 @@ def _session(log: ServerLog, connection: Connection, said: Judged, session_id: s
         if log.clock is Clock.NONE
         else "its times have no date"
     )
-    text = f"told by {log.name} lines {connection.line}-{connection.last_line} alone: no capture shows this connection, {clock}"
+    text = f"told by {log.span(connection.line, connection.last_line)} alone: no capture shows this connection, {clock}"
     session = Session(
         id=session_id,
         transport="tcp",
@@ -473,7 +487,7 @@ def _session(log: ServerLog, connection: Connection, said: Judged, session_id: s
         else ("a capture of the same attempt, taken on the gateway, with the key folder",),
         remedy=(*_for_all(said, said.code), *_steps(said, said.code, context)),
         device_shows=device_shows(said.code, "tcp", how=session.ending.how, stage=said.stage),
-        premises=(f"{log.name} is the server's log and tells all of it",),
+        premises=(f"{log.title} is the server's log and tells all of it",),
     )
     session = replace(session, verdict=verdict)
     offset = 0.0 if begins is not None else None
@@ -511,7 +525,7 @@ def _about_all(log: ServerLog) -> Iterator[Finding]:
     yield from _secret(log)
     for line, text, says in log.about[:_MOST_ABOUT]:
         if says.kind is Says.SERVER:
-            yield Finding("server-says", Certainty.INFERRED, f"{log.name} line {line}: {text}. {says.text}")
+            yield Finding("server-says", Certainty.INFERRED, f"{log.cite(line)}: {text}. {says.text}")
 
 
 def _problems(log: ServerLog, where: str, *, told: int | None) -> Iterator[InputProblem]:
@@ -523,7 +537,7 @@ def _problems(log: ServerLog, where: str, *, told: int | None) -> Iterator[Input
             "log-without-attempt", f"{where}{lines} of a server's log read, no device's connection in them"
         )
         for line, text, says in log.about[:_MOST_ABOUT]:
-            yield InputProblem("known-line", f"{where}line {line} ({text}): {says.text}")
+            yield InputProblem("known-line", f"{where}line {log.place(line)[1]} ({text}): {says.text}")
     hidden = len(log.connections) + log.dropped - (told or 0)
     if told and hidden > 0 and told >= _TOLD:
         yield InputProblem("log-long", f"{where}the last {told} connections are told, {hidden:,} earlier ones are not")

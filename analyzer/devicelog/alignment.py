@@ -118,8 +118,15 @@ def _free(run: _Run, sessions: list[Session], pairs: Mapping[int, Session], log:
 def _best(attempts: Sequence[LogAttempt], sessions: list[Session]) -> tuple[Match, list[Session]] | None:
     """The best match over the devices in the capture (by id or address): one log is of one device."""
     devices: dict[str, list[Session]] = {}
+    ids: dict[str, set[str]] = {}
     for session in sessions:
-        devices.setdefault(session.device.id or session.device.address, []).append(session)
+        if session.device.id is not None:
+            ids.setdefault(session.device.address, set()).add(session.device.id)
+    for session in sessions:
+        # A session that was refused has an address only; where one device calls from it, that is the one.
+        only = ids.get(session.device.address, set())
+        whose = session.device.id or (next(iter(only)) if len(only) == 1 else session.device.address)
+        devices.setdefault(whose, []).append(session)
     found = []
     for chosen in devices.values():
         chosen.sort(key=_start)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -34,6 +35,8 @@ _OF_AN_ATTEMPT = frozenset(
         *(LineKind.FAILED, LineKind.RESULT, LineKind.CONNECTED),
     }
 )
+#: A line end that a modem's trace prints as it is written in a program: \r\n".
+_ESCAPED = re.compile(r"(?:\\[rn])+\"?\s*$")
 _SECRET = "device key: (private key removed)"
 
 
@@ -250,7 +253,7 @@ def _findings(
 
 
 def _clean(text: str) -> str:
-    return hide_keys(text)[:_TEXT]
+    return hide_keys(_ESCAPED.sub("", text))[:_TEXT]
 
 
 def _text_lines(source: Iterable[str], limits: LogLimits) -> Iterator[str]:

@@ -19,7 +19,7 @@ from analyzer.firmware.numbers import meanings, number
 _CHATTER = frozenset({LineKind.INFO, LineKind.SECRET})
 _SENTENCE = re.compile(r"(?<=[.!?])\s+(?=[A-Z\"])")
 _NUMBER = re.compile(
-    r"\b(?:error|code|errno|alert)s?\b[ :=#]{1,3}(?P<n>-?\d{1,5}\b|-0?x?[0-9a-f]{3,4}\b)|(?<![\w.-])(?P<alone>-(?:1[89]|20))(?![\w.-])",
+    r"(?<!\[)\b(?:error|code|errno|alert)s?\b[ :=#]{1,3}(?P<n>-?\d{1,5}\b|-0?x?[0-9a-f]{3,4}\b)|(?<![\w.-])(?P<alone>-(?:1[89]|20))(?![\w.-])",
     re.IGNORECASE,
 )
 _COLOUR = re.compile(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 
@@ -61,8 +61,13 @@ class Beside:
     by_time_alone: bool = False
 
 
-def beside(log: ServerLog, sessions: Iterable[Session]) -> Beside:
-    """Pair the log's connections with the capture's TCP sessions."""
+def beside(
+    log: ServerLog, sessions: Iterable[Session], disagree: Callable[[Session, Connection], bool] = lambda *_: False
+) -> Beside:
+    """Pair the log's connections with the capture's TCP sessions.
+
+    ``disagree`` says whether both cannot be of one attempt: it chooses where neither times nor addresses do.
+    """
     usable = [session for session in sessions if session.transport == "tcp" and session.first_frame]
     if not usable or not log.connections:
         return Beside(log)
@@ -75,9 +80,12 @@ def beside(log: ServerLog, sessions: Iterable[Session]) -> Beside:
         shared = {session.id: [""] for session in usable}
     if log.clock is Clock.NONE:
         if alone:
-            # Without times and without addresses, the only session and what the log tells of nobody else may belong together.
+            # Without times and without addresses, the only device and what the log tells of nobody else may belong together.
             groups = {"": [item for item in groups[""] if item[2].address is None]}
-        return Beside(log, {} if alone and len(usable) > 1 else _by_order(usable, shared, groups))
+        several = len({session.device.address for session in usable}) > 1
+        return Beside(
+            log, {} if alone and several else _by_order(usable, shared, groups, disagree), by_time_alone=alone
+        )
     # A session that began before the capture did has no time of its own.
     begun = [session for session in usable if _has_begun(session)]
     offset = _offset(begun, shared, groups, log.clock, alone=alone)
@@ -280,7 +288,12 @@ def _by_time(
     return pairs
 
 
-def _by_order(sessions: Sequence[Session], shared: Mapping[str, list[str]], groups: _Groups) -> dict[str, Pairing]:
+def _by_order(
+    sessions: Sequence[Session],
+    shared: Mapping[str, list[str]],
+    groups: _Groups,
+    disagree: Callable[[Session, Connection], bool],
+) -> dict[str, Pairing]:
     waiting: dict[str, list[Session]] = defaultdict(list)
     for session in sessions:
         if shared[session.id]:
@@ -295,9 +308,14 @@ def _by_order(sessions: Sequence[Session], shared: Mapping[str, list[str]], grou
         same = len({_name(connection) for connection in connections}) == 1
         even = len(connections) == len(theirs)
         for number, session in enumerate(theirs):
-            connection = connections[min(number, len(connections) - 1)]
+            connection, sure = connections[min(number, len(connections) - 1)], same or even
+            if not sure or disagree(session, connection):
+                # What the wire contradicts is of another attempt.
+                left = [item for item in connections if _fits(session, item) and not disagree(session, item)]
+                if len({_name(item) for item in left}) == 1:
+                    connection, sure = left[-1], True
             if _fits(session, connection):
-                pairs[session.id] = Pairing(connection, same or even)
+                pairs[session.id] = Pairing(connection, sure)
     return pairs
 
 

@@ -63,7 +63,10 @@ def judge(log: ServerLog, connection: Connection) -> Judged | None:
             summary = f"{summary}; {_devices(up)} connected to this server in the same run"
         elif peers >= (2 if says.every is says.code else _EVERY):
             code = says.every
-            alternatives = tuple(item for item in (says.code, *says.alternatives) if item is not code)
+            # A slot that is erased is one device's.
+            alternatives = tuple(
+                item for item in (says.code, *says.alternatives) if item not in (code, Code.SERVER_KEY_ERASED)
+            )
             both = "both" if peers == 2 else f"all {peers}"
             summary = (
                 f"{says.summary}; so it was for {both} devices that called, and none connected: {_ALL[says.every]}"

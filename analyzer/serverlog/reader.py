@@ -86,6 +86,7 @@ class ServerReading:
 
     def __init__(self) -> None:
         self._lines = 0
+        self._parts: list[tuple[str, int]] = []
         self._known = 0
         self._kept: deque[Connection] = deque(maxlen=_CONNECTIONS)
         self._made = 0
@@ -105,11 +106,26 @@ class ServerReading:
         self._texts: dict[str, str] = {}
         self._shown: dict[str, str] = {}
         self._secret: int | None = None
-        self._reason: tuple[int, ServerLine, str] | None = None
+        self._reason: tuple[int, ServerLine, str, float | None] | None = None
         self._what: dict[bytes, ServerLine | None] = {}
         self._messages: dict[str, bool] = {}
         self._shapes: dict[bytes, _Shape] = {}
         self._quotes: dict[bytes, tuple[str | None, str]] = {}
+
+    @property
+    def lines(self) -> int:
+        """How many lines were read."""
+        return self._lines
+
+    def begin(self, name: str) -> None:
+        """The lines that follow are of this file: a rotated log has several."""
+        if self._head is not None:
+            self._close()
+        self._parts.append((name, self._lines))
+
+    def goes_on(self, first: float | None, overlap: float) -> bool:
+        """Whether a file whose first time is ``first`` (s) may follow what was read, in the order of time."""
+        return first is None or self._time is None or first >= self._time - overlap
 
     def take(self, line: str) -> None:
         """Look at one line."""
@@ -139,6 +155,16 @@ class ServerReading:
         if head is not None and not shape.begins and head.left:
             head.left -= 1
             if shape.says is not None and shape.says.kind is _FAILED:
+                if (
+                    head.says.kind is _FAILED
+                    and head.says is not shape.says
+                    and "Error: " in line
+                    and "Error: " in head.text
+                ):
+                    self._text(
+                        line, shape.says, shape
+                    )  # no other line of an entry names a second error: it is another's
+                    return
                 if head.says.kind is not _FAILED:
                     says = said(line, head.form) if head.form != shape.form else shape.says
                     head.says, head.text = says or shape.says, f"{head.text}: {line.strip()}"
@@ -315,7 +341,7 @@ class ServerReading:
             connection.at = connection.at if connection.at is not None else time
             return
         if self._reason is not None and says.name == "decryption-failed":
-            line, says, text = self._reason
+            line, says, text, _ = self._reason
             self._reason = None
         earlier = connection.says
         if earlier is None or (earlier.kind is _FAULT and says.kind is _FAILED) or _closer(says, earlier):
@@ -332,7 +358,9 @@ class ServerReading:
             return not any(item.says is not None and item.says.kind is _FAILED for item in self._last(4))
         if says.kind is _FAILED:
             # spark-protocol prints OpenSSL's words first and the connection's line after them.
-            self._reason = self._reason or (line, says, text)
+            if self._reason is not None and self._reason[1].name != says.name:
+                self._bare()
+            self._reason = self._reason or (line, says, text, time)
             return False
         if says.kind is _UP:
             return not any(item.up and item.ended is None for item in self._last(4))
@@ -341,6 +369,16 @@ class ServerReading:
         if says.kind in (_FAULT, _UNNAMED):
             self._concerns(line, text, says)
         return False
+
+    def _bare(self) -> None:
+        """A log in which nothing names a connection (somebody kept the errors only): each kind of error is one of its own."""
+        if self._reason is None or any(item.key for item in self._last(1)):
+            return
+        line, says, text, time = self._reason
+        connection = self._new("", line)
+        connection.says, connection.says_line, connection.at = says, line, time
+        connection.text = self._kept_text(text)
+        self._reason = None
 
     def _current(self, says: ServerLine) -> Connection | None:
         """The one connection that is open, when there is one alone."""
@@ -497,8 +535,9 @@ class ServerReading:
     def log(self, name: str, *, cut: str | None = None, size: int = 0, sha256: str | None = None) -> ServerLog:
         """All that was read."""
         self._close()
+        self._bare()
         if self._reason is not None and (not self._kept or self._kept[-1].says is None):
-            line, says, text = self._reason
+            line, says, text, _ = self._reason
             connection = self._kept[-1] if self._kept and not self._kept[-1].up else self._new("", line)
             connection.says, connection.says_line, connection.text = says, line, self._kept_text(text)
         for connection in self._kept:
@@ -525,6 +564,7 @@ class ServerReading:
             sha256=sha256,
             secret_line=self._secret,
             dropped=self._made - len(self._kept),
+            parts=tuple(self._parts),
         )
 
 

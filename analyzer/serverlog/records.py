@@ -87,3 +87,26 @@ class ServerLog:
     secret_line: int | None = None
     #: Connections that were not kept, of how many there are.
     dropped: int = 0
+    #: Of a log in several files, the oldest first: their names, and how many lines stand before each.
+    parts: tuple[tuple[str, int], ...] = ()
+
+    @property
+    def title(self) -> str:
+        """Its name, and that there are older files with it."""
+        older = len(self.parts) - 1
+        return f"{self.name} (with {older} older file{'' if older == 1 else 's'})" if older > 0 else self.name
+
+    def place(self, line: int) -> tuple[str, int]:
+        """The file in which a line stands, and its number there."""
+        at = next((part for part in reversed(self.parts) if part[1] < line), None)
+        return (self.name, line) if at is None or len(self.parts) == 1 else (at[0], line - at[1])
+
+    def cite(self, line: int) -> str:
+        """A line by its file and number: ``server.log.1 line 5``."""
+        name, number = self.place(line)
+        return f"{name} line {number}"
+
+    def span(self, first: int, last: int) -> str:
+        """Lines from one to another: ``server.log lines 5-9``."""
+        (name, start), (other, end) = self.place(first), self.place(last)
+        return f"{name} lines {start}-{end}" if name == other else f"{name} line {start} to {other} line {end}"

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Final
 
-from analyzer.errors import InputError
 from analyzer.keys.folder import MAX_FILE, KeyFile, load_files
 from analyzer.keys.manifest import NAME as MANIFEST
 from analyzer.keys.ring import KeyRing
@@ -15,14 +14,14 @@ from analyzer.model import TakenAs
 from analyzer.tickets.files import TicketFile
 
 if TYPE_CHECKING:
-    from analyzer.witnesses import Log
+    from analyzer.witnesses import Log, Logs, Source
 
 #: How keys and logs are called; anything else of a folder does not make a ticket of it.
 _KEY_NAMES: Final = re.compile(
     r"\.(der|pem|key|pub|cer|crt|keylog|p8|pk8)$|(^|[._-])session[^/]*\.bin$|sslkeys?(log)?.*\.(log|txt)$|^keys\.toml$",
     re.IGNORECASE,
 )
-_LOG_NAMES: Final = re.compile(r"\.(log|txt|out)(\.gz)?$", re.IGNORECASE)
+_LOG_NAMES: Final = re.compile(r"\.(log|txt|out)([.-]\d[\d-]{0,18})?(\.gz)?$", re.IGNORECASE)
 #: Files that are never a log, though text.
 _DATA: Final = frozenset({".json", ".toml", ".yaml", ".yml", ".csv", ".html", ".xml", ".js", ".py", ".sh", ".md"})
 #: Larger texts are no serial log of a ticket.
@@ -35,7 +34,7 @@ class Sorted:
 
     captures: tuple[TicketFile, ...]
     ring: KeyRing
-    logs: tuple[Log, ...]
+    logs: Logs
     taken: tuple[tuple[str, TakenAs], ...]
 
 
@@ -50,8 +49,8 @@ def sort(files: tuple[TicketFile, ...], left: tuple[str, ...] = (), passphrases:
 
     taken: dict[str, TakenAs] = {}
     captures: list[TicketFile] = []
-    logs: list[Log] = []
     keys: list[TicketFile] = []
+    logs, read = _logs(files)
     for item in files:
         taken[item.inside] = TakenAs.LEFT
         if item.leftover:
@@ -59,8 +58,7 @@ def sort(files: tuple[TicketFile, ...], left: tuple[str, ...] = (), passphrases:
         if item.is_capture:
             captures.append(item)
             taken[item.inside] = TakenAs.CAPTURE
-        elif (log := _log(item)) is not None:
-            logs.append(log)
+        elif (log := read.get(item.inside)) is not None:
             taken[item.inside] = TakenAs.DEVICE_LOG if isinstance(log, DeviceLog) else TakenAs.SERVER_LOG
         elif item.size <= MAX_FILE:
             keys.append(item)
@@ -71,7 +69,7 @@ def sort(files: tuple[TicketFile, ...], left: tuple[str, ...] = (), passphrases:
             taken[item.inside] = TakenAs.KEY
     for name in left:
         taken.setdefault(name, TakenAs.LEFT)
-    return Sorted(tuple(captures), ring, tuple(logs), tuple(taken.items()))
+    return Sorted(tuple(captures), ring, logs, tuple(taken.items()))
 
 
 def _key_file(item: TicketFile) -> KeyFile:
@@ -79,20 +77,36 @@ def _key_file(item: TicketFile) -> KeyFile:
     return KeyFile(item.inside, item.path if item.data is None else item.inside, item.read, item.mode)
 
 
-def _log(item: TicketFile) -> Log | None:
-    """The log a file is, of a device or a server, or None: at least one line in it that firmware or an open server writes."""
+def _logs(files: tuple[TicketFile, ...]) -> tuple[Logs, dict[str, Log]]:
+    """The logs among the files, of devices and servers, rotated ones together; and which file is part of which."""
     from analyzer.devicelog import DeviceLog
-    from analyzer.witnesses import read_log
+    from analyzer.witnesses import Logs, read_sources
 
+    sources = [_source(item) for item in files if _may_be_log(item)]
+    found = read_sources(sources, damaged=lambda _: None)
+    # At least one line that firmware or an open server writes.
+    kept = [
+        (log, places)
+        for log, places in zip(found.all, found.places, strict=True)
+        if (log.events or log.attempts if isinstance(log, DeviceLog) else log.connections or log.about)
+    ]
+    logs = Logs(tuple(log for log, _ in kept), tuple(places for _, places in kept))
+    return logs, {place: log for log, places in kept for place in places}
+
+
+def _may_be_log(item: TicketFile) -> bool:
     suffix = PurePosixPath(item.name.lower().removesuffix(".gz")).suffix
-    if suffix in _DATA or _KEY_NAMES.search(item.name) or not 0 < item.size <= _MAX_LOG:
-        return None
-    if not _LOG_NAMES.search(item.name) and b"\0" in item.head(4096):
-        return None
-    try:
-        log = read_log(item.source(), name=item.name)
-    except InputError:
-        return None
-    if isinstance(log, DeviceLog):
-        return log if log.events or log.attempts else None
-    return log if log.connections or log.about else None
+    if item.leftover or item.is_capture or suffix in _DATA or _KEY_NAMES.search(item.name):
+        return False
+    if not 0 < item.size <= _MAX_LOG:
+        return False
+    return bool(_LOG_NAMES.search(item.name)) or b"\0" not in item.head(4096)
+
+
+def _source(item: TicketFile) -> Source:
+    from analyzer.witnesses import Source
+
+    source = item.source()
+    if isinstance(source, Path):
+        return Source(item.name, item.inside, lambda: source.open("rb"), has_end=True)
+    return Source(item.name, item.inside, lambda: source, has_end=True)

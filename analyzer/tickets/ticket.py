@@ -17,7 +17,7 @@ from analyzer.tickets.pieces import Chain, joined
 from analyzer.tickets.sorting import sort
 
 if TYPE_CHECKING:
-    from analyzer.witnesses import Log
+    from analyzer.witnesses import Logs
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +48,7 @@ class Ticket:
     place: str
     captures: tuple[Capture, ...]
     ring: KeyRing
-    logs: tuple[Log, ...]
+    logs: Logs
     inputs: tuple[TicketInput, ...]
 
     @classmethod
@@ -70,7 +70,7 @@ class Ticket:
             inside = unpacked(place)
             files, left = inside.files, inside.left
         found = sort(files, left, passphrases)
-        if not found.captures and not found.logs:
+        if not found.captures and not found.logs.all:
             raise InputError(str(place), "no captures in it", "captures are .pcap or .pcapng files, also .gz")
         inputs = tuple(TicketInput(path, taken) for path, taken in sorted(found.taken))
         return cls(str(place), tuple(Capture(run) for run in joined(found.captures)), found.ring, found.logs, inputs)

@@ -58,7 +58,7 @@ _REASON = re.compile(r"(?:(?<=did not come \()|(?<=logs a failure \()).+?(?=\), 
 _MEANING = re.compile(r" \([A-Za-z][\w .,:/'-]{0,80}\)")
 #: What may follow a log's name where nothing but a name can stand.
 _AFTER_LOG = (
-    r" lines? [0-9]| prints a private key| is the log of | holds no attempt| ends before its| of [0-9a-f]{24} fits"
+    r" lines? [0-9]| \(with [0-9]+ older files?\)| prints a private key| is the log of | holds no attempt| ends before its| of [0-9a-f]{24} fits"
     r"| fits no session|: [0-9,]+ lines? (?:read|of a server)|: lines? [0-9]| is the server's log|: [0-9]+ devices got"
     r"| is [0-9,.]+ (?:h|s) (?:[0-9]+ min )?(?:ahead of|behind) the capture"
 )

@@ -13,9 +13,11 @@ import pytest
 from analyzer.keys import load_keys
 from analyzer.logged import log_reports
 from analyzer.model import CaptureReport, Certainty, Code, Session
-from analyzer.pipeline import Options, analyze_logs, analyze_paths
+from analyzer.pipeline import Options, analyze_inputs, analyze_logs, analyze_paths
 from analyzer.serverlog import Clock, ServerLog
 from analyzer.serverlog.reader import read_server_log
+from analyzer.tickets import Ticket
+from analyzer.tickets.files import files_below
 from analyzer.witnesses import Logs, read_logs
 
 DATA = Path(__file__).resolve().parent.parent.parent / "data" / "serverlogs"
@@ -193,13 +195,72 @@ def test_bunyans_own_pretty_printer(name: str):
     assert [item.begins for item in shown.connections] == [item.begins for item in plain.connections]
 
 
-def test_gzip_and_a_log_that_was_rotated_in_the_middle(captures: Path, tmp_path: Path):
-    lines = log_of("key-differs").read_text().splitlines()
-    packed = tmp_path / "server.log.1.gz"
-    packed.write_bytes(gzip.compress("\n".join(lines[7:]).encode()))
-    report = beside(captures, "tcp-02a-cloud-wrong-devkey-brewskey", packed)
-    assert report.sessions[0].log == ()
-    assert report.sessions[1].verdict.code is Code.DEVICE_KEY_MISMATCH
+def rotated(lines: list[str], folder: Path) -> list[Path]:
+    """A log in three files, as logrotate leaves it: the file in use, the one before, an older one that is packed."""
+    third = len(lines) // 3
+    folder.mkdir(exist_ok=True)
+    packed, before, now = folder / "server.log.2.gz", folder / "server.log.1", folder / "server.log"
+    packed.write_bytes(gzip.compress(("\n".join(lines[:third]) + "\n").encode()))
+    before.write_text("\n".join(lines[third : 2 * third]) + "\n")
+    now.write_text("\n".join(lines[2 * third :]) + "\n")
+    return [now, before, packed]
+
+
+@pytest.mark.parametrize("name", ["gateway", "no-hello", "pkcs-decoding"])
+def test_a_rotated_log_is_one_in_whatever_order_its_files_are_given(tmp_path: Path, name: str):
+    lines = log_of(name).read_text().splitlines()
+    files = rotated(lines, tmp_path)
+    whole = server_log(log_of(name))
+    for order in (files, files[::-1]):
+        (log,) = read_logs(order).server
+        assert log.connections == whole.connections and log.lines == whole.lines
+        assert (log.name, log.title) == ("server.log", "server.log (with 2 older files)")
+    # Each line is named by the file in which it stands.
+    (log,) = read_logs(files).server
+    third = len(lines) // 3
+    assert [log.cite(number) for number in (1, third + 1, len(lines))] == [
+        "server.log.2.gz line 1",
+        "server.log.1 line 1",
+        f"server.log line {len(lines) - 2 * third}",
+    ]
+    (report,) = alone(*files)
+    assert report.joined == (str(files[1]), str(files[2]))
+    (ticket,) = analyze_inputs([Ticket.read(tmp_path, tuple(files_below(tmp_path)))], load_keys([])).captures
+    assert [session.verdict.code for session in ticket.sessions] == [
+        session.verdict.code for session in report.sessions
+    ]
+
+
+def test_files_that_are_called_like_a_rotation_and_overlap_in_time_stay_apart(tmp_path: Path):
+    first, second = tmp_path / "server.log", tmp_path / "server.log.1"
+    first.write_text(log_of("pkcs-decoding").read_text())
+    second.write_text(log_of("pkcs-decoding").read_text())
+    assert len(read_logs([first, second]).server) == 2
+
+
+def test_logs_of_two_servers_may_be_called_alike(captures: Path, tmp_path: Path):
+    paths = [tmp_path / place / "server.log" for place in ("one", "two")]
+    for path, name in zip(paths, ("gateway", "pkcs-decoding"), strict=True):
+        path.parent.mkdir()
+        path.write_text(log_of(name).read_text())
+    report = beside(captures, "tcp-17-gateway-mixed", *paths)
+    assert any(session.log for session in report.sessions)
+    (problem,) = [item for item in report.problems if item.code == "log-unmatched"]
+    assert "it tells of 1 server-key-mismatch" in problem.message
+
+
+def test_a_device_that_called_two_servers_is_one_story(tmp_path: Path):
+    """Its own log, and those of both servers: each saw one of its attempts."""
+    lines = log_of("no-hello").read_text().splitlines()
+    second = next(number for number, line in enumerate(lines) if "connId: 2" in line)
+    one, two = tmp_path / "one.log", tmp_path / "two.log"
+    one.write_text("\n".join(lines[:second]))
+    two.write_text("\n".join(lines[second:]).replace("_1", "_0").replace("connId: 2", "connId: 1"))
+    found = analyze_logs([one, two, DATA / "no-hello.device.log"], load_keys([]))
+    assert [len(report.sessions) for report in found.captures] == [1, 1]
+    for report in found.captures:
+        assert {line.witness for line in report.sessions[0].log} == {"server", "device"}
+    assert [story.attempts for story in found.stories] == [2]
 
 
 def shifted(line: str, by: timedelta, form: str) -> str:
@@ -283,6 +344,38 @@ def test_without_times_and_with_two_stories_for_one_address_nothing_is_decided(c
     (session,) = beside(captures, "tcp-03c-wrong-server-key-sparkprotocol", log).sessions
     assert session.verdict.code is Code.IDENTITY_REJECTED
     assert session.log and all(line.agrees is None for line in session.log)
+
+
+@pytest.mark.parametrize("several", [False, True])
+def test_without_times_ids_and_addresses_what_the_wire_allows_is_meant(captures: Path, tmp_path: Path, several: bool):
+    """Somebody kept the errors only."""
+    other = [
+        "Handshake.js/7 on arm2: Handshake failed",
+        "    Error: handshake data decryption failed. You probably have",
+    ]
+    lines = ["Handshake.js/7 on arm2: Handshake failed", "    Error: wrong device public keys"]
+    log = tmp_path / "server.log"
+    log.write_text("\n".join([*(other if several else []), *lines]))
+    (alone_,) = alone(log)
+    assert len(alone_.sessions) == 1 + several
+    session = beside(captures, "tcp-06a-bad-signature-brewskey", log).sessions[0]
+    assert set(session.verdict.alternatives) == {Code.DEVICE_KEY_CORRUPT, Code.SERVER_SIGNATURE_MISMATCH}
+    assert "it has no times" in session.verdict.premises[0]
+
+
+def test_what_the_capture_does_not_hold_the_log_tells(captures: Path, tmp_path: Path):
+    """A capture that was begun after the handshake."""
+    data = (captures / "tcp-01a-good-brewskey-fw063" / "capture.pcap").read_bytes()
+    at = 24
+    for _ in range(9):
+        at += 16 + int.from_bytes(data[at + 8 : at + 12], "little")
+    late = tmp_path / "late.pcap"
+    late.write_bytes(data[:24] + data[at:])
+    without = analyze_paths([str(late)], load_keys([])).captures[0].sessions[0]
+    assert without.verdict.code is Code.CAPTURE_INCOMPLETE
+    logs = Options(logs=(log_of("good-brewskey"),))
+    verdict = analyze_paths([str(late)], load_keys([]), logs).captures[0].sessions[0].verdict
+    assert (verdict.code, verdict.certainty, verdict.would_settle) == (Code.HEALTHY, Certainty.INFERRED, ())
 
 
 def test_behind_a_container_the_times_alone_pair_and_the_premise_says_so(captures: Path, tmp_path: Path):
@@ -406,7 +499,7 @@ def test_logs_are_told_apart_by_their_content_and_keep_their_order(tmp_path: Pat
     logs = read_logs([DATA / name for name in names])
     assert [log.name for log in logs.all] == names
     assert [log.name for log in logs.server] == names[1:]
-    reports = log_reports([DATA / name for name in names], logs)
+    reports = log_reports(logs)
     assert [report.format for report in reports] == ["device-log", "server-log", "server-log"]
 
 
