@@ -392,8 +392,8 @@ class ServerReading:
         if port and int(port) not in self._ports and len(self._ports) < 8:
             self._ports.append(int(port))
         if self._runs[-1].used:
-            self._settle()
             if len(self._runs) < _RUNS:
+                self._settle()
                 self._runs.append(_Run())
             self._by_key.clear()
             self._unnamed.clear()
@@ -528,9 +528,10 @@ class ServerReading:
     def _settle(self) -> None:
         """Count what the connections of this run came to."""
         current = len(self._runs) - 1
-        for connection in self._kept:
-            if connection.run == current:
-                self._tell(connection)
+        for connection in reversed(self._kept):
+            if connection.run != current:
+                break
+            self._tell(connection)
 
     def log(self, name: str, *, cut: str | None = None, size: int = 0, sha256: str | None = None) -> ServerLog:
         """All that was read."""
