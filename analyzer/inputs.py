@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import glob
 from collections.abc import Iterable
+from difflib import get_close_matches
+from itertools import islice
 from pathlib import Path
 
 from analyzer.errors import InputError
@@ -19,6 +21,9 @@ MAGICS = (
     b"\x0a\x0d\x0d\x0a",
 )
 _GZIP = b"\x1f\x8b"
+#: Names in a folder that a mistyped one is compared with, and how alike they must be (0 to 1).
+_LOOKED_AT = 2_000
+_NEAR_MISS = 0.8
 #: How capture files are called.
 NAMES = (
     *(".pcap", ".pcapng", ".cap", ".dmp", ".ntar", ".snoop", ".erf", ".ncf", ".5vw", ".trc1", ".btsnoop"),
@@ -56,9 +61,19 @@ def expand(words: Iterable[str]) -> tuple[str, ...]:
         else:
             matches = sorted(glob.glob(word, recursive=True)) if glob.has_magic(word) else []  # noqa: PTH207 - Path.glob knows no absolute pattern
             if not matches:
-                raise InputError(word, "no such file or folder")
+                raise InputError(word, "no such file or folder", _meant(path))
             found.update(dict.fromkeys(expand(matches)))
     return tuple(found)
+
+
+def _meant(path: Path) -> str:
+    """A name beside a path that is not there and that it is nearly: a slip of the finger."""
+    try:
+        names = [item.name for item in islice(path.parent.iterdir(), _LOOKED_AT)]
+    except OSError:
+        return ""
+    near = get_close_matches(path.name, names, 1, _NEAR_MISS)
+    return f"did you mean {path.parent / near[0]}?" if near else ""
 
 
 def _left_behind(path: Path) -> bool:

@@ -34,6 +34,8 @@ class DefaultGroup(TyperGroup):
 
         Raises InputError for a first word that is neither a sub-command nor a file, but nearly the former.
         """
+        if args and args[0] == "help" and not Path("help").exists():
+            args = [*args[1:2], "--help"]
         if args and args[0] not in self.commands and args[0] not in _OWN_OPTIONS:
             meant = self._meant(args[0])
             if meant is not None and not Path(args[0]).exists():

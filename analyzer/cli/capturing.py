@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from enum import StrEnum
@@ -20,8 +21,16 @@ class Format(StrEnum):
     CSV = "csv"
     HTML = "html"
     MARKDOWN = "markdown"
+    TICKET = "ticket"
+    JUNIT = "junit"
+    SARIF = "sarif"
 
 
+#: What a report is written as, by how its file is called, where nothing else is said.
+_BY_ENDING = {
+    **{".html": Format.HTML, ".htm": Format.HTML, ".json": Format.JSON, ".jsonl": Format.JSONL, ".csv": Format.CSV},
+    **{".md": Format.MARKDOWN, ".markdown": Format.MARKDOWN, ".xml": Format.JUNIT, ".sarif": Format.SARIF},
+}
 #: Formats that have a place for session secrets, marked as such.
 SECRET_FORMATS = (Format.TEXT, Format.JSON, Format.JSONL)
 
@@ -43,7 +52,8 @@ class Request(NamedTuple):
 
     paths: Sequence[str] | None = None
     keys: Sequence[Path] | None = None
-    format: Format = Format.TEXT
+    #: None: by the ending of ``output``, else text.
+    format: Format | None = None
     output: Path | None = None
     log: Sequence[Path] | None = None
     port: Sequence[str] | None = None
@@ -54,6 +64,7 @@ class Request(NamedTuple):
     quiet: bool = False
     verbose: bool = False
     passphrase_file: Path | None = None
+    open: bool = False
 
 
 def run(request: Request) -> int:
@@ -61,20 +72,30 @@ def run(request: Request) -> int:
     from analyzer.cli.exits import status_of
     from analyzer.cli.keyfolder import load
     from analyzer.cli.ticket import inputs_of
+    from analyzer.cli.words import begins_like_capture, sorted_out
     from analyzer.pipeline import Options, analyze_inputs, analyze_logs
     from analyzer.reports.writing import Style, write
     from analyzer.safe import printable
 
-    ports, logs = ports_of(request.port or ()), tuple(request.log or ())
-    options = Options(ports, request.engine.value, logs, request.jobs, show_secrets=request.show_secrets)
+    usual = Format.HTML if request.open else Format.TEXT
+    format = request.format or _BY_ENDING.get(request.output.suffix.lower() if request.output else "", usual)
+    ports = ports_of(request.port or ())
+    request = sorted_out(request)
+    logs = tuple(request.log or ())
+    for path in (*logs, *(request.keys or ())):
+        if begins_like_capture(path):
+            raise UsageError(
+                f"{path} is a capture, and no {'log' if path in logs else 'key'}: give it without an option"
+            )
     if not request.paths and not request.log:
         raise UsageError("give it a capture, or a device's log with --log")
     if [*map(str, logs), *(request.paths or ())].count("-") > 1:
         raise UsageError("standard input (-) can be read once only: as a capture or as a log")
     if request.show_secrets and request.redact:
         raise UsageError("--show-secrets and --redact exclude each other")
-    if request.show_secrets and request.format.value not in SECRET_FORMATS:
+    if request.show_secrets and format.value not in SECRET_FORMATS:
         raise UsageError(f"--show-secrets needs --format {', '.join(SECRET_FORMATS)}")
+    options = Options(ports, request.engine.value, logs, request.jobs, show_secrets=request.show_secrets)
     ring = load(request.keys or (), request.passphrase_file)
     inputs = inputs_of(request)
     report = analyze_inputs(inputs, ring, options) if inputs else analyze_logs(options.logs, ring)
@@ -84,13 +105,34 @@ def run(request: Request) -> int:
         from analyzer.reports.redaction import redacted
 
         report = redacted(report, secrets.token_bytes(32))
-    to_file = request.output is not None
+    to_file = request.output is not None or request.open
     style = Style.for_stream(sys.stdout, quiet=request.quiet, verbose=request.verbose, to_file=to_file)
-    write(report, request.format.value, request.output, style)
+    output = request.output or (_private(format) if request.open else None)
+    write(report, format.value, output, style)
+    if request.open and output is not None:
+        _show(output)
     for item in report.captures:
         for problem in (problem for problem in item.problems if problem.code not in _IN_REPORT_ONLY):
             print(printable(f"analyze: {item.path}: {problem.message}"), file=sys.stderr)
     return status_of(report.captures)
+
+
+def _private(format: Format) -> Path:
+    """A new file that only its owner reads, for a report that is opened at once."""
+    import tempfile
+
+    ending = next((ending for ending, name in _BY_ENDING.items() if name is format), ".txt")
+    handle, name = tempfile.mkstemp(ending, "analyze-")
+    os.close(handle)
+    return Path(name)
+
+
+def _show(path: Path) -> None:
+    """Open a report with what the desktop has for it."""
+    import webbrowser
+
+    if not webbrowser.open(path.resolve().as_uri()):
+        print(f"analyze: nothing here opens it; the report is {path}", file=sys.stderr)
 
 
 def ports_of(words: Sequence[str]) -> tuple[tuple[str, int], ...]:

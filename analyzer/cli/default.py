@@ -55,7 +55,10 @@ def capture(
         list[str] | None, typer.Argument(metavar="PATH", help="Captures, folders, globs, or - for standard input.")
     ] = None,
     keys: options.Keys = None,
-    format: Annotated[Format, typer.Option("--format", help="How to write the report.")] = Format.TEXT,
+    format: Annotated[
+        Format | None,
+        typer.Option("--format", help="How to write the report; else by the ending of --output, else text."),
+    ] = None,
     output: options.Report = None,
     log: Annotated[
         list[Path] | None,
@@ -75,9 +78,25 @@ def capture(
         bool, typer.Option("--verbose", "-v", help="All sessions, messages and keys; tracebacks of our own faults.")
     ] = False,
     passphrase_file: options.Passphrases = None,
+    open: Annotated[
+        bool, typer.Option("--open", help="Open the report when it is written (HTML, unless told).")
+    ] = False,
 ) -> None:
     """Read captures and say what is wrong."""
     request = Request(
-        paths, keys, format, output, log, port, engine, jobs, redact, show_secrets, quiet, verbose, passphrase_file
+        paths,
+        keys,
+        format,
+        output,
+        log,
+        port,
+        engine,
+        jobs,
+        redact,
+        show_secrets,
+        quiet,
+        verbose,
+        passphrase_file,
+        open,
     )
     raise typer.Exit(run(request))

@@ -39,10 +39,15 @@ def keys(
 
     Exit status: 0 nothing wrong, 1 a file is unusable or two halves disagree.
     """
+    from analyzer.cli.exits import UsageError
     from analyzer.cli.keyfolder import load
+    from analyzer.cli.words import begins_like_capture
     from analyzer.reports.keys import run_keys_report
     from analyzer.reports.writing import Style, write_file, write_out
 
+    for path in paths:
+        if begins_like_capture(path):
+            raise UsageError(f"{path} is a capture: `analyze {path}` reads it; `keys` is for a key folder or key files")
     style = Style.for_stream(sys.stdout, verbose=verbose, to_file=output is not None)
     pieces, status = run_keys_report(load(paths, passphrase_file), format.value, style)
     if output is None:

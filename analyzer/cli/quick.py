@@ -52,6 +52,7 @@ OPTIONS: dict[str, Spec] = {
     "-q": Spec("quiet"),
     "--verbose": Spec("verbose"),
     "-v": Spec("verbose"),
+    "--open": Spec("open"),
     "--passphrase-file": Spec("passphrase_file", Path),
 }
 

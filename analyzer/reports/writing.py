@@ -66,6 +66,14 @@ def chunks(report: Report, format: str, style: Style) -> Iterator[str]:
         from analyzer.reports.markdown import format_markdown
 
         return format_markdown(report)
+    if format == "ticket":
+        from analyzer.reports.ticket import format_ticket
+
+        return format_ticket(report)
+    if format in ("junit", "sarif"):
+        from analyzer.reports.checks import format_junit, format_sarif
+
+        return format_junit(report) if format == "junit" else format_sarif(report)
     if format == "html":
         from analyzer.reports.html import format_html
 

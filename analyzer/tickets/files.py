@@ -70,8 +70,11 @@ class TicketFile:
     @property
     def is_capture(self) -> bool:
         """Whether it begins like a capture (also behind gzip), or is called like one."""
-        if self.name.lower().endswith(NAMES):
-            return True
+        return self.name.lower().endswith(NAMES) or self.begins_like_capture
+
+    @property
+    def begins_like_capture(self) -> bool:
+        """Whether its first bytes are a capture's, also behind gzip."""
         head = self.head(512)
         if head.startswith(_GZIP):
             try:

@@ -43,6 +43,11 @@ def may_be_key_or_log(item: TicketFile) -> bool:
     return not item.leftover and bool(_KEY_NAMES.search(item.name) or _LOG_NAMES.search(item.name))
 
 
+def is_key_by_name(item: TicketFile) -> bool:
+    """Whether a file is called as keys are."""
+    return bool(_KEY_NAMES.search(item.name))
+
+
 def sort(files: tuple[TicketFile, ...], left: tuple[str, ...] = (), passphrases: tuple[bytes, ...] = ()) -> Sorted:
     """Look at every file once. A log is no key, whatever digits are in it; what is neither is left alone."""
     from analyzer.devicelog import DeviceLog
@@ -92,6 +97,11 @@ def _logs(files: tuple[TicketFile, ...]) -> tuple[Logs, dict[str, Log]]:
     ]
     logs = Logs(tuple(log for log, _ in kept), tuple(places for _, places in kept))
     return logs, {place: log for log, places in kept for place in places}
+
+
+def is_log(item: TicketFile) -> bool:
+    """Whether a file is a log of a device or a server."""
+    return bool(_logs((item,))[1])
 
 
 def _may_be_log(item: TicketFile) -> bool:

@@ -12,7 +12,7 @@ import typer.main
 
 from analyzer.cli import capturing, default
 from analyzer.cli.app import app
-from analyzer.cli.capturing import Engine, Format, Request
+from analyzer.cli.capturing import Engine, Request
 from analyzer.cli.exits import UsageError
 from analyzer.cli.quick import OPTIONS, understood
 
@@ -33,7 +33,6 @@ def test_the_table_has_every_option_of_the_parser() -> None:
     assert {word: (spec.field, spec.value is None, spec.many) for word, spec in OPTIONS.items()} == told
     assert {item.name for item in options} | {"paths"} == set(Request._fields)
     assert {item.name: item.default for item in options if item.default} == {
-        "format": Request().format,
         "engine": Request().engine,
     }
 
@@ -106,7 +105,7 @@ def test_completion_is_left_to_the_parser(monkeypatch: pytest.MonkeyPatch) -> No
 def test_defaults_are_those_of_the_contract() -> None:
     request = understood(["./a.pcap"])
     assert request == Request(paths=["./a.pcap"])
-    assert (Request().format, Request().engine) == (Format.TEXT, Engine.AUTO)
+    assert (Request().format, Request().engine) == (None, Engine.AUTO), "None: by the ending of --output, else text"
     assert capturing.ports_of(["tcp/5683", "udp/1"]) == (("tcp", 5683), ("udp", 1))
     for word in ("tcp", "tcp/0", "tcp/65536", "sctp/1", "tcp/x", "tcp/²", "tcp/" + "9" * 5000):
         with pytest.raises(UsageError, match=word):

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 from dataclasses import replace
+from xml.etree import ElementTree
 
 import pytest
 
@@ -24,6 +25,9 @@ STYLES = {
     "markdown": Style(),
     "json": Style(),
     "jsonl": Style(),
+    "ticket": Style(),
+    "junit": Style(),
+    "sarif": Style(),
 }
 MORE = (
     ("fence", "```"),
@@ -61,8 +65,15 @@ def written(payload: str, form: str) -> str:
 @pytest.mark.parametrize("payload", [text for _, text in EVERY], ids=[name for name, _ in EVERY])
 def test_every_character_is_plainly_visible(payload: str, form: str) -> None:
     text = written(payload, form)
-    text.encode("ascii" if form in ("ascii", "json", "jsonl") else "utf-8")
+    text.encode("ascii" if form in ("ascii", "json", "jsonl", "sarif") else "utf-8")
     assert all(line == printable(line) for line in text.split("\n"))
+
+
+@pytest.mark.parametrize("payload", [text for _, text in EVERY], ids=[name for name, _ in EVERY])
+def test_junit_and_sarif_hold_no_element_of_theirs(payload: str) -> None:
+    shape = [element.tag for element in ElementTree.fromstring(written(payload, "junit")).iter()]
+    assert shape == [element.tag for element in ElementTree.fromstring(written("plain", "junit")).iter()]
+    assert json.loads(written(payload, "sarif"))["version"] == "2.1.0"
 
 
 @pytest.mark.parametrize("payload", [text for _, text in EVERY], ids=[name for name, _ in EVERY])
