@@ -6,11 +6,14 @@ pcapng, so that packets of any link type come with their comments. Source: wires
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
+from stat import S_ISFIFO
 
 from analyzer import __version__
 from analyzer.errors import InputError
@@ -37,7 +40,25 @@ def answer(words: Sequence[str]) -> None:
     elif "--extcap-config" in given:
         print("\n".join(_dialog()))
     elif "--capture" in given:
-        _capture(given)
+        try:
+            _capture(given)
+        except InputError:
+            _let_go(given.get("--fifo", ""))
+            raise
+
+
+def _let_go(fifo: str) -> None:
+    """Wireshark waits for somebody to open the pipe, and shows our error when it is closed."""
+    if fifo and S_ISFIFO(_mode(fifo)):
+        with suppress(OSError):
+            os.close(os.open(fifo, os.O_WRONLY | os.O_NONBLOCK))
+
+
+def _mode(path: str) -> int:
+    try:
+        return Path(path).stat().st_mode
+    except OSError:
+        return 0
 
 
 def _read(words: Sequence[str]) -> dict[str, str]:
@@ -107,7 +128,7 @@ def _capture(given: dict[str, str]) -> None:
 
         report, cases = examined(Path(source), ring)
         wanted = given.get(_DECRYPTED, "false") != "false"
-        annotate(report, Path(source), Path(fifo), plaintexts=plaintexts(cases) if wanted else ())
+        annotate(report, Path(source), Path(fifo), plaintexts=plaintexts(cases) if wanted else (), streamed=True)
         return
     _live(interface, given.get("--extcap-capture-filter", ""), Path(fifo), ring)
 

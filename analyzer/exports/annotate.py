@@ -47,11 +47,13 @@ def annotate(
     *,
     secrets: Sequence[bytes] = (),
     plaintexts: Sequence[Plaintext] = (),
+    streamed: bool = False,
 ) -> Annotated:
     """Write ``source`` with the remarks of ``report`` (a report on that capture) to ``output``.
 
     ``secrets`` are TLS key logs for Wireshark to decrypt DTLS with; ``plaintexts`` are decrypted CoAP messages to add.
-    With either, or with decrypted messages among the remarks, only the owner may read the file. Raises :class:`InputError` when ``source`` is no capture, cannot be
+    With either, or with decrypted messages among the remarks, only the owner may read the file. ``streamed``: for dumpcap,
+    whose buffer for a section header is small (4.0.17 writes beyond it): no summary in front. Raises :class:`InputError` when ``source`` is no capture, cannot be
     read, or is the same file as ``output``.
     """
     try:
@@ -63,7 +65,7 @@ def annotate(
         notes = Notes()
         stream = Source(file, notes, Limits())
         head = stream.more(_HEAD)
-        copy = _Copy(report, out, secrets, plaintexts)
+        copy = _Copy(report, out, secrets, plaintexts, () if streamed else (summary(report),))
         if pcapng.looks_like(head):
             blocks = Blocks(stream, head)
             copy.pcapng(blocks)
@@ -82,12 +84,18 @@ class _Copy:
     """One capture being copied."""
 
     def __init__(
-        self, report: CaptureReport, out: BinaryIO, secrets: Sequence[bytes], plaintexts: Sequence[Plaintext]
+        self,
+        report: CaptureReport,
+        out: BinaryIO,
+        secrets: Sequence[bytes],
+        plaintexts: Sequence[Plaintext],
+        opening: Sequence[str],
     ) -> None:
         self._report = report
         self._remarks: Remarks = remarks(report)
         self._out = out
         self._secrets = secrets
+        self._opening = opening
         self._plaintexts = sorted(plaintexts, key=lambda plaintext: (plaintext.time_ns, plaintext.frame))
         self.remarked = 0
         self.frames = 0
@@ -115,15 +123,15 @@ class _Copy:
             if comments and block.kind in _COMMENTABLE:
                 self.remarked += 1
                 return writer.commented(block.kind, block.body, comments)
-        elif first and len(block.body) >= 16:
-            return writer.commented(SECTION, block.body, (summary(self._report),))
+        elif first and self._opening and len(block.body) >= 16:
+            return writer.commented(SECTION, block.body, self._opening)
         return block.stored
 
     def pcap(self, stream: Source, head: bytes, header: pcap.Header, notes: Notes) -> None:
         """Turn a pcap file into pcapng."""
         writer = PcapngWriter()
         digits = 9 if header.nanoseconds else 6
-        self._out.write(writer.section((summary(self._report),)))
+        self._out.write(writer.section(self._opening))
         self._front(writer)
         interfaces: dict[int, int] = {}
         for number, time_ns, link_type, data, length in joined.read(stream, head, notes):

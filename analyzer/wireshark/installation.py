@@ -20,7 +20,7 @@ from analyzer.wireshark.pieces import MENU, NAME, PROFILE, Piece, lua_path, lua_
 _WIRESHARKS_OWN = "recent"
 #: Columns wide enough for what is in them, until Wireshark writes the widths its user likes.
 _WIDTHS = b"""# Recent settings file for Wireshark
-column.width: %m, 52, %t, 100, %s, 130, %d, 130, %p, 80, %Cus:particle.stage:0:R, 140, %Cus:particle.device_id:0:R, 200, %Cus:particle.verdict:0:R, 160, %i, 460, %Cus:frame.comment:0:R, 500
+column.width: %m, 52, %t, 100, %s, 130, %d, 130, %p, 80, "%Cus:particle.stage", 140, "%Cus:particle.device_id", 200, "%Cus:particle.verdict", 160, %i, 460, "%Cus:frame.comment", 500
 """
 
 
