@@ -293,7 +293,11 @@ def _opened(source: Path | BinaryIO, name: str, options: Options, reading: recor
         from analyzer.capture.tshark_reader import TsharkCapture
 
         return TsharkCapture(source, name=name, limits=reading)
-    return open_capture(source, name=name, limits=reading, foreign=options.engine == "auto")
+    if options.engine == "scapy":
+        from analyzer.capture.scapy_link import ScapyDecoder
+
+        return open_capture(source, name=name, limits=reading, foreign=False, decoder=ScapyDecoder)
+    return open_capture(source, name=name, limits=reading)
 
 
 def _cases(

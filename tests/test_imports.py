@@ -88,7 +88,7 @@ ROOMS: dict[str, set[str]] = {
 }  # fmt: skip
 #: Packages that only these modules may import: heavy, or tied to a licence.
 ONLY_IN = {
-    "scapy": {"analyzer/capture/scapy_link.py"},
+    "scapy": {"analyzer/capture/scapy_link.py", "dissectors/scapy_layers.py"},
     "pyshark": {"analyzer/capture/tshark_reader.py"},
     "typer": {"analyzer/cli"},
 }

@@ -47,16 +47,21 @@ _MANUAL = "editcap -F pcapng IN OUT.pcapng"
 
 
 def open_capture(
-    source: Path | BinaryIO, *, name: str, limits: Limits = _DEFAULT_LIMITS, foreign: bool = True
+    source: Path | BinaryIO,
+    *,
+    name: str,
+    limits: Limits = _DEFAULT_LIMITS,
+    foreign: bool = True,
+    decoder: type[Decoder] | None = None,
 ) -> Capture:
     """Opens a capture, whatever it is packed in, or a stream of one; ``name`` is what messages call it.
 
     pcap and pcapng are read here, and packets in text (`textdumps`); other formats by Wireshark's editcap, where it is
-    installed and ``foreign`` allows it. A path is opened here and closed when the packets have been read (or `Capture.close`);
+    installed and ``foreign`` allows it. ``decoder`` reads every packet, one by one, in place of ours. A path is opened here and closed when the packets have been read (or `Capture.close`);
     a stream stays the caller's. Raises `InputError` when it cannot be opened, is empty or is no capture.
     """
     if not isinstance(source, Path):
-        return Capture(source, name=name, limits=limits)
+        return Capture(source, name=name, limits=limits, decoder=decoder)
     try:
         file = cast(BinaryIO, source.open("rb", buffering=0))
     except OSError as error:
@@ -66,8 +71,8 @@ def open_capture(
         head = file.read(HEAD)
         file.seek(0)
         if head.startswith(_ZIP):
-            return _in_zip(source, file, name, limits)
-        return Capture(file, name=name, limits=limits, owned=True)
+            return _in_zip(source, file, name, limits, decoder)
+        return Capture(file, name=name, limits=limits, owned=True, decoder=decoder)
     except NotACapture as error:
         file.close()
         found = _by_wireshark(source, name, limits) if foreign else None
@@ -81,14 +86,14 @@ def open_capture(
         raise
 
 
-def _in_zip(source: Path, file: BinaryIO, name: str, limits: Limits) -> Capture:
+def _in_zip(source: Path, file: BinaryIO, name: str, limits: Limits, decoder: type[Decoder] | None) -> Capture:
     notes = Notes()
     try:
         member = packing.ZipMember(file, notes)
     except packing.Missing as error:
         raise InputError(name, error.what, error.hint) from error
     whole = Stored(None, wiretap.digest(source), source.stat().st_size, (file.close,))
-    return Capture(cast(BinaryIO, member), name=name, limits=limits, stored=whole, notes=notes)
+    return Capture(cast(BinaryIO, member), name=name, limits=limits, stored=whole, notes=notes, decoder=decoder)
 
 
 def _by_wireshark(source: Path, name: str, limits: Limits) -> Capture | None:
@@ -142,6 +147,7 @@ class Capture:
         owned: bool = False,
         stored: Stored | None = None,
         notes: Notes | None = None,
+        decoder: type[Decoder] | None = None,
     ) -> None:
         self.name = name
         self._stored = stored
@@ -154,7 +160,8 @@ class Capture:
             self._source = Source(file, self._notes, limits)
         except packing.Missing as error:
             raise InputError(name, error.what, error.hint) from error
-        self._decoder = Decoder(self._notes, limits.fragments)
+        self._decoder = (decoder or Decoder)(self._notes, limits.fragments)
+        self._every = decoder is not None
         #: Records read, bytes of them on the wire, and the earliest and latest time.
         self.packets = 0
         self.bytes = 0
@@ -384,7 +391,7 @@ class Capture:
         costs more than it saves) is read record by record.
         """
         header, indexed = self._header, frozenset(index.LAYOUTS)
-        if (header is not None and header.link_type not in indexed) or not index.available():
+        if self._every or (header is not None and header.link_type not in indexed) or not index.available():
             return self.unscreened(flows)
         head = self._head + self._source.more(_SMALL - len(self._head))
         if len(head) < _SMALL:
