@@ -23,9 +23,15 @@ def annotate(
     output: options.NewCapture,
     keys: options.Keys = None,
     secrets: Annotated[
-        bool, typer.Option("--secrets", help="Embed the DTLS session secrets, so that Wireshark decrypts.")
+        bool, typer.Option("--secrets", help="Embed the DTLS session secrets, so that Wireshark decrypts in place.")
     ] = False,
-    decrypted: Annotated[bool, typer.Option("--decrypted", help="Add the decrypted messages as CoAP packets.")] = False,
+    decrypted: Annotated[
+        bool,
+        typer.Option(
+            "--decrypted",
+            help="Add the decrypted messages as CoAP packets; with --secrets those that Wireshark cannot decrypt itself.",
+        ),
+    ] = False,
     passphrase_file: options.Passphrases = None,
 ) -> None:
     """Write the capture with a comment on each packet that matters, for Wireshark.
@@ -48,7 +54,7 @@ def annotate(
         capture,
         output,
         secrets=key_log(cases) if secrets else (),
-        plaintexts=plaintexts(cases) if decrypted else (),
+        plaintexts=plaintexts(cases, beside_secrets=secrets) if decrypted else (),
     )
     extra = f", {done.plaintexts} decrypted messages added" if done.plaintexts else ""
     print(f"analyze: {output}: {done.remarked} of {done.frames} packets annotated{extra}", file=sys.stderr)

@@ -70,6 +70,19 @@ def test_decrypted_messages_of_the_tcp_handshake(tshark: str, tmp_path: Path) ->
     assert [row for row in rows if row[0]] == [[str(item.frame), ""] for item in found]
 
 
+@pytest.mark.tshark
+@pytest.mark.parametrize("case", ["dtls-01-good", "synth-dtls-healthy-v4", "dtls-11a-resumed-and-moved"])
+def test_secrets_and_messages_together_show_each_message_once(tshark: str, tmp_path: Path, case: str) -> None:
+    """Among them: records with a connection id, and a session without its handshake, which Wireshark cannot decrypt."""
+    folder = CAPTURES / case
+    report, _ = examined(folder / "capture.pcap", load_keys([folder / "keys"]))
+    told = sorted(frame for session in report.sessions for message in session.messages for frame in message.frames[-1:])
+    output = tmp_path / "a.pcapng"
+    annotated(output, folder, "--secrets", "--decrypted")
+    rows = shown(tshark, output, "frame.number", "exported_pdu.orig_fno")
+    assert sorted(int(original or number) for number, original in rows) == told
+
+
 def test_the_key_log_is_that_of_the_tool_that_made_the_capture() -> None:
     (log,) = (DTLS / "keys").glob("*.keylog")
     _, cases = examined(DTLS / "capture.pcap", load_keys([DTLS / "keys"]))
