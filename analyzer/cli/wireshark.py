@@ -68,7 +68,7 @@ def _install(
     found = install_all(force)
     for item in found:
         if item.state in (State.ABSENT, State.OLDER, State.CURRENT) or force:
-            print(item.path)
+            print(item.path, flush=True)
     _say(found, {State.CHANGED, State.FOREIGN, State.UNREADABLE} if not force else set(), "left as it is")
     print(f"analyze: {_AFTERWARDS}", file=sys.stderr)
 
