@@ -334,7 +334,7 @@ def _cases(
         examine(conversation)
     cases, damaged = _each_once(examination.cases(), held, ring, told.cloud_udp, further, capture.joints)
     cases.sort(key=lambda case: (case.first_frame, case.last_frame))
-    return cases, [*table.problems, *damaged]
+    return cases, [*table.problems, *damaged, *table.begun.problems(nothing_else=not cases)]
 
 
 def _told(options: Options, allowed: Limits) -> conversations.Options:

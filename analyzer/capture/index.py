@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 from analyzer.capture.deferred import Aside
 from analyzer.capture.encapsulation import PLAIN_PROTOCOLS
 from analyzer.capture.links import PLAIN_ETHERTYPES
+from analyzer.capture.vpn import FIRST_BYTES
 from analyzer.packet import ICMP, ICMPV6, TCP, UDP
 
 if TYPE_CHECKING:
@@ -302,6 +303,7 @@ class Screen:
         #: Whether a port is of interest, by protocol; whether its datagrams are looked at last.
         self._ports = {TCP: _table(flows.of_interest(TCP)), UDP: _table(flows.of_interest(UDP) - last)}
         self._last, self._dns = _table(last), _table((53,))
+        self._begin = _table(FIRST_BYTES)
 
     def wanted(self, block: bytearray, starts: Array, lengths: Array) -> Iterator[int]:
         """Indices of the records to decode, ascending. ``starts``: offsets of the captured bytes, ``lengths`` of them.
@@ -421,6 +423,10 @@ class Screen:
         chosen = chosen[self._quiet(fields, chosen, UDP)]
         numbers, first = np.unique(fields.flow[chosen], return_index=True)
         first = first[~np.isin(numbers, fields.flow[np.flatnonzero(fresh & dtls)])]
+        # What may be the beginning of an encrypted tunnel the table looks at itself.
+        ports = fields.transport[chosen[first]]
+        last = self._last[fields.half[ports]] | self._last[fields.half[ports + 2]]
+        first = first[last | ~self._begin[fields.bytes[ports + 8]]]
         dull: dict[int, _Dull] = {}
         for item, (key, side) in zip(chosen[first].tolist(), fields.keys(chosen[first]), strict=True):
             if not self._flows.knows(UDP, key):

@@ -14,6 +14,7 @@ from struct import Struct
 
 from analyzer.capture.encapsulation import UDP_PORTS
 from analyzer.capture.icmp import Quote, read_quote
+from analyzer.capture.vpn import FIRST_BYTES, Begun
 from analyzer.conversations import roles, streams
 from analyzer.conversations.candidates import Shape
 from analyzer.conversations.checksum import Sum, verify
@@ -79,6 +80,8 @@ class Conversations:
         self._talked: set[bytes] = set()
         self._tcp_ports, self._udp_ports = options.cloud_tcp, options.cloud_udp
         self.problems: list[Problem] = []
+        #: Conversations of encrypted tunnels on ports that are not theirs.
+        self.begun = Begun()
         self._tcp: dict[bytes, int | TcpFlow] = {}
         self._udp: dict[bytes, int | UdpFlow] = {}
         self._tcp_counter, self._udp_counter = streams.Counter(), streams.Counter()
@@ -302,6 +305,8 @@ class Conversations:
         flags = entry & _FLAGS
         if flags & _QUOTED:
             flags = 0
+            if packet.payload and packet.payload[0] in FIRST_BYTES and packet.destination_port not in _TUNNELS:
+                self.begun.look(packet.payload, packet.length, packet.number, packet.destination_port)
             if not _OTHER_UDP.isdisjoint((packet.source_port, packet.destination_port)):
                 flags = _OTHER
             elif self._hinted_udp(packet):

@@ -1,4 +1,4 @@
-"""Genuine captures inside every tunnel and link type: the verdict is the original's, and the tunnel is named."""
+"""Tunnels and link types: stream numbers, the index, nesting, damage, what is closed. Verdicts are in `test_matrix`."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from analyzer.packet import TCP, UDP
 from analyzer.pipeline import Options, analyze_capture
 from captures.synth import capfile, wire
 from tests.analyzer.capture.screening import read
-from tests.analyzer.capture.wrappings import CAPTURES, OUTER, WRAPPINGS, frames, packet, wrapped
+from tests.analyzer.capture.wrappings import CAPTURES, WRAPPINGS, frames, packet, wrapped
 
 CASES = ("tcp-02a-cloud-wrong-devkey-brewskey", "dtls-09-icmp-port-unreachable", "dtls-03-wrong-server-key-on-device")
 A, B = wire.address("192.0.2.1"), wire.address("198.51.100.2")
@@ -37,42 +37,9 @@ def _wrapped(case: str, name: str) -> bytes:
     return wrapped(_file(case), WRAPPINGS[name])
 
 
-@cache
-def _plain(case: str) -> CaptureReport:
-    return _report(capfile.pcap([capfile.Frame(t, d, len(d)) for t, d in frames(_file(case))]), case)
-
-
 def _report(data: bytes, case: str) -> CaptureReport:
     keys = CAPTURES / case / "keys"
     return analyze_capture(io.BytesIO(data), load_keys([keys]), Options(jobs=1), name="c")
-
-
-def _facts(report: CaptureReport) -> list[tuple[object, ...]]:
-    return [
-        (s.verdict.code, s.verdict.certainty, s.device, s.cloud, s.history, [stage.status for stage in s.stages])
-        for s in report.sessions
-    ]
-
-
-#: Each wrapping with one of each transport, the longer DTLS handshake in turns with the refused one.
-MATRIX = [(name, case) for at, name in enumerate(WRAPPINGS) for case in (CASES[0], CASES[1 + at % 2])]
-
-
-@pytest.mark.parametrize(("name", "case"), MATRIX)
-def test_the_verdict_is_the_original_s(name: str, case: str) -> None:
-    wrapping = WRAPPINGS[name]
-    plainly = _plain(case)
-    report = _report(_wrapped(case, name), case)
-    assert plainly.sessions
-    assert _facts(report) == _facts(plainly)
-    assert [problem.code for problem in report.problems] == [problem.code for problem in plainly.problems]
-    told = [f.summary for s in report.sessions for f in s.findings if f.code == "in-tunnel"]
-    if wrapping.carrier is None:
-        assert told == []
-    else:
-        assert len(told) == len(report.sessions)
-        assert all(f"{wrapping.carrier} (" in text for text in told)
-        assert name == "AH" or all(address in text for address in OUTER for text in told)
 
 
 @pytest.mark.tshark
@@ -93,9 +60,8 @@ def test_stream_numbers_are_wireshark_s(name: str, tshark: str, tmp_path: Path) 
 def test_the_index_agrees(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(reader, "_SMALL", 24)
     monkeypatch.setattr(reader, "_BLOCK", 3000)
-    for case in CASES[:2]:
-        data = _wrapped(case, name)
-        assert read(data, screened=True) == read(data, screened=False)
+    data = _wrapped(CASES[len(name) % 2], name)
+    assert read(data, screened=True) == read(data, screened=False)
 
 
 def _frame(payload: bytes = b"hello") -> bytes:
@@ -260,3 +226,49 @@ def test_open_capture_gives_inner_packets_behind_their_outer_ones() -> None:
     data = WRAPPINGS["VXLAN"].wrap(_frame(), 1)
     found = list(open_capture(io.BytesIO(capfile.pcap([capfile.Frame(1, data, len(data))])), name="c"))
     assert [(item.number, item.destination_port) for item in found] == [(1, 4789), (1, 5684)]
+
+
+# -- encrypted tunnels on any port -----------------------------------------------------------------------------------------
+
+_SID = bytes(range(1, 9))
+#: First datagrams, after the protocols' own pages.
+BEGUN = {
+    "WireGuard": b"\1\0\0\0" + bytes(range(144)),
+    "OpenVPN": b"\x38" + _SID + bytes(5),
+    "OpenVPN, tls-auth": b"\x38" + _SID + bytes(range(20)) + b"\0\0\0\1" + b"\x65\0\0\0" + bytes(5),
+    "OpenVPN, tls-crypt": b"\x50" + _SID + b"\0\0\0\1" + bytes(range(41)),
+    "QUIC (HTTP/3, or a VPN in it)": b"\xc3\0\0\0\1" + bytes(range(100)) * 12,
+}
+
+
+@pytest.mark.parametrize("name", BEGUN)
+def test_an_encrypted_tunnel_on_any_port_is_named_by_its_first_datagram(
+    name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reader, "_SMALL", 24)
+    monkeypatch.setattr(reader, "_BLOCK", 3000)
+    chosen = [_udp(4433, BEGUN[name]), *[_udp(4433, bytes(range(200)))] * 30, _udp(9999, b"hello", 40001)]
+    file = capfile.pcap([capfile.Frame(number, data, len(data)) for number, data in enumerate(chosen, 1)])
+    said = []
+    for index_ in ("", "1"):
+        monkeypatch.setenv("ANALYZE_NO_INDEX", index_)
+        report = analyze_capture(io.BytesIO(file), load_keys([]), name="c")
+        said.append([(problem.code, problem.frame, problem.message) for problem in report.problems])
+    assert said[0] == said[1]
+    ((code, frame, text),) = said[0]
+    assert (code, frame) == ("encrypted-tunnel", 1)
+    assert f"begins as {name.replace(', tls-auth', '').replace(', tls-crypt', '')} does" in text and "port 4433" in text
+
+
+def test_what_only_begins_with_the_same_byte_is_no_tunnel() -> None:
+    chosen = [_udp(4433 + number, data[: len(data) - 1]) for number, data in enumerate(list(BEGUN.values())[:4])]
+    file = capfile.pcap([capfile.Frame(number, data, len(data)) for number, data in enumerate(chosen, 1)])
+    assert analyze_capture(io.BytesIO(file), load_keys([]), name="c").problems == ()
+
+
+def test_quic_beside_a_session_is_nothing_to_say() -> None:
+    records = [(t, d) for t, d in frames(_file(CASES[0]))]
+    quic = _udp(443, BEGUN["QUIC (HTTP/3, or a VPN in it)"])
+    data = capfile.pcap([capfile.Frame(t, d, len(d)) for t, d in [(records[0][0] - 1, quic), *records]])
+    report = _report(data, CASES[0])
+    assert report.sessions and report.problems == ()

@@ -15,11 +15,10 @@ DATA = Path(__file__).resolve().parent.parent.parent / "data" / "serverlogs"
 MESSAGES = (DATA / "messages.txt").read_text().splitlines()
 
 
-@pytest.mark.parametrize("message", MESSAGES)
-def test_every_message_of_the_servers_sources_is_explained_as_a_servers(message: str):
-    found = explain(message)
-    assert found is not None
-    assert {meaning.title for meaning in found.meanings} == {"server log line"}
+def test_every_message_of_the_servers_sources_is_explained_as_a_servers():
+    titles = {message: {meaning.title for meaning in found.meanings} if (found := explain(message)) else set() for message in MESSAGES}  # fmt: skip
+    assert len(titles) > 150
+    assert {message for message, found in titles.items() if found != {"server log line"}} == set()
 
 
 def test_each_entry_is_what_its_example_says():
