@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What in README.md is made and not written: outputs of commands, and tables drawn from the program's own.
+"""What in README.md and the manual is made and not written: outputs of commands, and tables drawn from the program's own.
 
     tests/readme.py            rewrite them
     tests/readme.py --picture  take the picture of the HTML report again (headless Chromium)
@@ -29,6 +29,8 @@ if str(ROOT) not in sys.path:
     sys.path.insert(0, str(ROOT))
 
 README = ROOT / "README.md"
+#: README and the pages of the manual, in the order in which a reader would meet them.
+PAGES = (README, *sorted((ROOT / "analyzer" / "manual").glob("*.md")))
 RESULTS = ROOT / "tests" / "benchmarks" / "RESULTS.md"
 PICTURE = ROOT / ".github" / "report.png"
 #: The case of the first screen, in words and as a picture.
@@ -363,6 +365,12 @@ def current(page: str, shell: Shell) -> str:
     return page
 
 
+def update(shell: Shell) -> None:
+    """Every page with everything that is made as it is now."""
+    for path in PAGES:
+        path.write_text(current(path.read_text(encoding="utf-8"), shell), encoding="utf-8")
+
+
 def fresh(block: Block, shell: Shell) -> str:
     """A block that shows outputs, with the outputs of now."""
     return shell.session(block.body) if block.kind == "console" else python_session(block.body)
@@ -390,13 +398,12 @@ def _cell(text: str) -> str:
 
 
 def main() -> None:
-    """Rewrite README.md, or its picture."""
+    """Rewrite README.md and the manual, or its picture."""
     if "--picture" in sys.argv[1:]:
         take_picture()
         return
     with tempfile.TemporaryDirectory() as folder:
-        page = README.read_text(encoding="utf-8")
-        README.write_text(current(page, Shell(Path(folder))), encoding="utf-8")
+        update(Shell(Path(folder)))
 
 
 if __name__ == "__main__":

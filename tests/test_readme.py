@@ -1,4 +1,4 @@
-"""README.md says what the program does: its commands are run, its tables drawn again, its words looked for.
+"""README.md and the manual say what the program does: its commands are run, its tables drawn again, its words looked for.
 
 `pytest tests/test_readme.py --update-expected` (or tests/readme.py) rewrites what is made.
 """
@@ -23,11 +23,27 @@ COMMANDS = dict(readme.walk())
 
 
 @pytest.fixture(scope="module")
-def page(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> str:
+def pages(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> dict[Path, str]:
+    """README and the pages of the manual."""
     if request.config.getoption("--update-expected"):
-        text = README.read_text(encoding="utf-8")
-        README.write_text(readme.current(text, Shell(tmp_path_factory.mktemp("update"))), encoding="utf-8")
-    return README.read_text(encoding="utf-8")
+        readme.update(Shell(tmp_path_factory.mktemp("update")))
+    return {path: path.read_text(encoding="utf-8") for path in readme.PAGES}
+
+
+@pytest.fixture(scope="module")
+def page(pages: dict[Path, str]) -> str:
+    """All of them, as one text."""
+    return "\n".join(pages.values())
+
+
+@pytest.fixture(scope="module")
+def front(pages: dict[Path, str]) -> str:
+    """README.md alone."""
+    return pages[README]
+
+
+def test_the_front_page_is_short(front: str) -> None:
+    assert len(front.encode()) <= 14_000
 
 
 @pytest.mark.tshark
@@ -54,22 +70,22 @@ def test_a_changed_output_and_a_changed_table_are_noticed(tmp_path: Path) -> Non
     assert ">>> print(1 +\n...     1)\n2\n```" in now
 
 
-def test_the_two_commands_are_at_the_top_and_one_line_each(page: str) -> None:
-    first, second = (block for block in list(readme.blocks(page))[:2])
+def test_the_two_commands_are_at_the_top_and_one_line_each(front: str) -> None:
+    first, second = (block for block in list(readme.blocks(front))[:2])
     assert [first.kind, second.kind] == ["sh", "sh"]
     assert first.body.count("\n") == second.body.count("\n") == 1
-    assert page.index(first.body) < 1000
+    assert front.index(first.body) < 1000
     assert second.body == "tests/run\n"
     assert os.access(ROOT / "tests" / "run", os.X_OK)
 
 
-def test_the_first_command_prints_the_report_that_is_shown(page: str, tmp_path: Path) -> None:
+def test_the_first_command_prints_the_report_that_is_shown(front: str, tmp_path: Path) -> None:
     """Without its installation, which tests/test_package.py does."""
-    (first, *_) = readme.blocks(page)
+    (first, *_) = readme.blocks(front)
     install, run = first.body.strip().split(" && ")
     script, *rest = shlex.split(install)[1:]
     assert (ROOT / script).is_file() and not rest
-    report = next(block.body for block in readme.blocks(page) if block.kind == "console")
+    report = next(block.body for block in readme.blocks(front) if block.kind == "console")
     command = run.replace(".venv/bin/analyze", "analyze")
     assert report == f"$ {command}\n{Shell(tmp_path).run(command)}"
 
@@ -81,7 +97,8 @@ def test_commands_that_are_not_run_use_options_that_are_there(page: str) -> None
             words = shlex.split(line)
             if words[0] == "analyze":
                 found += 1
-                known = {option for parameter in COMMANDS[words[1]].params for option in parameter.opts}
+                command = COMMANDS.get(words[1], COMMANDS["capture"])
+                known = {option for parameter in command.params for option in parameter.opts}
                 assert {word for word in words if word.startswith("--")} <= known, line
     assert found
 
@@ -132,17 +149,31 @@ def test_exit_statuses_are_those_of_the_program(page: str) -> None:
     assert set(table) == {str(getattr(exits, name)) for name in ("HEALTHY", "FAILING", "USAGE", "UNREADABLE", "EMPTY")}
 
 
-def test_links_lead_somewhere(page: str) -> None:
+def test_links_lead_somewhere(pages: dict[Path, str]) -> None:
     anchors = {
-        re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
-        for line in page.splitlines()
-        if line.startswith("#")
+        path: {
+            re.sub(r"[^\w\- ]", "", line.lstrip("# ").lower()).replace(" ", "-")
+            for line in text.splitlines()
+            if line.startswith("#")
+        }
+        for path, text in pages.items()
     }
-    for target in re.findall(r"\]\(([^)]+)\)", page):
-        if target.startswith("#"):
-            assert target[1:] in anchors, target
-        elif not target.startswith("http"):
-            assert (ROOT / target).exists(), target
+    found = 0
+    for path, text in pages.items():
+        for target in re.findall(r"\]\(([^)]+)\)", text):
+            if target.startswith("http"):
+                continue
+            file, _, anchor = target.partition("#")
+            place = (path.parent / file).resolve() if file else path
+            found += 1
+            assert place.exists(), f"{path.name}: {target}"
+            assert not anchor or anchor in anchors[place], f"{path.name}: {target}"
+    assert found > 30
+
+
+def test_every_page_of_the_manual_is_on_the_front_page(front: str) -> None:
+    for path in readme.PAGES[1:]:
+        assert f"(analyzer/manual/{path.name})" in front
 
 
 def test_the_picture_is_small_enough_to_load() -> None:
