@@ -22,7 +22,7 @@ _HELP = """What Wireshark gets: the dissector, a menu, a profile, a source of pa
   tshark -X lua_script:$(analyze wireshark path) -r capture.pcap
 """
 #: Columns of a text window in Wireshark, as it opens.
-_WINDOW = 80
+_WINDOW = 70
 _AFTERWARDS = (
     "restart Wireshark, or press Ctrl+Shift+L (Lua) and F5 (sources); then Tools > Particle handshake, and"
     " Edit > Configuration Profiles > Particle"

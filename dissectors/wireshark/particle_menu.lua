@@ -141,23 +141,30 @@ end
 ----------------------------------------------------------------------------------------------------------------------
 -- The packets that are open
 
+local link_type = Field.new("frame.encap_type")
+
 local function file_type()
   local id = wtap_name_to_file_type_subtype and (wtap_name_to_file_type_subtype("nsecpcap") or wtap_name_to_file_type_subtype("pcap"))
   return id or (wtap_filetypes and (wtap_filetypes.PCAP_NSEC or wtap_filetypes.PCAP))
 end
 
--- Writes every packet that is open to `name`. Returns how many, or nil and why not.
+-- Writes every packet that is open to `name`. Returns how many, or nil and why not. The file has one link type, that of
+-- the first packet; one of another (a decrypted message of an annotated copy) leaves an empty frame, so that numbers stay.
 local function write_packets(name)
   local dumper, count, problem = nil, 0, nil
+  local blank = ByteArray.new(string.rep("00", 60))
   local tap = Listener.new("frame")
-  function tap.packet()
+  function tap.packet(pinfo)
     if problem then
       return
     end
     local ok, said = pcall(function()
-      dumper = dumper or Dumper.new_for_current(name, file_type())
+      dumper = dumper or Dumper.new(name, file_type(), link_type().value)
       dumper:dump_current()
     end)
+    if not ok and count > 0 then
+      ok, said = pcall(dumper.dump, dumper, pinfo.abs_ts, PseudoHeader.none(), blank)
+    end
     if ok then
       count = count + 1
     else
@@ -174,7 +181,7 @@ local function write_packets(name)
   if not ok then
     return nil, tostring(said)
   elseif problem then
-    return nil, "Packets of more than one link type are open: save them, and run `analyze` on the file."
+    return nil, "The open packets cannot be written to a file: " .. problem
   elseif count == 0 then
     return nil, "No packets are open."
   end
