@@ -27,6 +27,8 @@ _CAPTURE, _LIVE, _KEYS, _DECRYPTED = (
 )
 #: Seconds that dumpcap may take to list its interfaces: Wireshark waits for us.
 _LISTING_S = 3.0
+#: Decrypted messages that a live session's verdict tells.
+_MESSAGES = 200
 
 
 def answer(words: Sequence[str]) -> None:
@@ -84,10 +86,7 @@ def _dialog() -> Iterator[str]:
         "{tooltip=Captured live; each session's verdict comes as a packet when it ends}"
     )
     yield f"arg {{number=2}}{{call={_KEYS}}}{{display=Key folder}}{{type=string}}{{tooltip=As for analyze --keys; may stay empty}}"
-    yield (
-        f"arg {{number=3}}{{call={_DECRYPTED}}}{{display=Add decrypted messages (capture file)}}{{type=boolflag}}"
-        "{default=false}"
-    )
+    yield (f"arg {{number=3}}{{call={_DECRYPTED}}}{{display=Add decrypted messages}}{{type=boolflag}}{{default=false}}")
     yield "value {arg=1}{value=}{display=none}{default=true}"
     for name, shown in _interfaces():
         yield f"value {{arg=1}}{{value={name}}}{{display={shown}}}{{default=false}}"
@@ -121,19 +120,19 @@ def _capture(given: dict[str, str]) -> None:
     if not source and not interface:
         raise InputError("Particle handshake", "no capture and no interface chosen", "open its dialog and choose one")
     ring = load((Path(given[_KEYS]),) if given.get(_KEYS) else (), None)
+    wanted = given.get(_DECRYPTED, "false") != "false"
     if source:
         from analyzer.exports.annotate import annotate
         from analyzer.exports.extras import plaintexts
         from analyzer.pipeline import examined
 
         report, cases = examined(Path(source), ring)
-        wanted = given.get(_DECRYPTED, "false") != "false"
         annotate(report, Path(source), Path(fifo), plaintexts=plaintexts(cases) if wanted else (), streamed=True)
         return
-    _live(interface, given.get("--extcap-capture-filter", ""), Path(fifo), ring)
+    _live(interface, given.get("--extcap-capture-filter", ""), Path(fifo), ring, decrypted=wanted)
 
 
-def _live(interface: str, only: str, fifo: Path, ring: object) -> None:
+def _live(interface: str, only: str, fifo: Path, ring: object, *, decrypted: bool) -> None:
     import time
     from typing import cast
 
@@ -160,6 +159,8 @@ def _live(interface: str, only: str, fifo: Path, ring: object) -> None:
                         *(f"- {item.text}" for item in verdict.evidence),
                         *(f"Fix: {item.text}" for item in verdict.remedy),
                     ]
+                    if decrypted:
+                        lines += [f"{row.direction}: {row.type} {row.summary}" for row in session.messages[:_MESSAGES]]
                     weave.say(time.time_ns(), comment, "\n".join(map(printable, lines)) + "\n")
             finally:
                 running.close()

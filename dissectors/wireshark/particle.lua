@@ -17,6 +17,12 @@
 --
 -- Only API of Wireshark 3.6 to 4.4 that did not change is used, and only Lua that 5.1 to 5.4 agree on.
 
+-- Installed, and named with -X lua_script as well: once is enough.
+if rawget(_G, "particle_handshake_loaded") then
+  return
+end
+_G.particle_handshake_loaded = true
+
 local VERSION = "1.1.0"
 
 if set_plugin_info then

@@ -25,6 +25,7 @@ from analyzer.wireshark import (
 )
 
 HOME = Path("/home/me")
+CAPTURE = Path(__file__).resolve().parents[2] / "captures" / "dtls-01-good" / "capture.pcap"
 NEW = Path(".local/lib/wireshark/plugins")
 
 
@@ -196,3 +197,8 @@ def test_wireshark_finds_what_was_installed(tshark: str, tmp_path: Path, monkeyp
     line = next(line for line in done.stdout.splitlines() if "particle.lua" in line)
     assert str(copy) in line
     assert "1.1.0" in line
+    # Named on the command line as well, it is loaded once.
+    again = [tshark, "-X", f"lua_script:{lua_path()}", "-r", str(CAPTURE), "-Y", "particle.stage"]
+    done = subprocess.run(again, capture_output=True, text=True, env=environment, check=True)
+    assert ".lua:" not in done.stderr
+    assert "Client Hello" in done.stdout
