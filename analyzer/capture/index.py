@@ -39,6 +39,8 @@ _TAGS = (0x8100, 0x88A8)
 _DTLS_TYPES = (20, 21, 22, 23, 25, 253, 254)
 _DTLS_VERSIONS = (0xFEFF, 0xFEFD, 0xFEFC)
 _SYN, _ACK = 0x02, 0x10
+#: GTP-U's port, and how a header of version 1 without further fields begins (3GPP TS 29.281 section 5.1).
+_GTP, _GTP_PLAIN = 2152, 0x30FF
 #: A client that has received fewer bytes than a nonce has and speaks is no device.
 _NONCE = 40
 #: A flow is asked about after so many of its packets in a block: a UDP flow is decided by its first datagram.
@@ -149,12 +151,39 @@ class Fields:
         six &= lengths >= layout.ip + 60
         self.odd |= (lengths < layout.ip + 40) | (((first >> 4) == 6) & (lengths < layout.ip + 60) & ~four)
         self.four: Array = four
-        count = at.size
+        count, captured = at.size, lengths + (self.ip - at - layout.ip)
         self.protocol: Array = np.zeros(count, np.uint8)
         self.transport: Array = np.zeros(count, np.int64)
         self.flow: Array = np.zeros(count, np.uint64)
         self._read(np.flatnonzero(four), 20, numbers)
         self._read(np.flatnonzero(six), 40, numbers)
+        #: Records whose fields are those inside a tunnel, and the tunnel's own flows.
+        self.inside, self.outer = self._opened(at + captured, numbers)
+
+    def _opened(self, ends: Array, numbers: Numbers) -> tuple[Array, Array]:
+        """Looks into GTP-U without further headers: fields of the TCP or UDP packet in it take the place of the tunnel's.
+
+        Whatever else a tunnel holds the decoder looks into. ``ends``: of the captured bytes.
+        """
+        np = self._np
+        rows = np.flatnonzero(self.four & (self.protocol == UDP) & ~self.odd)
+        at = self.transport[rows]
+        at, rows = (item[(self.half[at] == _GTP) | (self.half[at + 2] == _GTP)] for item in (at, rows))
+        ip = at + 16
+        room = np.minimum(ends[rows] - ip, self.half[at + 4].astype(np.int64) - 16)
+        fits = room >= 40
+        rows, at, ip, room = rows[fits], at[fits], ip[fits], room[fits]
+        first = self.bytes[ip]
+        four, six = first == 0x45, (first >> 4 == 6) & (room >= 60)
+        number = self.bytes[ip + np.where(four, 9, 6)]
+        fits = (self.half[at + 8] == _GTP_PLAIN) & ((number == TCP) | (number == UDP))
+        fits &= (four & ((self.half[ip + 6] & 0x3FFF) == 0)) | six
+        rows, four = rows[fits], four[fits]
+        outer = self.flow[rows]
+        self.ip[rows], self.four[rows] = ip[fits], four
+        self._read(rows[four], 20, numbers)
+        self._read(rows[~four], 40, numbers)
+        return rows, outer
 
     def _read(self, chosen: Array, header: int, numbers: Numbers) -> None:
         """Protocol, transport header and flow of the IPv4 (``header`` 20) or IPv6 (40) records in ``chosen``."""
@@ -295,6 +324,8 @@ class Screen:
         self._flows = flows
         self._numbers = Numbers()
         self._settled = Settled()
+        #: Tunnels of which a packet was let through: their flows are numbered by that.
+        self._tunnels = Settled()
         #: Whether a flow was counted without its packets being decoded.
         self.counted = False
         #: What of the last block is to be looked at last, when all of `wanted` is through.
@@ -317,6 +348,7 @@ class Screen:
             return
         np = self._np
         fields = Fields(self._numbers, self._layout, block, starts, lengths)
+        first = self._first_of_tunnels(fields)
         tcp, udp = fields.protocol == TCP, fields.protocol == UDP
         syn, dtls = np.zeros(tcp.size, bool), np.zeros(tcp.size, bool)
         syn[tcp] = (fields.bytes[fields.transport[tcp] + 13] & _SYN) != 0
@@ -327,6 +359,8 @@ class Screen:
         certain = fields.odd | syn | dtls
         dull = self._dull_tcp(fields, tcp & fresh)
         dull.update(self._dull_udp(fields, udp & fresh, dtls))
+        for item in first:
+            dull.pop(item, None)
         keep = certain | fresh
         if dull:
             self.counted = True
@@ -347,6 +381,16 @@ class Screen:
             clients = np.stack((self._last[target], self._last[source]), axis=1)
             lookup = self._dns[source] | self._dns[target]
             self.aside = Aside(rows, fields.ip[rows], fields.four[rows], clients, lookup)
+
+    def _first_of_tunnels(self, fields: Fields) -> list[int]:
+        """The records that show a tunnel first; they are decoded, whatever is inside."""
+        np = self._np
+        numbers, first = np.unique(fields.outer, return_index=True)
+        new = ~self._tunnels.has(numbers)
+        self._tunnels.add(numbers[new])
+        rows: list[int] = fields.inside[first[new]].tolist()
+        fields.odd[rows] = True
+        return rows
 
     def _set_aside(self, fields: Fields, udp: Array, dtls: Array) -> Array:
         """Which records are looked at last: none of a flow that has a datagram here which begins like DTLS."""

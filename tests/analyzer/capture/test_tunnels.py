@@ -272,3 +272,31 @@ def test_quic_beside_a_session_is_nothing_to_say() -> None:
     data = capfile.pcap([capfile.Frame(t, d, len(d)) for t, d in [(records[0][0] - 1, quic), *records]])
     report = _report(data, CASES[0])
     assert report.sessions and report.problems == ()
+
+
+@pytest.mark.parametrize("size", [700, 3000, 1 << 20])
+def test_the_index_agrees_on_many_flows_in_several_tunnels(size: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider's capture: tunnels of several cells, look-ups and IPv6 inside, packets beside them, and cut ones."""
+    monkeypatch.setattr(reader, "_SMALL", 24)
+    monkeypatch.setattr(reader, "_BLOCK", size)
+    cases = (
+        "tcp-17-gateway-mixed",
+        "dtls-13-several-devices",
+        "tcp-01f-good-by-name-with-dns",
+        "synth-path-ipv6",
+        "synth-other-quic",
+    )
+    every = sorted(item for case in cases for item in frames(_file(case)))
+    records = []
+    for number, (time_ns, data) in enumerate(every, 1):
+        inner = packet(data)
+        gtp = bytes((0x30, 255)) + struct.pack(">HI", len(inner), 9) + inner
+        cell = wire.address(f"198.51.100.{number % 3 + 1}")
+        outer = wire.ipv4(cell, B, wire.UDP, wire.udp(cell, B, 2152, 2152, gtp), ident=number & 0xFFFF)
+        whole = data if number % 7 == 0 else wire.ethernet(bytes(6), bytes(6), wire.ETHERTYPE_IPV4, outer)
+        kept = whole[:110] if number % 31 == 0 else whole
+        records.append(capfile.Frame(time_ns, kept, len(whole)))
+    data = capfile.pcap(records)
+    found = read(data, screened=True)
+    assert found == read(data, screened=False)
+    assert len(found["conversations"]) > 10
