@@ -1,4 +1,4 @@
-"""`analyze annotate` and `analyze redact`: new captures made from one."""
+"""`analyze annotate`, `analyze redact` and `analyze extract`: new captures made from one."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from analyzer.cli import options
 
 
 def register(app: typer.Typer) -> None:
-    """Add both commands."""
+    """Add the commands."""
     app.command("annotate", short_help="The capture with comments, for Wireshark.")(annotate)
+    app.command("extract", short_help="One session's packets as a capture.")(extract)
     app.command("redact", short_help="The capture without whom it is about.")(redact)
 
 
@@ -61,6 +62,41 @@ def annotate(
     if done.problem:
         print(f"analyze: {output}: {done.problem}", file=sys.stderr)
     raise typer.Exit(status_of([report]))
+
+
+def extract(
+    capture: options.Capture,
+    output: options.NewCapture,
+    session: Annotated[
+        int, typer.Option("--session", metavar="N", min=1, help="Which one, by its number in the report.")
+    ] = 1,
+    keys: options.Keys = None,
+    passphrase_file: options.Passphrases = None,
+) -> None:
+    """Write one session's packets, with names and comments, as a capture of their own.
+
+    \b
+      analyze extract gateway.pcap --session 3 --keys keys/ --output s3.pcapng
+
+    Packets between its ends while it lasts, and what the report names beside them (look-ups, ICMP errors, copies).
+    Exit status as for `analyze CAPTURE`, by that session alone.
+    """
+    from dataclasses import replace
+
+    from analyzer.cli.exits import UsageError, status_of
+    from analyzer.cli.keyfolder import load
+    from analyzer.exports.extract import extract as write
+    from analyzer.pipeline import analyze_capture
+
+    report = analyze_capture(capture, load(keys or (), passphrase_file))
+    count = len(report.sessions)
+    if session > count:
+        there = f"sessions 1 to {count}" if count > 1 else "one session" if count else "no session"
+        raise UsageError(f"--session {session}: {capture} has {there}")
+    chosen = report.sessions[session - 1]
+    done = write(report, chosen, capture, output)
+    print(f"analyze: {output}: {done.kept} of {done.frames} packets, {chosen.verdict.code.value}", file=sys.stderr)
+    raise typer.Exit(status_of([replace(report, sessions=(chosen,))]))
 
 
 def redact(
