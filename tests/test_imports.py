@@ -50,6 +50,7 @@ ROOMS: dict[str, set[str]] = {
     "analyzer.devicelog": {"dissectors", "analyzer.errors", "analyzer.times", "analyzer.model", "analyzer.firmware"},
     "analyzer.serverlog": {"dissectors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.devicelog"},
     "analyzer.witnesses": {"analyzer.devicelog", "analyzer.serverlog"},
+    "analyzer.comparison": {"dissectors", "analyzer.model"},
     "analyzer.explain": {"dissectors", "analyzer.model", "analyzer.firmware", "analyzer.devicelog", "analyzer.serverlog"},
     "analyzer.serverlogged": {"dissectors", "analyzer.times", "analyzer.model", "analyzer.firmware", "analyzer.keys", "analyzer.serverlog"},
     "analyzer.logged": {
@@ -75,13 +76,13 @@ ROOMS: dict[str, set[str]] = {
         "dissectors", "analyzer.errors", "analyzer.safe", "analyzer.packet", "analyzer.model", "analyzer.case", "analyzer.capture",
         "analyzer.conversations", "analyzer.names",
     },
-    "analyzer.reports": {"dissectors", "analyzer.errors", "analyzer.safe", "analyzer.model", "analyzer.keys", "analyzer.exports"},
+    "analyzer.reports": {"analyzer.comparison", "dissectors", "analyzer.errors", "analyzer.safe", "analyzer.model", "analyzer.keys", "analyzer.exports"},
     "analyzer.library": {"analyzer.model", "analyzer.keys", "analyzer.pipeline", "analyzer.reports", "analyzer.tickets"},
     "analyzer.fleet": {"analyzer.errors", "analyzer.inputs", "analyzer.model", "analyzer.keys", "analyzer.tickets", "analyzer.pipeline", "analyzer.reports"},
     "analyzer.reports.fleet": {"analyzer.errors", "analyzer.safe", "analyzer.times", "analyzer.model", "analyzer.reports", "analyzer.fleet"},
     "analyzer.cli": {
         "analyzer.errors", "analyzer.safe", "analyzer.wireshark", "analyzer.watching", "analyzer.model", "analyzer.keys",
-        "analyzer.firmware", "analyzer.explain", "analyzer.tickets", "analyzer.pipeline", "analyzer.live", "analyzer.exports", "analyzer.reports", "analyzer.fleet", "analyzer.reports.fleet",
+        "analyzer.comparison", "analyzer.firmware", "analyzer.explain", "analyzer.tickets", "analyzer.pipeline", "analyzer.live", "analyzer.exports", "analyzer.reports", "analyzer.fleet", "analyzer.reports.fleet",
     },
     "analyzer.__main__": {"analyzer.cli"},
     "analyzer": {"analyzer.library", "analyzer.pipeline"},
