@@ -29,6 +29,8 @@ _TEXT = 200
 _LEARN = 400
 #: So many lines that are no log lines are kept.
 _LOOSE = 200
+#: A kind of line is known by so many characters, without digits; so many of a kind are asked; so many kinds are counted.
+_KIND, _ASKED, _KINDS = 300, 50, 10_000
 _OF_AN_ATTEMPT = frozenset(
     {
         *(LineKind.ATTEMPT, LineKind.ADDRESS, LineKind.WAITING, LineKind.REACHED),
@@ -120,6 +122,7 @@ class _Reading:
         self._loose: list[tuple[int, str]] = []
         self._cut: str | None = None
         self._before: Before | None = None
+        self._dull: Counter[bytes] = Counter()
 
     def take_all(self, lines: Iterable[str]) -> None:
         """Look at all lines, or as many as the limits allow; what stands before them all is learned from the first."""
@@ -138,6 +141,10 @@ class _Reading:
         self._lines += 1
         if not raw.strip():
             return True
+        # Another program's log has its lines a hundred thousand times; those of a kind that was never a device's are not asked again.
+        kind = raw[:_KIND].encode("utf-8", "replace").translate(None, b"0123456789")
+        if self._dull[kind] >= _ASKED:
+            return True
         parts = strip_prefix(raw[:LONGEST], self._before)
         time_ms = parts.time_ms if parts.time_ms is not None else self._header_ms
         self._header_ms = parts.time_ms if parts.header_only else (self._header_ms if parts.time_ms is None else None)
@@ -145,6 +152,9 @@ class _Reading:
             self._follow(parts.time_ms)
         found = match_line(parts.message) if parts.message else None
         if found is None:
+            known = kind in self._dull or len(self._dull) < _KINDS
+            if known and parts.time_ms is None and not parts.header_only:
+                self._dull[kind] += 1
             if len(self._loose) < _LOOSE and may_speak(parts.message):
                 self._loose.append((self._lines, _clean(parts.message)))
             return True

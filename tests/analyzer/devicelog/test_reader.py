@@ -280,3 +280,12 @@ def test_no_gzip_bytes_raise(data, damage):
     packed[damage % len(packed)] ^= 0x5A
     read_log(BytesIO(bytes(packed)))
     read_log(BytesIO(b"\x1f\x8b" + data))
+
+
+def test_another_programs_lines_hide_no_device_s():
+    """Lines of one kind that were never a device's are not asked for ever; a device's among them still counts."""
+    other = [f'10.0.0.{n % 200} - - "GET /{n} HTTP/1.1" 200 {n}' for n in range(5000)]
+    device = (LOGS / "seed-002.log").read_text().splitlines()
+    log = read_log([*other, *device, *other], name="x")
+    assert len(log.attempts) == len(read_log(device, name="x").attempts) == 2
+    assert log.lines == 10_000 + len(device)
