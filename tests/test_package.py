@@ -21,7 +21,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 CASE = "tcp-02a-cloud-wrong-devkey-brewskey"
 #: Ends of file names that are the program's: code, tables, the reports' style and script, the dissector.
-OURS = {"", ".md", ".py", ".toml", ".css", ".js", ".lua", ".typed"}
+OURS = {"", ".md", ".pcap", ".der", ".pem", ".py", ".toml", ".css", ".js", ".lua", ".typed"}
 #: Never shipped, wherever it lies.
 LEFT_OVERS = re.compile(r"__pycache__|\.py[co]$|\.hypothesis|\.venv|_cache|\.sqlite|~$")
 

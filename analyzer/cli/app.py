@@ -11,7 +11,21 @@ import typer
 from typer.core import TyperGroup
 
 from analyzer import __version__
-from analyzer.cli import annotate, batch, compare, default, explain, fleet, keys, live, manual, schema, watch, wireshark
+from analyzer.cli import (
+    annotate,
+    batch,
+    compare,
+    default,
+    demo,
+    explain,
+    fleet,
+    keys,
+    live,
+    manual,
+    schema,
+    watch,
+    wireshark,
+)
 from analyzer.errors import InputError
 
 _NAME = re.compile(r"[a-z][a-z-]*")
@@ -95,5 +109,5 @@ def top(
 
 
 default.register(app)
-for command in (batch, fleet, watch, live, compare, keys, explain, manual, annotate, wireshark, schema):
+for command in (batch, fleet, watch, live, compare, keys, explain, manual, demo, annotate, wireshark, schema):
     command.register(app)
