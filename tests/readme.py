@@ -82,6 +82,7 @@ class Shell:
 
     def __init__(self, folder: Path) -> None:
         (folder / "captures").symlink_to(ROOT / "captures")
+        (folder / "tests").symlink_to(ROOT / "tests")
         program = folder / "bin" / "analyze"
         program.parent.mkdir()
         program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m analyzer "$@"\n')
