@@ -7,10 +7,12 @@ command line (`analyzer.model.Report`, the JSON contract as types) that also sho
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, fields
 from html import escape
+from importlib import import_module
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from analyzer import pipeline
 from analyzer.keys import KeyRing
@@ -34,11 +36,32 @@ class Result(Report):
 
         return "".join(format_text(self, Style()))
 
-    def _repr_html_(self) -> str:
-        """The HTML report in a frame of its own, so that its style and the notebook's leave each other alone."""
+    def to_json(self) -> str:
+        """The JSON report, as `--format json` writes it."""
+        from analyzer.reports.json import format_json
+
+        return "".join(format_json(self))
+
+    def to_html(self) -> str:
+        """The HTML report, one page that needs nothing else."""
         from analyzer.reports.html import format_html
 
-        page = escape("".join(format_html(self)), quote=True)
+        return "".join(format_html(self))
+
+    def sessions_frame(self) -> Any:  # noqa: ANN401 - of a library that may not be there
+        """The sessions as a table, a row each, with the columns of `--format csv`: a pandas DataFrame, or a pyarrow Table
+        where there is no pandas. Raises ImportError where neither is."""
+        from analyzer.reports.csv import COLUMNS, rows
+
+        columns = {name: [row[name] for row in rows(self)] for name in COLUMNS}
+        for module, made in (("pandas", "DataFrame"), ("pyarrow", "table")):
+            with suppress(ImportError):
+                return getattr(import_module(module), made)(columns)
+        raise ImportError("sessions_frame needs pandas or pyarrow: pip install pandas, or the extra parquet")
+
+    def _repr_html_(self) -> str:
+        """The HTML report in a frame of its own, so that its style and the notebook's leave each other alone."""
+        page = escape(self.to_html(), quote=True)
         look = "width:100%;height:46rem;border:0"
         return f'<iframe sandbox="allow-scripts" style="{look}" title="Handshake report" srcdoc="{page}"></iframe>'
 

@@ -114,3 +114,34 @@ def test_a_ticket_brings_its_keys(case: Path, tmp_path: Path) -> None:
     ]
     assert verdicts[0]
     assert verdicts[0] == verdicts[1] == verdicts[2]
+
+
+def test_a_report_as_json_page_and_table(case: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report = analyze_capture(case / "capture.pcap", case / "keys")
+    assert json.loads(report.to_json())["captures"][0]["sessions"][0]["verdict"]["code"] == "device-key-mismatch"
+    assert report.to_html() == "".join(format_html(report))
+    made: dict[str, list[object]] = {}
+
+    class Pandas:
+        @staticmethod
+        def DataFrame(columns: dict[str, list[object]]) -> str:  # noqa: N802 - its name there
+            made.update(columns)
+            return "a frame"
+
+    monkeypatch.setitem(sys.modules, "pandas", Pandas)
+    assert report.sessions_frame() == "a frame"
+    assert made["verdict"] == ["device-key-mismatch"] * 2
+    monkeypatch.setitem(sys.modules, "pandas", None)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(ImportError, match="pandas or pyarrow"):
+        report.sessions_frame()
+
+
+def test_a_table_of_pyarrow_where_there_is_no_pandas(case: Path) -> None:
+    pytest.importorskip("pyarrow", reason="the extra parquet is not installed")
+    table = analyze_capture(case / "capture.pcap", case / "keys").sessions_frame()
+    if type(table).__module__.partition(".")[0] == "pandas":
+        assert list(table["verdict"]) == ["device-key-mismatch"] * 2
+        return
+    assert table.num_rows == 2
+    assert table.column("device_id").to_pylist() == ["300047001147343332373737"] * 2
