@@ -2,7 +2,7 @@
 
     from dissectors.scapy_layers import ParticleRecord, SessionKey, ClientHello
 
-Importing binds them: TCP port 5683, UDP ports 5684 and 4500. Then `show()`, `haslayer()`, `packet[ClientHello].random` and
+Importing binds them: TCP port 5683, UDP ports 5683, 5684 and 4500. Then `show()`, `haslayer()`, `packet[ClientHello].random` and
 building work as with scapy's own. Other ports: `bind_layers(TCP, Lightssl, dport=N)`, `bind_layers(UDP, DtlsRecord, dport=N)`.
 
 How it works. What is in a message is read and written by our dissectors (`from_wire`, `to_wire`); a layer's fields are the
@@ -24,6 +24,7 @@ from dissectors.alerts import alert_name
 from dissectors.dtls import messages as dtls
 from dissectors.dtls.record import DTLS_1_2, ContentType, WireRecord, read_datagram
 from dissectors.errors import Malformed, Truncated
+from dissectors.handshakes import HANDSHAKES
 from dissectors.lightssl import messages as lightssl
 from dissectors.lightssl import records
 from dissectors.lightssl.stages import STAGE
@@ -455,9 +456,9 @@ _BODIES: dict[int, type[_Body]] = {
     dtls.Kind.CLIENT_KEY_EXCHANGE: ClientKeyExchange,
 }
 
-for _port in (5683,):
+for _port in sorted(HANDSHAKES["lightssl"].ports):
     bind_layers(TCP, Lightssl, sport=_port)
     bind_layers(TCP, Lightssl, dport=_port)
-for _port in (5684, 4500):
+for _port in sorted(HANDSHAKES["dtls"].ports):
     bind_layers(UDP, DtlsRecord, sport=_port)
     bind_layers(UDP, DtlsRecord, dport=_port)
