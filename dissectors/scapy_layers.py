@@ -13,18 +13,20 @@ The only module here that imports scapy; nothing imports it.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import fields
 from typing import Any, ClassVar
 
 from scapy.fields import Field
 from scapy.layers.inet import TCP, UDP
-from scapy.packet import Packet, Raw, bind_layers
+from scapy.packet import Packet, Raw, bind_layers, split_layers
 
 from dissectors.alerts import alert_name
 from dissectors.dtls import messages as dtls
 from dissectors.dtls.record import DTLS_1_2, ContentType, WireRecord, read_datagram
 from dissectors.errors import Malformed, Truncated
 from dissectors.handshakes import HANDSHAKES
+from dissectors.handshakes import Handshake as Kind
 from dissectors.lightssl import messages as lightssl
 from dissectors.lightssl import records
 from dissectors.lightssl.stages import STAGE
@@ -456,9 +458,24 @@ _BODIES: dict[int, type[_Body]] = {
     dtls.Kind.CLIENT_KEY_EXCHANGE: ClientKeyExchange,
 }
 
-for _port in sorted(HANDSHAKES["lightssl"].ports):
-    bind_layers(TCP, Lightssl, sport=_port)
-    bind_layers(TCP, Lightssl, dport=_port)
-for _port in sorted(HANDSHAKES["dtls"].ports):
-    bind_layers(UDP, DtlsRecord, sport=_port)
-    bind_layers(UDP, DtlsRecord, dport=_port)
+_BOUND: tuple[tuple[Kind, Any, Any], ...] = (("lightssl", TCP, Lightssl), ("dtls", UDP, DtlsRecord))
+
+
+def bind() -> None:
+    """Have scapy look for the handshakes on their ports; importing this module does so."""
+    _each(bind_layers)
+
+
+def unbind() -> None:
+    """Have scapy read these ports as it did before."""
+    _each(split_layers)
+
+
+def _each(change: Callable[..., None]) -> None:
+    for handshake, lower, upper in _BOUND:
+        for port in sorted(HANDSHAKES[handshake].ports):
+            change(lower, upper, sport=port)
+            change(lower, upper, dport=port)
+
+
+bind()

@@ -6,6 +6,7 @@ import json
 import random
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from scapy.layers.inet import IP, TCP, UDP
 from scapy.packet import Packet, Raw
 from scapy.utils import rdpcap
 
+from dissectors import scapy_layers
 from dissectors.dtls import messages
 from dissectors.dtls.record import ContentType
 from dissectors.scapy_layers import (
@@ -33,6 +35,18 @@ from dissectors.scapy_layers import (
     ServerKeyExchange,
     SessionKey,
 )
+
+# What scapy knows is the process's: the other tests here want its own view of these ports.
+scapy_layers.unbind()
+
+
+@pytest.fixture(autouse=True)
+def bound() -> Iterator[None]:
+    """scapy knows the handshakes for one test."""
+    scapy_layers.bind()
+    yield
+    scapy_layers.unbind()
+
 
 CAPTURES = Path(__file__).resolve().parents[2] / "captures"
 #: Stages that a frame of its own layer is; a ClientHello and the like that come twice are one stage.
