@@ -121,7 +121,17 @@ class Shell:
 
 
 def python_session(body: str) -> str:
-    """A `pycon` block with its outputs as they are now."""
+    """A `pycon` block with its outputs as they are now, run in a process of its own: what it imports may change this one."""
+    play = "import sys; from tests.readme import played; sys.stdout.write(played(sys.stdin.read()))"
+    words, environment = [sys.executable, "-c", play], {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONUTF8": "1"}
+    done = subprocess.run(
+        words, input=body, stdout=subprocess.PIPE, text=True, encoding="utf-8", cwd=ROOT, env=environment, check=True
+    )
+    return done.stdout
+
+
+def played(body: str) -> str:
+    """The same in this process."""
     shown, names = [], {}
     with contextlib.chdir(ROOT):
         for example in doctest.DocTestParser().get_examples(body):
