@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from analyzer.case import Case
@@ -45,8 +46,11 @@ def in_context(
 
 def _part(cases: Iterable[Case], joints: Sequence[int]) -> None:
     """Tell the captures in one file apart. Where a session goes on across a joint they are pieces of one."""
-    cases = list(cases)
-    apart = [frame for frame in joints if not any(case.first_frame < frame <= case.last_frame for case in cases)]
+    cases = sorted(cases, key=lambda case: case.first_frame)
+    firsts = [case.first_frame for case in cases]
+    # How far the sessions reach that began by then: a hostile file has as many joints as it likes.
+    reach = [0, *accumulate((case.last_frame for case in cases), max)]
+    apart = [frame for frame in joints if reach[bisect_left(firsts, frame)] < frame]
     for case in cases:
         case.part = bisect_right(apart, case.first_frame)
 
