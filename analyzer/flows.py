@@ -33,7 +33,7 @@ class Flow:
     """What the rules see of an attempt and of the conversation it is part of."""
 
     attempt: DtlsAttempt
-    #: All attempts of the conversation.
+    #: All attempts of the conversation in this capture.
     siblings: tuple[DtlsAttempt, ...]
     icmp: tuple[IcmpNote, ...]
     notes: tuple[str, ...] = ()
@@ -54,7 +54,7 @@ def dissect(conversation: UdpConversation, ports: frozenset[int] = UDP_PORTS, jo
 
     ``joints``: frames (ascending) with which further capture files begin: a port is used again in another capture.
     """
-    attempts: tuple[DtlsAttempt, ...] = ()
+    found: list[tuple[DtlsAttempt, ...]] = []
     for events in _apart(conversation, joints):
         machine = Dtls(hint_port=conversation.cloud.port in ports or conversation.role_source == "port")
         for _, _, event in sorted(events, key=lambda item: item[:2]):
@@ -62,8 +62,14 @@ def dissect(conversation: UdpConversation, ports: frozenset[int] = UDP_PORTS, jo
                 machine.icmp(event.about, event.kind, event.code, Mark((event.frame,), event.time_ns))
             elif not (event.duplicate or event.damaged):
                 machine.datagram(event.direction, event.data, event.mark, event.length)
-        attempts += machine.attempts()
-    return [_case(conversation, attempt, attempts) for attempt in attempts if _is_ours(attempt)]
+        found.append(machine.attempts())
+    ranged = sum(map(len, found)) > 1
+    return [
+        _case(conversation, attempt, attempts, ranged)
+        for attempts in found
+        for attempt in attempts
+        if _is_ours(attempt)
+    ]
 
 
 def _apart(conversation: UdpConversation, joints: Sequence[int]) -> list[list[_Event]]:
@@ -88,13 +94,13 @@ def _is_ours(attempt: DtlsAttempt) -> bool:
     return attempt.profile is Profile.PARTICLE or attempt.plausible
 
 
-def _case(conversation: UdpConversation, attempt: DtlsAttempt, siblings: tuple[DtlsAttempt, ...]) -> Case:
+def _case(conversation: UdpConversation, attempt: DtlsAttempt, siblings: tuple[DtlsAttempt, ...], ranged: bool) -> Case:
     first, last = attempt.frames
     also = tuple(seen for other in conversation.also if (seen := other.within(first, last)) is not None)
     for seen in also:
         first, last = min(first, seen.first_frame), max(last, seen.last_frame)
     selection = conversation.filter
-    if len(siblings) > 1:
+    if ranged:
         selection = f"({selection}) and frame.number ge {first} and frame.number le {last}"
     case = Case(
         transport="udp",

@@ -442,7 +442,11 @@ def healthy(view: View) -> Draft:
     session = view.decryption.session
     frames = view.frames("nonce", "identity", "session-key", "device-hello", "cloud-hello")
     good = [item for item in view.decryption.records if item.message is not None]
-    evidence = [Evidence("nonce, identity, session key and both Hellos, as they should be", frames), *_keys_fit(view)]
+    whole = all(view.whole(stage) for stage in ("nonce", "identity", "session-key"))
+    # Of bytes that are not in the capture only the number is known.
+    text = "nonce, identity, session key and both Hellos, as they should be"
+    told = text if whole else "both Hellos are there; the messages before them are not whole in the capture"
+    evidence = [Evidence(told, frames), *_keys_fit(view)]
     sure = (
         session is not None
         and not session.repaired
